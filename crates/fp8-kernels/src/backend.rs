@@ -1,0 +1,253 @@
+//! The seam between devices.
+
+use crate::spec::{BatchNorm, Conv2d, CrossEntropy, Epilogue, Gemm, Pool2d, Store, UpdateRule};
+use crate::{Buffer, DType, Result};
+
+/// One method per operation, over buffers of this backend. Object-safe; every implementation passes the same tests.
+///
+/// Conventions: shapes are dense, row-major and channels-last; every floating operand may be of any floating type
+/// unless said otherwise, is decoded exactly and used as FP32; outputs are fully overwritten and their type must be
+/// that of their [`Store`]; arguments are checked before anything is written.
+pub trait Backend: Send + Sync {
+    /// Name for people, e.g. `cpu (avx512, 2 threads)`.
+    fn name(&self) -> String;
+
+    /// Zeroed memory.
+    fn alloc(&self, dtype: DType, len: usize) -> Result<Buffer>;
+
+    /// Copies `bytes` (little-endian elements) into the whole of `buffer`.
+    fn upload(&self, bytes: &[u8], buffer: &mut Buffer) -> Result<()>;
+
+    /// Copies the whole of `buffer` out; waits until it has been computed.
+    fn download(&self, buffer: &Buffer, bytes: &mut [u8]) -> Result<()>;
+
+    /// Bytes held now, and the most ever held since [`Backend::reset_peak`].
+    fn memory(&self) -> Memory;
+
+    /// Starts a new measurement of the peak.
+    fn reset_peak(&self);
+
+    /// y = store(x / x_scale): x holds codes of `x_scale` times the value.
+    fn cast(&self, x: &Buffer, x_scale: f32, store: &Store, y: &mut Buffer) -> Result<()>;
+
+    /// Largest finite or infinite |x|; NaN if any element is NaN; 0 when empty.
+    fn amax(&self, x: &Buffer) -> Result<f32>;
+
+    /// How many elements are Inf or NaN.
+    fn count_non_finite(&self, x: &Buffer) -> Result<usize>;
+
+    /// How many elements are zero.
+    fn count_zero(&self, x: &Buffer) -> Result<usize>;
+
+    /// The sum of an F32 buffer by the fixed tree of docs/numerics.md.
+    fn sum(&self, x: &Buffer) -> Result<f32>;
+
+    /// The sum of squares of x / x_scale, by the fixed tree (gradient norms).
+    fn sum_squares(&self, x: &Buffer, x_scale: f32) -> Result<f32>;
+
+    /// C = epilogue(A B). Sums in FP32 in the fixed order of docs/numerics.md.
+    fn gemm(&self, gemm: &Gemm, a: &Buffer, b: &Buffer, epilogue: &Epilogue<'_>, c: &mut Buffer) -> Result<()>;
+
+    /// y (N, OH, OW, O) = epilogue(x (N, H, W, I) * w (O, KH, KW, I)).
+    fn conv2d(&self, conv: &Conv2d, x: &Buffer, w: &Buffer, epilogue: &Epilogue<'_>, y: &mut Buffer) -> Result<()>;
+
+    /// dx (N, H, W, I) = epilogue(gradient of the input); the residual adds the gradient of other uses of x.
+    fn conv2d_backward_data(
+        &self,
+        conv: &Conv2d,
+        dy: &Buffer,
+        w: &Buffer,
+        epilogue: &Epilogue<'_>,
+        dx: &mut Buffer,
+    ) -> Result<()>;
+
+    /// dw (O, KH, KW, I) = epilogue(gradient of the weight). Bias and activation of the epilogue must be absent.
+    fn conv2d_backward_weight(
+        &self,
+        conv: &Conv2d,
+        x: &Buffer,
+        dy: &Buffer,
+        epilogue: &Epilogue<'_>,
+        dw: &mut Buffer,
+    ) -> Result<()>;
+
+    /// db (columns) = store(sum over rows of dy (rows, columns)): the gradient of a bias. Fixed tree.
+    fn sum_rows(&self, rows: usize, columns: usize, dy: &Buffer, store: &Store, db: &mut Buffer) -> Result<()>;
+
+    /// mean (channels) and biased variance (channels), F32, of x (rows, channels). Fixed tree, two passes.
+    fn batch_norm_statistics(
+        &self,
+        norm: &BatchNorm,
+        x: &Buffer,
+        mean: &mut Buffer,
+        variance: &mut Buffer,
+    ) -> Result<()>;
+
+    /// running = (1 - momentum) * running + momentum * batch, for the mean and the unbiased variance
+    /// (rows / (rows - 1) times the biased one), F32 (channels), as torch.nn.BatchNorm2d.
+    fn batch_norm_update_running(
+        &self,
+        norm: &BatchNorm,
+        momentum: f32,
+        batch: BatchStatistics<'_>,
+        running_mean: &mut Buffer,
+        running_variance: &mut Buffer,
+    ) -> Result<()>;
+
+    /// y = store(relu?(gamma * (x - mean) / sqrt(variance + epsilon) + beta + residual)).
+    fn batch_norm(&self, norm: &BatchNorm, arguments: &BatchNormForward<'_>, y: &mut Buffer) -> Result<()>;
+
+    /// The gradients of [`Backend::batch_norm`] in training (mean and variance are functions of x).
+    /// With `y`, dy is first masked by y > 0 (the ReLU).
+    fn batch_norm_backward(
+        &self,
+        norm: &BatchNorm,
+        arguments: &BatchNormBackward<'_>,
+        gradients: BatchNormGradients<'_>,
+    ) -> Result<()>;
+
+    /// y = store(max over the window), and the position in the window (row-major, first maximum) of each; U8.
+    fn max_pool(&self, pool: &Pool2d, x: &Buffer, store: &Store, y: &mut Buffer, index: &mut Buffer) -> Result<()>;
+
+    /// dx = store(sum of the dy whose maximum stood there).
+    fn max_pool_backward(
+        &self,
+        pool: &Pool2d,
+        dy: &Buffer,
+        index: &Buffer,
+        store: &Store,
+        dx: &mut Buffer,
+    ) -> Result<()>;
+
+    /// y (N, C) = store(mean over the pixels of x (N, pixels, C)). Fixed tree.
+    fn global_average_pool(&self, shape: [usize; 3], x: &Buffer, store: &Store, y: &mut Buffer) -> Result<()>;
+
+    /// dx (N, pixels, C) = store(dy (N, C) / pixels).
+    fn global_average_pool_backward(
+        &self,
+        shape: [usize; 3],
+        dy: &Buffer,
+        store: &Store,
+        dx: &mut Buffer,
+    ) -> Result<()>;
+
+    /// y = store(relu?(a + b)); `b` absent: y = store(relu?(a)).
+    fn add(&self, a: &Buffer, b: Option<&Buffer>, relu: bool, store: &Store, y: &mut Buffer) -> Result<()>;
+
+    /// dx = store(dy where y > 0, plus residual).
+    fn relu_backward(
+        &self,
+        y: &Buffer,
+        dy: &Buffer,
+        residual: Option<&Buffer>,
+        store: &Store,
+        dx: &mut Buffer,
+    ) -> Result<()>;
+
+    /// losses (rows), F32: -sum_c target_c * log softmax(logits)_c. Targets U32 (rows), each below `classes`
+    /// (checked: [`crate::Error::Shape`] names the row).
+    fn cross_entropy(&self, spec: &CrossEntropy, logits: &Buffer, targets: &Buffer, losses: &mut Buffer) -> Result<()>;
+
+    /// dlogits = store(factor * (softmax(logits) - target)).
+    fn cross_entropy_backward(
+        &self,
+        spec: &CrossEntropy,
+        logits: &Buffer,
+        targets: &Buffer,
+        factor: f32,
+        store: &Store,
+        dlogits: &mut Buffer,
+    ) -> Result<()>;
+
+    /// One fused pass over a parameter: un-scales the gradient, applies `rule` in FP32 to the decoded master, stores the
+    /// master and, from the master as stored, the working copy (so that a checkpoint of the master is enough).
+    fn update(&self, rule: &UpdateRule, parameter: ParameterUpdate<'_>) -> Result<()>;
+}
+
+/// Device memory, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Held now.
+    pub held: usize,
+    /// The most held at once.
+    pub peak: usize,
+}
+
+/// Statistics of one batch, F32 (channels).
+#[derive(Clone, Copy, Debug)]
+pub struct BatchStatistics<'a> {
+    /// Mean.
+    pub mean: &'a Buffer,
+    /// Biased variance.
+    pub variance: &'a Buffer,
+}
+
+/// Inputs of [`Backend::batch_norm`].
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNormForward<'a> {
+    /// (rows, channels).
+    pub x: &'a Buffer,
+    /// Of the batch in training, running in evaluation.
+    pub statistics: BatchStatistics<'a>,
+    /// F32 (channels).
+    pub gamma: &'a Buffer,
+    /// F32 (channels).
+    pub beta: &'a Buffer,
+    /// Added before the ReLU; of x's shape.
+    pub residual: Option<&'a Buffer>,
+    /// Whether a ReLU follows.
+    pub relu: bool,
+    /// How y is stored.
+    pub store: Store,
+}
+
+/// Inputs of [`Backend::batch_norm_backward`].
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNormBackward<'a> {
+    /// The saved input.
+    pub x: &'a Buffer,
+    /// Statistics of the batch.
+    pub statistics: BatchStatistics<'a>,
+    /// F32 (channels).
+    pub gamma: &'a Buffer,
+    /// The saved output when a ReLU followed.
+    pub y: Option<&'a Buffer>,
+    /// Error of the output.
+    pub dy: &'a Buffer,
+    /// How dx is stored.
+    pub dx_store: Store,
+    /// The error of other uses of the residual, added to its own before it is stored.
+    pub residual_error: Option<&'a Buffer>,
+    /// How the residual's error is stored.
+    pub dresidual_store: Store,
+}
+
+/// Outputs of [`Backend::batch_norm_backward`].
+#[derive(Debug)]
+pub struct BatchNormGradients<'a> {
+    /// (rows, channels).
+    pub dx: &'a mut Buffer,
+    /// F32 (channels).
+    pub dgamma: &'a mut Buffer,
+    /// F32 (channels).
+    pub dbeta: &'a mut Buffer,
+    /// Error of the residual, where there was one.
+    pub dresidual: Option<&'a mut Buffer>,
+}
+
+/// One parameter of [`Backend::update`].
+#[derive(Debug)]
+pub struct ParameterUpdate<'a> {
+    /// Gradient, still multiplied by the loss scale.
+    pub gradient: &'a Buffer,
+    /// 1 / (loss scale * the gradient's own scale * accumulated micro-batches), and times the clipping factor.
+    pub unscale: f32,
+    /// Master weights.
+    pub master: &'a mut Buffer,
+    /// How the master is stored.
+    pub master_store: Store,
+    /// F32, [`UpdateRule::moments`] of them.
+    pub moments: &'a mut [Buffer],
+    /// The working copy for the next forward pass; absent when the master itself is used.
+    pub working: Option<(&'a mut Buffer, Store)>,
+}
