@@ -45,6 +45,14 @@ pub enum Error {
         /// Name of the backend.
         backend: String,
     },
+    /// An instruction set asked for by name (`FP8_ISA`) that does not exist or that this CPU lacks.
+    #[error("instruction set {asked:?} is not available on this CPU; choose one of: {available}")]
+    Isa {
+        /// The name asked for.
+        asked: String,
+        /// The names that would do.
+        available: String,
+    },
     /// The device has too little memory.
     #[error("out of memory on {backend}: {bytes} bytes asked for")]
     OutOfMemory {

@@ -5,8 +5,10 @@
 
 pub mod backend;
 pub mod buffer;
+pub mod codec;
 pub mod dtype;
 pub mod error;
+pub mod isa;
 pub mod spec;
 
 pub use backend::{
