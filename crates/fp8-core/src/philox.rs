@@ -18,6 +18,7 @@ impl Philox {
     }
 
     /// The four words of `counter`.
+    #[inline]
     pub const fn block(&self, counter: [u32; 4]) -> [u32; 4] {
         let [mut c0, mut c1, mut c2, mut c3] = counter;
         let [mut k0, mut k1] = self.key;
