@@ -1,0 +1,142 @@
+//! `cargo xtask check`: all that CI runs, cheapest first.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{repository, tidy};
+
+/// Options of `cargo xtask check`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Also run the slow proofs: every f32 through every cast, on every instruction-set path
+    #[arg(long)]
+    exhaustive: bool,
+}
+
+/// One thing to run.
+struct Step {
+    name: &'static str,
+    work: Work,
+}
+
+enum Work {
+    Tidy,
+    /// `cargo` with these arguments, and these environment variables.
+    Cargo(&'static [&'static str], &'static [(&'static str, &'static str)]),
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "format", work: Work::Cargo(&["fmt", "--all", "--check"], &[]) },
+    Step { name: "tidy", work: Work::Tidy },
+    Step {
+        name: "clippy",
+        work: Work::Cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"], &[]),
+    },
+    Step {
+        name: "documentation",
+        work: Work::Cargo(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "--deny warnings")]),
+    },
+    // Builds the examples and runs the documentation's, too. The tests of a kernel loop over all its paths.
+    Step { name: "tests", work: Work::Cargo(&["test", "--workspace"], &[]) },
+];
+
+const EXHAUSTIVE: &[Step] = &[Step {
+    name: "all 2^32 casts",
+    work: Work::Cargo(&["run", "--release", "--package", "fp8-kernels", "--example", "exhaustive_casts"], &[]),
+}];
+
+/// Tests that passed and failed, as `cargo test` counts them.
+#[derive(Clone, Copy, Default)]
+struct Tests {
+    passed: usize,
+    failed: usize,
+}
+
+/// Runs the steps up to the first that fails; prints their times and the number of tests.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let slow: &[Step] = if arguments.exhaustive { EXHAUSTIVE } else { &[] };
+    let mut tests = Tests::default();
+    let mut rows = Vec::new();
+    let mut failure = None;
+    for step in STEPS.iter().chain(slow) {
+        eprintln!("== {}", step.name);
+        let start = Instant::now();
+        let result = step.run(&mut tests);
+        rows.push((step.name, result.is_ok(), start.elapsed()));
+        if let Err(error) = result {
+            failure = Some(error.context(format!("step `{}`", step.name)));
+            break;
+        }
+    }
+    print_table(&rows);
+    println!("{} passed, {} failed", tests.passed, tests.failed);
+    failure.map_or(Ok(()), Err)
+}
+
+fn print_table(rows: &[(&str, bool, Duration)]) {
+    println!("\n{:<16} {:>8}  result", "step", "seconds");
+    for (name, passed, time) in rows {
+        println!("{name:<16} {:>8.1}  {}", time.as_secs_f64(), if *passed { "ok" } else { "FAILED" });
+    }
+}
+
+impl Step {
+    fn run(&self, tests: &mut Tests) -> Result<()> {
+        match self.work {
+            Work::Tidy => tidy::run(),
+            Work::Cargo(arguments, environment) => cargo(arguments, environment, tests),
+        }
+    }
+}
+
+/// Runs cargo, passing its output on and adding up the tests that it reports.
+fn cargo(arguments: &[&str], environment: &[(&str, &str)], tests: &mut Tests) -> Result<()> {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut child = Command::new(program)
+        .current_dir(repository::root())
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("starting cargo")?;
+    let output = child.stdout.take().context("cargo's output")?;
+    for line in BufReader::new(output).lines() {
+        let line = line.context("reading cargo's output")?;
+        println!("{line}");
+        if let Some(counted) = Tests::parse(&line) {
+            tests.passed += counted.passed;
+            tests.failed += counted.failed;
+        }
+    }
+    let status = child.wait().context("waiting for cargo")?;
+    if !status.success() {
+        bail!("cargo {}: {status}", arguments.join(" "));
+    }
+    Ok(())
+}
+
+impl Tests {
+    /// Reads `test result: ok. 12 passed; 0 failed; …`.
+    fn parse(line: &str) -> Option<Self> {
+        let counts = line.strip_prefix("test result: ")?.split_once(". ")?.1;
+        let count = |name| counts.split("; ").find_map(|part| part.strip_suffix(name)?.trim().parse().ok());
+        Some(Self { passed: count("passed")?, failed: count("failed")? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_results_are_counted() {
+        let parse = |line| Tests::parse(line).map(|tests| (tests.passed, tests.failed));
+        let line = "test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out; finished in 0.01s";
+        assert_eq!(parse(line), Some((12, 0)));
+        assert_eq!(parse("test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured"), Some((1, 2)));
+        assert_eq!(parse("test a ... ok"), None);
+    }
+}

@@ -1,0 +1,28 @@
+//! Where the workspace is, and what git knows of it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// The workspace's root directory.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_path_buf()
+}
+
+/// Files of the working tree that are tracked, or new and not ignored; relative to the root, sorted.
+pub fn files() -> Result<Vec<String>> {
+    let listing = git(&["ls-files", "--cached", "--others", "--exclude-standard"])?;
+    let mut files: Vec<String> = listing.lines().map(String::from).filter(|file| root().join(file).is_file()).collect();
+    files.sort();
+    files.dedup();
+    Ok(files)
+}
+
+fn git(arguments: &[&str]) -> Result<String> {
+    let output = Command::new("git").current_dir(root()).args(arguments).output().context("running git")?;
+    if !output.status.success() {
+        bail!("git {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+    }
+    String::from_utf8(output.stdout).context("git printed something that is not UTF-8")
+}
