@@ -18,20 +18,23 @@ impl Philox {
     }
 
     /// The four words of `counter`.
-    #[inline]
+    #[inline(always)]
     pub const fn block(&self, counter: [u32; 4]) -> [u32; 4] {
-        let [mut c0, mut c1, mut c2, mut c3] = counter;
+        const LOW: u64 = u32::MAX as u64;
+        // In 64-bit lanes whose upper halves are ignored: so the loop over blocks of a caller vectorises.
+        let [mut c0, mut c1, mut c2, mut c3] =
+            [counter[0] as u64, counter[1] as u64, counter[2] as u64, counter[3] as u64];
         let [mut k0, mut k1] = self.key;
         let mut round = 0;
         while round < 10 {
-            let p0 = c0 as u64 * Self::MULTIPLIERS[0] as u64;
-            let p1 = c2 as u64 * Self::MULTIPLIERS[1] as u64;
-            (c0, c1, c2, c3) = ((p1 >> 32) as u32 ^ c1 ^ k0, p1 as u32, (p0 >> 32) as u32 ^ c3 ^ k1, p0 as u32);
+            let p0 = (c0 & LOW) * Self::MULTIPLIERS[0] as u64;
+            let p1 = (c2 & LOW) * Self::MULTIPLIERS[1] as u64;
+            (c0, c1, c2, c3) = ((p1 >> 32) ^ c1 ^ k0 as u64, p1, (p0 >> 32) ^ c3 ^ k1 as u64, p0);
             k0 = k0.wrapping_add(Self::WEYL[0]);
             k1 = k1.wrapping_add(Self::WEYL[1]);
             round += 1;
         }
-        [c0, c1, c2, c3]
+        [c0 as u32, c1 as u32, c2 as u32, c3 as u32]
     }
 }
 

@@ -7,6 +7,7 @@
 mod decode;
 mod draws;
 mod encode;
+mod target;
 #[cfg(test)]
 mod tests;
 

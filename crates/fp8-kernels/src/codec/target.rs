@@ -1,0 +1,235 @@
+//! f32 to one code, rounded once, in the form that vectorises.
+//!
+//! Let `2^e` be the larger of the power of two below |x| and the format's smallest normal value. In units of
+//! `2^(e - mantissa bits)`, |x| is an exact f32 below `2^(mantissa bits + 1)`; its neighbours in the format are the
+//! integers around it, and the code is that integer plus `e`'s share: a carry out of the mantissa goes where it belongs,
+//! and subnormals need no case of their own. Formats, roundings and overflow policies differ in numbers only.
+
+use fp8_core::{Format, Overflow, Rounding, Specials};
+
+use crate::Store;
+
+/// What the roundings differ in. `signs` is all ones where x is negative, else zero.
+pub(super) trait Round {
+    /// An integer next to y; or y itself, where that of nearest even is meant.
+    fn round(target: &Target, y: f32, signs: u32, random: u16) -> f32;
+
+    /// The magnitude to store, given the `code` of |x| on an unbounded scale.
+    #[inline(always)]
+    fn bound(target: &Target, code: u32, _magnitude: u32, _signs: u32) -> u32 {
+        code.min(target.infinity)
+    }
+}
+
+/// To nearest, ties to even: as adding 2^23 does.
+pub(super) struct NearestEven;
+
+impl Round for NearestEven {
+    #[inline(always)]
+    fn round(_: &Target, y: f32, _: u32, _: u16) -> f32 {
+        y
+    }
+}
+
+/// The other deterministic roundings, which may not treat both signs alike.
+pub(super) struct Directed;
+
+impl Round for Directed {
+    #[inline(always)]
+    fn round(target: &Target, y: f32, signs: u32, _: u16) -> f32 {
+        round_at(y, f32::from_bits(target.threshold.of(signs)))
+    }
+
+    #[inline(always)]
+    fn bound(target: &Target, code: u32, magnitude: u32, signs: u32) -> u32 {
+        let code = if magnitude == INFINITY { target.infinity } else { code.min(target.overflow.of(signs)) };
+        if magnitude == 0 { 0 } else { code }
+    }
+}
+
+/// With up to 16 random bits.
+pub(super) struct Stochastic;
+
+impl Round for Stochastic {
+    /// Away from zero iff floor(f 2^N) + r >= 2^N, that is iff f >= 1 - r 2^-N, which is exact in f32.
+    #[inline(always)]
+    fn round(target: &Target, y: f32, _: u32, random: u16) -> f32 {
+        let draw = i32::from(random & target.random_mask) as f32 * (1.0 / 65536.0);
+        round_at(y, 1.0 - draw)
+    }
+}
+
+/// The integer below y, or that above it where y is at least `threshold` past the former.
+#[inline(always)]
+fn round_at(y: f32, threshold: f32) -> f32 {
+    let floor = y.floor();
+    floor + if y - floor >= threshold { 1.0 } else { 0.0 }
+}
+
+/// Past the integer below |x|, where rounding goes up.
+const fn threshold(rounding: Rounding, negative: bool) -> f32 {
+    match (rounding, negative) {
+        (Rounding::TowardZero, _) | (Rounding::TowardPositive, true) | (Rounding::TowardNegative, false) => NEVER,
+        (Rounding::TowardPositive | Rounding::TowardNegative, _) => f32::MIN_POSITIVE,
+        (Rounding::NearestEven | Rounding::NearestAway | Rounding::Stochastic { .. }, _) => 0.5,
+    }
+}
+
+/// A threshold past every fraction.
+const NEVER: f32 = 2.0;
+
+/// A number that depends on the sign of x.
+#[derive(Clone, Copy)]
+struct BySign {
+    positive: u32,
+    /// What changes in it where x is negative.
+    flips: u32,
+}
+
+impl BySign {
+    fn new(choose: impl Fn(bool) -> u32) -> Self {
+        Self { positive: choose(false), flips: choose(false) ^ choose(true) }
+    }
+
+    #[inline(always)]
+    fn of(self, signs: u32) -> u32 {
+        self.positive ^ (self.flips & signs)
+    }
+}
+
+/// A format, a rounding and an overflow policy in terms of the bits of f32.
+#[derive(Clone, Copy)]
+pub(super) struct Target {
+    scale: f32,
+    /// Mantissa bits of f32 that the format lacks.
+    shift: u32,
+    /// f32 bits of the smallest normal value.
+    normal: u32,
+    /// f32 bits of 2^(mantissa bits), plus those of 1: less the bits of 2^e, those of the factor of |x|.
+    unit: u32,
+    /// The code of 2^e, where that is not the hidden bit of subnormals; plus the bits of 2^23.
+    base: u32,
+    /// Where past the integer below rounding goes up, as f32 bits (deterministic roundings but nearest-even).
+    threshold: BySign,
+    /// The bits of a 16-bit draw that are used.
+    random_mask: u16,
+    /// The code of finite values past the largest.
+    overflow: BySign,
+    /// The code of infinity.
+    infinity: u32,
+    /// The code of NaN.
+    nan: u32,
+    /// From the sign bit of f32 to that of a code.
+    sign_shift: u32,
+    /// Sign bit of a code.
+    sign: u32,
+    /// The magnitude that has no sign.
+    signless: u32,
+}
+
+const INFINITY: u32 = f32::INFINITY.to_bits();
+const SMALLEST_NORMAL: u32 = f32::MIN_POSITIVE.to_bits();
+/// 2^23: its units in the last place are integers.
+const INTEGER: f32 = 8_388_608.0;
+
+impl Target {
+    #[inline]
+    pub(super) fn new(format: Format, store: &Store) -> Self {
+        // In formats without infinity, that code is NaN's.
+        let largest = u32::from(format.max_code());
+        let infinity = match store.overflow {
+            Overflow::Infinity => largest + 1,
+            Overflow::Saturate => largest,
+        };
+        let overflow = BySign::new(|negative| match threshold(store.rounding, negative) {
+            NEVER => largest,
+            _ => infinity,
+        });
+        let bits = match store.rounding {
+            Rounding::Stochastic { bits } => u32::from(bits).min(16),
+            _ => 0,
+        };
+        let shift = 23 - format.mantissa_bits;
+        // Codes of bf16 have the bias of f32.
+        let normal = if format.bias == 127 { 0 } else { ((127 + format.min_exponent()) as u32) << 23 };
+        Self {
+            scale: store.scale,
+            shift,
+            normal,
+            unit: (254 + format.mantissa_bits) << 23,
+            base: (normal >> shift) + INTEGER.to_bits(),
+            threshold: BySign::new(|negative| threshold(store.rounding, negative).to_bits()),
+            random_mask: (0xFFFF_0000_u32 >> bits) as u16,
+            overflow,
+            infinity,
+            nan: u32::from(format.nan_code()),
+            sign_shift: 32 - format.bits(),
+            sign: u32::from(format.sign_mask()),
+            signless: if matches!(format.specials, Specials::Fnuz) { 0 } else { u32::MAX },
+        }
+    }
+
+    /// The code of `scale * x`.
+    #[inline(always)]
+    pub(super) fn code<U: Units, R: Round>(&self, x: f32, random: u16) -> u32 {
+        let bits = (self.scale * x).to_bits();
+        let magnitude = bits & (u32::MAX >> 1);
+        let signs = (bits as i32 >> 31) as u32;
+        let (y, base) = U::split(self, magnitude);
+        let integer = R::round(self, y, signs, random) + INTEGER;
+        let code = R::bound(self, integer.to_bits().wrapping_add(base), magnitude, signs);
+        let code = if magnitude > INFINITY { self.nan } else { code };
+        if code == self.signless { code } else { code | (bits >> self.sign_shift & self.sign) }
+    }
+}
+
+/// How |x| falls into units of its last place in the format.
+pub(super) trait Units {
+    /// |x| in such units, less an even number of them; and the code of what was taken off, less the bits of 2^23.
+    fn split(target: &Target, magnitude: u32) -> (f32, u32);
+}
+
+/// Formats whose smallest normal value is far above f32's.
+pub(super) struct Narrow;
+
+impl Units for Narrow {
+    #[inline(always)]
+    fn split(target: &Target, magnitude: u32) -> (f32, u32) {
+        // To every rounding the subnormals of f32 are what its smallest normal value is, and multiply faster so; where
+        // zero is not, `Round::bound` says so.
+        let magnitude = magnitude.max(SMALLEST_NORMAL);
+        let exponent = (magnitude & INFINITY).max(target.normal);
+        let y = f32::from_bits(magnitude) * f32::from_bits(target.unit - exponent);
+        (y, (exponent >> target.shift).wrapping_sub(target.base))
+    }
+}
+
+/// bf16: codes are the upper halves of f32's.
+pub(super) struct Bf16;
+
+impl Units for Bf16 {
+    #[inline(always)]
+    fn split(target: &Target, magnitude: u32) -> (f32, u32) {
+        let y = (magnitude & 0x1_FFFF) as i32 as f32 * (1.0 / 65536.0);
+        (y, (magnitude >> 16 & !1).wrapping_sub(target.base))
+    }
+}
+
+/// One element in memory.
+pub(super) trait Code {
+    fn new(code: u32) -> Self;
+}
+
+impl Code for [u8; 1] {
+    #[inline(always)]
+    fn new(code: u32) -> Self {
+        [code as u8]
+    }
+}
+
+impl Code for [u8; 2] {
+    #[inline(always)]
+    fn new(code: u32) -> Self {
+        (code as u16).to_le_bytes()
+    }
+}
