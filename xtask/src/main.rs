@@ -1,8 +1,13 @@
 //! Development commands of the workspace: `cargo xtask --help`. One module per command.
 
 mod check;
+mod report;
 mod repository;
+mod reproduce;
+mod table;
 mod tidy;
+
+use std::process::ExitCode;
 
 use clap::Parser;
 
@@ -11,13 +16,23 @@ use clap::Parser;
 enum Command {
     /// Run all that CI runs, cheapest first
     Check(check::Arguments),
+    /// Render the reports of a finished or interrupted `reproduce` anew
+    Report(report::Arguments),
     /// Check the invariants of docs/architecture.md
     Tidy,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Command::parse() {
+fn main() -> ExitCode {
+    let result = match Command::parse() {
         Command::Check(arguments) => check::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Tidy => tidy::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -153,7 +153,7 @@ mod tests {
         check("a // b\nc", "a     \nc");
         check("a /* b /* c */ d */ e", "a                   e");
         check(r#"f("x \" y") + 'z'"#, "f(        ) +    ");
-        check("r\"a\" + r#\"b\"c\"# + rate", "     +           + rate");
+        check("r\"a\" + r#\"b\"c\"# + rate", "     +          + rate");
         check(r"'\'' + '\u{41}'", "     +         ");
         check("fn f<'a>(x: &'a str)", "fn f<'a>(x: &'a str)");
     }

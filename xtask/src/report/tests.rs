@@ -1,0 +1,119 @@
+//! Reports of made-up results: what they must and must not say.
+
+use super::*;
+use crate::reproduce::results::{DataSet, Epoch, Point, Provenance};
+
+/// Results with made-up curves of `seeds` runs for each model and recipe.
+fn results(is_imagenet: bool, seeds: u64) -> Results {
+    let mut runs = Vec::new();
+    for (model, level) in [("resnet18", 70.0), ("resnet50", 76.0)] {
+        for (recipe, gain) in [("fp32", 0.0), ("fp8", 0.25)] {
+            runs.extend((1..=seeds).map(|seed| run(model, recipe, seed, level + gain)));
+        }
+    }
+    let name = if is_imagenet { "ImageNet-1k" } else { "generated images" };
+    Results {
+        provenance: Provenance {
+            command: "cargo xtask reproduce imagenet".into(),
+            date: "2026-01-01T00:00:00Z".into(),
+            commit: "abc".into(),
+            machine: "a <machine>".into(),
+            backend: "cpu".into(),
+            rustc: "rustc 1.95.0".into(),
+        },
+        data: DataSet {
+            name: name.into(),
+            is_imagenet,
+            training_images: 2000,
+            validation_images: 500,
+            classes: 10,
+            size: 32,
+        },
+        scale: "quick".into(),
+        setting: "3 epochs".into(),
+        planned: runs.len() + 1,
+        runs,
+    }
+}
+
+fn run(model: &str, recipe: &str, seed: u64, top1: f64) -> Run {
+    let wave = |at: u64| ((at * 7919 + seed * 31) % 17) as f64 / 40.0;
+    let curve = (0..240).map(|step| Point {
+        step,
+        loss: 2.3 * (-(step as f64) / 120.0).exp() + wave(step),
+        loss_scale: if recipe == "fp8" { (8.0 + (step / 60) as f64 - (step / 100) as f64).exp2() } else { 1.0 },
+    });
+    let epochs = (1..=4).map(|epoch| Epoch {
+        epoch,
+        training_loss: 2.0 / epoch as f64,
+        training_top1: top1 - 1.0,
+        validation_loss: 2.1 / epoch as f64,
+        validation_top1: top1 - 40.0 / epoch as f64 + 10.0 + wave(seed),
+        validation_top5: 95.0,
+    });
+    Run {
+        model: model.into(),
+        recipe: recipe.into(),
+        seed,
+        config: "[model]\nname = \"<x>\"".into(),
+        steps: 240,
+        skipped: 2,
+        curve: curve.collect(),
+        epochs: epochs.collect(),
+        seconds: 30.0,
+        images_per_second: 100.0,
+        peak_bytes: 100 << 20,
+    }
+}
+
+fn html(results: &Results) -> String {
+    render(results, "report.html", include_str!("report.html.j2")).unwrap()
+}
+
+#[test]
+fn a_stand_in_is_never_shown_as_imagenet() {
+    let results = results(false, 1);
+    let markdown = render(&results, "report.md", include_str!("report.md.j2")).unwrap();
+    for text in [html(&results), markdown, terminal(&results)] {
+        assert!(text.contains("NOT ImageNet"), "{text}");
+        assert!(text.contains("did not see ImageNet"), "{text}");
+        assert!(text.contains("ImageNet, paper"), "{text}");
+    }
+    assert!(!terminal(&super::tests::results(true, 1)).contains("NOT ImageNet"));
+}
+
+#[test]
+fn differences_carry_an_interval_when_there_are_seeds() {
+    assert!(terminal(&results(false, 1)).contains("+0.25 "));
+    assert!(terminal(&results(false, 3)).contains("+0.25 ± 0.00"));
+}
+
+#[test]
+fn unfinished_work_is_said() {
+    assert!(html(&results(false, 1)).contains("Unfinished: 4 of 5 runs are done."));
+}
+
+#[test]
+fn the_page_is_self_contained_and_escaped() {
+    let page = html(&results(false, 3));
+    assert!(page.contains("a &lt;machine&gt;") && !page.contains("<machine>"));
+    assert!(page.contains("<svg") && !page.contains("&lt;svg"));
+    for outside in ["<script", "<link", "src=", "@import", "url("] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+}
+
+#[test]
+fn reports_are_rendered_from_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = serde_json::to_string(&results(false, 2)).unwrap();
+    fs::write(folder.path().join("results.json"), text).unwrap();
+    run_report(folder.path()).unwrap();
+    assert!(folder.path().join("report.html").is_file() && folder.path().join("report.md").is_file());
+    let missing = run_report(&folder.path().join("none")).unwrap_err();
+    assert!(format!("{missing:#}").contains("results.json"));
+}
+
+fn run_report(folder: &Path) -> Result<()> {
+    super::run(&Arguments { folder: folder.into() })
+}

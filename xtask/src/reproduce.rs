@@ -1,0 +1,2 @@
+//! `cargo xtask reproduce`.
+pub mod results;
