@@ -81,3 +81,47 @@ impl Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The known answers of Random123 (kat_vectors, philox4x32 10).
+    #[test]
+    fn known_answers() {
+        let seed = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+        let all = u32::MAX;
+        for (counter, key, expected) in [
+            ([0; 4], seed(0, 0), [0x6627_E8D5, 0xE169_C58D, 0xBC57_AC4C, 0x9B00_DBD8]),
+            ([all; 4], seed(all, all), [0x408F_276D, 0x41C8_3B0E, 0xA20B_C7C6, 0x6D54_51FD]),
+            (
+                [0x243F_6A88, 0x85A3_08D3, 0x1319_8A2E, 0x0370_7344],
+                seed(0xA409_3822, 0x299F_31D0),
+                [0xD16C_FE09, 0x94FD_CCEB, 0x5001_E420, 0x2412_6EA1],
+            ),
+        ] {
+            assert_eq!(Philox::new(key).block(counter), expected);
+        }
+    }
+
+    #[test]
+    fn draws_are_laid_out_as_documented() {
+        let stream = Stream { seed: 0x1234_5678_9ABC_DEF0, step: 3, id: 4 };
+        let block = |n: u64| Philox::new(stream.seed).block([n as u32, (n >> 32) as u32, 3, 4]);
+        for index in [0_u64, 1, 6, 7, 8, 1 << 35, (1 << 35) + 3] {
+            let word = block(index / 8)[(index % 8 / 2) as usize];
+            let half = if index % 2 == 0 { word & 0xFFFF } else { word >> 16 };
+            assert_eq!(stream.draw(index, 16), half);
+            assert_eq!(stream.draw(index, 3), half >> 13);
+            assert_eq!(stream.draw(index, 32), block(index / 4)[(index % 4) as usize]);
+            assert_eq!(stream.draw(index, 17), stream.draw(index, 32) >> 15);
+        }
+    }
+
+    /// The published test value of 32-bit FNV-1a.
+    #[test]
+    fn ids_are_fnv1a() {
+        assert_eq!(Stream::id(""), 0x811C_9DC5);
+        assert_eq!(Stream::id("foobar"), 0xBF9C_F968);
+    }
+}
