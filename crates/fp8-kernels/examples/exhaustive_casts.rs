@@ -1,0 +1,82 @@
+//! Proof by exhaustion: every one of the 2^32 f32 values, through every cast, on every instruction set of this CPU.
+//!
+//! To nearest even, the codes of the 8-bit formats are compared with those of ml_dtypes (by digests, so without Python); in
+//! every rounding, those of all formats with the scalar oracle of fp8-core. Takes minutes:
+//! `cargo run --release -p fp8-kernels --example exhaustive_casts`.
+
+#[path = "../tests/reference/mod.rs"]
+mod reference;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use fp8_core::{Overflow, Rounding, Stream};
+use fp8_kernels::isa::Isa;
+use fp8_kernels::{DType, Store, codec};
+use rayon::prelude::*;
+
+const ROUNDINGS: [Rounding; 6] = [
+    Rounding::NearestEven,
+    Rounding::NearestAway,
+    Rounding::TowardZero,
+    Rounding::TowardPositive,
+    Rounding::TowardNegative,
+    Rounding::STOCHASTIC,
+];
+
+fn main() -> ExitCode {
+    let paths = Isa::available();
+    println!("2^32 inputs each, on {}", paths.iter().map(|isa| isa.name()).collect::<Vec<_>>().join(", "));
+    let mut wrong = 0;
+    for dtype in reference::TYPES {
+        wrong += report(&format!("{dtype} rne, against ml_dtypes"), |chunk| {
+            let x = values(chunk);
+            let expected = reference::expected(dtype, &format!("{chunk:02x}"));
+            paths.iter().filter(|&&isa| reference::digest(isa, dtype, &x) != expected).count()
+        });
+    }
+    for dtype in reference::TYPES.into_iter().chain([DType::F16, DType::Bf16]) {
+        for rounding in ROUNDINGS {
+            wrong += report(&format!("{dtype} {rounding}, against the oracle"), |chunk| {
+                let random = Stream { seed: 1, step: 2, id: 3 };
+                let store = Store { rounding, random, ..Store::nearest(dtype) };
+                differences(&paths, &store, chunk)
+            });
+        }
+    }
+    if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs the 256 chunks of f32 on all threads; prints and returns how many paths went wrong in one.
+fn report(what: &str, check: impl Fn(u32) -> usize + Send + Sync) -> usize {
+    let start = Instant::now();
+    let wrong = (0..256_u32).into_par_iter().map(check).sum();
+    println!("{what}: {wrong} chunks differ ({:.1} s)", start.elapsed().as_secs_f64());
+    wrong
+}
+
+/// The values whose topmost byte is `chunk`.
+fn values(chunk: u32) -> Vec<f32> {
+    (0..1 << 24).map(|low| f32::from_bits(chunk << 24 | low)).collect()
+}
+
+/// How many paths give other codes than fp8-core somewhere in `chunk`.
+fn differences(paths: &[Isa], store: &Store, chunk: u32) -> usize {
+    let (x, size) = (values(chunk), store.dtype.size());
+    let format = store.dtype.format().expect("a narrow format");
+    let mut expected = vec![0; x.len() * size];
+    for (index, (x, out)) in x.iter().zip(expected.chunks_exact_mut(size)).enumerate() {
+        let random = match store.rounding {
+            Rounding::Stochastic { bits } => store.random.draw(index as u64, bits),
+            _ => 0,
+        };
+        let code = fp8_core::encode(format, f64::from(*x), store.rounding, Overflow::Infinity, random);
+        out.copy_from_slice(&code.to_le_bytes()[..size]);
+    }
+    let mut found = vec![0; expected.len()];
+    let differs = |&isa: &Isa| {
+        codec::encode(isa, store, 0, &x, &mut found);
+        found != expected
+    };
+    paths.iter().copied().filter(differs).count()
+}
