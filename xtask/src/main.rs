@@ -1,6 +1,8 @@
 //! Development commands of the workspace: `cargo xtask --help`. One module per command.
 
+mod bench;
 mod check;
+mod provenance;
 mod report;
 mod repository;
 mod reproduce;
@@ -14,6 +16,8 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Development commands of the fp8 workspace")]
 enum Command {
+    /// Measure our speeds and, with --peer, PyTorch's beside them
+    Bench(bench::Arguments),
     /// Run all that CI runs, cheapest first
     Check(check::Arguments),
     /// Render the reports of a finished or interrupted `reproduce` anew
@@ -24,6 +28,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Tidy => tidy::run(),

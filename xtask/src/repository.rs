@@ -19,6 +19,15 @@ pub fn files() -> Result<Vec<String>> {
     Ok(files)
 }
 
+/// The commit checked out, with `+changes` when the working tree differs; `unknown` without git.
+pub fn commit() -> String {
+    let Ok(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else {
+        return "unknown".into();
+    };
+    let changes = git(&["status", "--porcelain"]).is_ok_and(|status| !status.trim().is_empty());
+    format!("{}{}", commit.trim(), if changes { "+changes" } else { "" })
+}
+
 fn git(arguments: &[&str]) -> Result<String> {
     let output = Command::new("git").current_dir(root()).args(arguments).output().context("running git")?;
     if !output.status.success() {

@@ -159,13 +159,8 @@ fn sampling_error(results: &Results) -> String {
 /// Where the figures come from: names and values.
 pub fn setting(results: &Results) -> Vec<(&'static str, String)> {
     let Results { provenance, data, .. } = results;
-    vec![
-        ("Command", provenance.command.clone()),
-        ("Date", provenance.date.clone()),
-        ("Commit", provenance.commit.clone()),
-        ("Machine", provenance.machine.clone()),
-        ("Backend", provenance.backend.clone()),
-        ("Compiler", provenance.rustc.clone()),
+    let mut setting = provenance.lines().to_vec();
+    setting.extend([
         (
             "Images",
             format!(
@@ -178,5 +173,6 @@ pub fn setting(results: &Results) -> Vec<(&'static str, String)> {
             ),
         ),
         ("Scale", format!("{}: {}", results.scale, results.setting)),
-    ]
+    ]);
+    setting
 }

@@ -1,7 +1,8 @@
 //! Reports of made-up results: what they must and must not say.
 
 use super::*;
-use crate::reproduce::results::{DataSet, Epoch, Point, Provenance};
+use crate::provenance::Provenance;
+use crate::reproduce::results::{DataSet, Epoch, Point};
 
 /// Results with made-up curves of `seeds` runs for each model and recipe.
 fn results(is_imagenet: bool, seeds: u64) -> Results {
@@ -19,7 +20,7 @@ fn results(is_imagenet: bool, seeds: u64) -> Results {
             commit: "abc".into(),
             machine: "a <machine>".into(),
             backend: "cpu".into(),
-            rustc: "rustc 1.95.0".into(),
+            compiler: "rustc 1.95.0".into(),
         },
         data: DataSet {
             name: name.into(),

@@ -6,6 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::provenance::Provenance;
+
 /// A set of runs, model x recipe x seed, and how they were made.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Results {
@@ -17,19 +19,6 @@ pub struct Results {
     /// Runs that were asked for; fewer are in `runs` while they are being made.
     pub planned: usize,
     pub runs: Vec<Run>,
-}
-
-/// Where figures come from.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Provenance {
-    pub command: String,
-    /// UTC, RFC 3339.
-    pub date: String,
-    pub commit: String,
-    pub machine: String,
-    /// Name of the backend, e.g. `cpu (avx512, 2 threads)`.
-    pub backend: String,
-    pub rustc: String,
 }
 
 /// The images that the runs saw.
