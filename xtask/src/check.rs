@@ -24,6 +24,8 @@ struct Step {
 
 enum Work {
     Tidy,
+    /// Each program under `examples/`, without arguments, but for the [`SLOW_EXAMPLES`].
+    Examples,
     /// `cargo` with these arguments, and these environment variables.
     Cargo(&'static [&'static str], &'static [(&'static str, &'static str)]),
 }
@@ -39,9 +41,12 @@ const STEPS: &[Step] = &[
         name: "documentation",
         work: Work::Cargo(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "--deny warnings")]),
     },
-    // Builds the examples and runs the documentation's, too. The tests of a kernel loop over all its paths.
+    // The documentation's examples, too. The tests of a kernel loop over all its paths.
     Step { name: "tests", work: Work::Cargo(&["test", "--workspace"], &[]) },
+    Step { name: "examples", work: Work::Examples },
 ];
+
+const SLOW_EXAMPLES: &[&str] = &["exhaustive_casts"];
 
 const EXHAUSTIVE: &[Step] = &[Step {
     name: "all 2^32 casts",
@@ -87,9 +92,21 @@ impl Step {
     fn run(&self, tests: &mut Tests) -> Result<()> {
         match self.work {
             Work::Tidy => tidy::run(),
+            Work::Examples => examples()?.iter().try_for_each(|(package, name)| {
+                cargo(&["run", "--quiet", "--package", package, "--example", name], &[], tests)
+            }),
             Work::Cargo(arguments, environment) => cargo(arguments, environment, tests),
         }
     }
+}
+
+/// Package and name of every example but the slow ones.
+fn examples() -> Result<Vec<(String, String)>> {
+    let example = |file: &String| {
+        let (package, name) = file.strip_prefix("crates/")?.strip_suffix(".rs")?.split_once("/examples/")?;
+        (!SLOW_EXAMPLES.contains(&name) && !name.contains('/')).then(|| (package.to_string(), name.to_string()))
+    };
+    Ok(repository::files()?.iter().filter_map(example).collect())
 }
 
 /// Runs cargo, passing its output on and adding up the tests that it reports.
@@ -130,6 +147,13 @@ impl Tests {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn examples_are_found() {
+        let examples = examples().unwrap();
+        assert!(examples.contains(&("fp8-core".into(), "formats".into())), "{examples:?}");
+        assert!(!examples.iter().any(|(_, name)| name == "exhaustive_casts"));
+    }
 
     #[test]
     fn test_results_are_counted() {
