@@ -3,9 +3,10 @@
     pip install ml_dtypes numpy
     python tools/reference/casts.py > crates/fp8-kernels/tests/fixtures/casts.txt
 
-Each line: format, chunk, and the first 16 hex digits of the SHA-256 of the codes as ml_dtypes gives them, NaNs included.
-Chunk `xx` holds the 2^24 values whose topmost byte is xx, in ascending order of bits; chunk `subset` holds every upper half
-in turn with the lower halves below: all rounding boundaries of 8-bit formats and the values next to them. Takes minutes.
+Digests are the first 16 hex digits of the SHA-256 of the codes as ml_dtypes gives them, NaNs included. For each format a
+line `subset` digests every upper half in turn with the lower halves below: all rounding boundaries of 8-bit formats and the
+values next to them. Then line `x` (0 to f) digests, chunk by chunk, the values whose topmost byte is x0, x1, ... xf: 2^24
+in each, in ascending order of bits. Takes minutes.
 """
 
 import hashlib
@@ -30,14 +31,15 @@ def digest(bits, dtype):
 
 
 def main():
-    print(f"# ml_dtypes {ml_dtypes.__version__}, by tools/reference/casts.py: format, chunk, SHA-256 (first 64 bits)")
+    print(f"# ml_dtypes {ml_dtypes.__version__}, by tools/reference/casts.py, which says what the digests are of")
     upper = np.arange(1 << 16, dtype=np.uint32) << 16
     subset = (upper[:, None] | np.array(LOWER_HALVES, dtype=np.uint32)).ravel()
     low = np.arange(1 << 24, dtype=np.uint32)
     for name, dtype in FORMATS.items():
         print(name, "subset", digest(subset, dtype), flush=True)
-        for chunk in range(256):
-            print(name, f"{chunk:02x}", digest(low | np.uint32(chunk << 24), dtype), flush=True)
+        for row in range(16):
+            chunks = (np.uint32(chunk << 24) for chunk in range(16 * row, 16 * row + 16))
+            print(name, f"{row:x}", *(digest(low | top, dtype) for top in chunks), flush=True)
 
 
 if __name__ == "__main__":

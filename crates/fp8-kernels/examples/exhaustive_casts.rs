@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     for dtype in reference::TYPES {
         wrong += report(&format!("{dtype} rne, against ml_dtypes"), |chunk| {
             let x = values(chunk);
-            let expected = reference::expected(dtype, &format!("{chunk:02x}"));
+            let expected = reference::expected(dtype, &format!("{:x}", chunk / 16))[chunk as usize % 16];
             paths.iter().filter(|&&isa| reference::digest(isa, dtype, &x) != expected).count()
         });
     }

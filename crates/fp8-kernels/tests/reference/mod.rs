@@ -7,11 +7,12 @@ use sha2::{Digest, Sha256};
 /// The 8-bit types.
 pub const TYPES: [DType; 5] = [DType::E5M2, DType::E4M3, DType::E5M2Fnuz, DType::E4M3Fnuz, DType::E3M4];
 
-/// Of ml_dtypes' codes of one chunk: `subset`, or the topmost byte of its values.
-pub fn expected(dtype: DType, chunk: &str) -> &'static str {
-    let lines = include_str!("../fixtures/casts.txt").lines();
-    let prefix = format!("{dtype} {chunk} ");
-    lines.filter_map(|line| line.strip_prefix(&prefix)).next().expect("the fixture has every format and chunk")
+/// The digests of a line of the fixture: of the line `subset`, or of the 16 chunks of values whose topmost byte begins with a
+/// hexadecimal digit.
+pub fn expected(dtype: DType, line: &str) -> Vec<&'static str> {
+    let prefix = format!("{dtype} {line} ");
+    let digests = include_str!("../fixtures/casts.txt").lines().find_map(|line| line.strip_prefix(&prefix));
+    digests.expect("the fixture has every format and chunk").split(' ').collect()
 }
 
 /// Of our codes of `x`, to nearest even.
