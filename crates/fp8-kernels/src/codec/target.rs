@@ -11,23 +11,39 @@ use crate::Store;
 
 /// What the roundings differ in. `signs` is all ones where x is negative, else zero.
 pub(super) trait Round {
-    /// An integer next to y; or y itself, where that of nearest even is meant.
-    fn round(target: &Target, y: f32, signs: u32, random: u16) -> f32;
+    /// |x| is given in units of 2^-FRACTION_BITS of its last place.
+    const FRACTION_BITS: u32;
 
-    /// The magnitude to store, given the `code` of |x| on an unbounded scale.
+    /// Stands for all magnitudes past it, as f32 bits.
+    const LARGEST: u32;
+
+    /// What [`Round::integer`] adds.
+    const OFFSET: u32;
+
+    /// The integer that y is rounded to, plus `OFFSET`.
+    fn integer(target: &Target, y: f32, signs: u32, random: u16) -> u32;
+
+    /// The magnitude to store, given the `code` of |x| on a scale without upper end.
     #[inline(always)]
     fn bound(target: &Target, code: u32, _magnitude: u32, _signs: u32) -> u32 {
         code.min(target.infinity)
     }
 }
 
-/// To nearest, ties to even: as adding 2^23 does.
+/// 2^23: its units in the last place are integers, and adding it rounds to nearest even.
+const INTEGER: f32 = 8_388_608.0;
+
+/// To nearest, ties to even.
 pub(super) struct NearestEven;
 
 impl Round for NearestEven {
+    const FRACTION_BITS: u32 = 0;
+    const LARGEST: u32 = u32::MAX;
+    const OFFSET: u32 = INTEGER.to_bits();
+
     #[inline(always)]
-    fn round(_: &Target, y: f32, _: u32, _: u16) -> f32 {
-        y
+    fn integer(_: &Target, y: f32, _: u32, _: u16) -> u32 {
+        (y + INTEGER).to_bits()
     }
 }
 
@@ -35,9 +51,15 @@ impl Round for NearestEven {
 pub(super) struct Directed;
 
 impl Round for Directed {
+    const FRACTION_BITS: u32 = 0;
+    const LARGEST: u32 = u32::MAX;
+    const OFFSET: u32 = INTEGER.to_bits();
+
     #[inline(always)]
-    fn round(target: &Target, y: f32, signs: u32, _: u16) -> f32 {
-        round_at(y, f32::from_bits(target.threshold.of(signs)))
+    fn integer(target: &Target, y: f32, signs: u32, _: u16) -> u32 {
+        let floor = y.floor();
+        let up = y - floor >= f32::from_bits(target.threshold.of(signs));
+        (floor + if up { 1.0 } else { 0.0 } + INTEGER).to_bits()
     }
 
     #[inline(always)]
@@ -51,19 +73,17 @@ impl Round for Directed {
 pub(super) struct Stochastic;
 
 impl Round for Stochastic {
-    /// Away from zero iff floor(f 2^N) + r >= 2^N, that is iff f >= 1 - r 2^-N, which is exact in f32.
-    #[inline(always)]
-    fn round(target: &Target, y: f32, _: u32, random: u16) -> f32 {
-        let draw = i32::from(random & target.random_mask) as f32 * (1.0 / 65536.0);
-        round_at(y, 1.0 - draw)
-    }
-}
+    const FRACTION_BITS: u32 = 16;
+    const LARGEST: u32 = f32::MAX.to_bits();
+    const OFFSET: u32 = 0;
 
-/// The integer below y, or that above it where y is at least `threshold` past the former.
-#[inline(always)]
-fn round_at(y: f32, threshold: f32) -> f32 {
-    let floor = y.floor();
-    floor + if y - floor >= threshold { 1.0 } else { 0.0 }
+    /// The carry of floor(f 2^16) + r 2^(16 - N), as r has N bits, is that of floor(f 2^N) + r.
+    #[inline(always)]
+    fn integer(target: &Target, y: f32, _: u32, random: u16) -> u32 {
+        // SAFETY: y is finite, as `LARGEST` is, and below 2^(mantissa bits + 1 + 16), at most 2^27.
+        let position = unsafe { y.to_int_unchecked::<i32>() } as u32;
+        (position + u32::from(random & target.random_mask)) >> 16
+    }
 }
 
 /// Past the integer below |x|, where rounding goes up.
@@ -107,7 +127,7 @@ pub(super) struct Target {
     normal: u32,
     /// f32 bits of 2^(mantissa bits), plus those of 1: less the bits of 2^e, those of the factor of |x|.
     unit: u32,
-    /// The code of 2^e, where that is not the hidden bit of subnormals; plus the bits of 2^23.
+    /// `normal`, shifted.
     base: u32,
     /// Where past the integer below rounding goes up, as f32 bits (deterministic roundings but nearest-even).
     threshold: BySign,
@@ -129,8 +149,6 @@ pub(super) struct Target {
 
 const INFINITY: u32 = f32::INFINITY.to_bits();
 const SMALLEST_NORMAL: u32 = f32::MIN_POSITIVE.to_bits();
-/// 2^23: its units in the last place are integers.
-const INTEGER: f32 = 8_388_608.0;
 
 impl Target {
     #[inline]
@@ -157,7 +175,7 @@ impl Target {
             shift,
             normal,
             unit: (254 + format.mantissa_bits) << 23,
-            base: (normal >> shift) + INTEGER.to_bits(),
+            base: normal >> shift,
             threshold: BySign::new(|negative| threshold(store.rounding, negative).to_bits()),
             random_mask: (0xFFFF_0000_u32 >> bits) as u16,
             overflow,
@@ -175,9 +193,9 @@ impl Target {
         let bits = (self.scale * x).to_bits();
         let magnitude = bits & (u32::MAX >> 1);
         let signs = (bits as i32 >> 31) as u32;
-        let (y, base) = U::split(self, magnitude);
-        let integer = R::round(self, y, signs, random) + INTEGER;
-        let code = R::bound(self, integer.to_bits().wrapping_add(base), magnitude, signs);
+        let (y, base) = U::split::<R>(self, magnitude);
+        let integer = R::integer(self, y, signs, random);
+        let code = R::bound(self, integer.wrapping_add(base), magnitude, signs);
         let code = if magnitude > INFINITY { self.nan } else { code };
         if code == self.signless { code } else { code | (bits >> self.sign_shift & self.sign) }
     }
@@ -185,8 +203,9 @@ impl Target {
 
 /// How |x| falls into units of its last place in the format.
 pub(super) trait Units {
-    /// |x| in such units, less an even number of them; and the code of what was taken off, less the bits of 2^23.
-    fn split(target: &Target, magnitude: u32) -> (f32, u32);
+    /// |x| in such units (divided as `R` says), less an even number of them: at least zero and, where finite, below
+    /// 2^(mantissa bits + 1); and the code of what was taken off, less `R`'s offset.
+    fn split<R: Round>(target: &Target, magnitude: u32) -> (f32, u32);
 }
 
 /// Formats whose smallest normal value is far above f32's.
@@ -194,13 +213,14 @@ pub(super) struct Narrow;
 
 impl Units for Narrow {
     #[inline(always)]
-    fn split(target: &Target, magnitude: u32) -> (f32, u32) {
+    fn split<R: Round>(target: &Target, magnitude: u32) -> (f32, u32) {
         // To every rounding the subnormals of f32 are what its smallest normal value is, and multiply faster so; where
         // zero is not, `Round::bound` says so.
-        let magnitude = magnitude.max(SMALLEST_NORMAL);
+        let magnitude = magnitude.clamp(SMALLEST_NORMAL, R::LARGEST);
         let exponent = (magnitude & INFINITY).max(target.normal);
-        let y = f32::from_bits(magnitude) * f32::from_bits(target.unit - exponent);
-        (y, (exponent >> target.shift).wrapping_sub(target.base))
+        let unit = target.unit + (R::FRACTION_BITS << 23);
+        let y = f32::from_bits(magnitude) * f32::from_bits(unit - exponent);
+        (y, (exponent >> target.shift).wrapping_sub(target.base + R::OFFSET))
     }
 }
 
@@ -209,9 +229,10 @@ pub(super) struct Bf16;
 
 impl Units for Bf16 {
     #[inline(always)]
-    fn split(target: &Target, magnitude: u32) -> (f32, u32) {
-        let y = (magnitude & 0x1_FFFF) as i32 as f32 * (1.0 / 65536.0);
-        (y, (magnitude >> 16 & !1).wrapping_sub(target.base))
+    fn split<R: Round>(target: &Target, magnitude: u32) -> (f32, u32) {
+        let unit = f32::from_bits((127 - 16 + R::FRACTION_BITS) << 23);
+        let y = (magnitude & 0x1_FFFF) as i32 as f32 * unit;
+        (y, (magnitude >> 16 & !1).wrapping_sub(target.base + R::OFFSET))
     }
 }
 
