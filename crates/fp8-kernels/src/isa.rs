@@ -152,8 +152,12 @@ mod x86 {
 /// vectorises it for each instruction set; as Rust neither contracts `a * b + c` nor reassociates sums, the results are
 /// the same bits everywhere by construction. A sum over a slice is therefore *not* vectorised unless it is written with
 /// independent accumulators (`[f32; 16]`, say), whose order is then part of the contract. Whatever the body calls must
-/// be `#[inline(always)]`, or it is compiled for the baseline only. Small generic parameters `<T: Bound>` are allowed;
+/// be `#[inline(always)]`, or it is compiled for the baseline only. Generic parameters `<T: Bound>` are allowed;
 /// lifetimes and `const` parameters are not.
+///
+/// LLVM 22 makes 512-bit loops of such bodies (`codec` reaches four vector operations a cycle). What has been seen to spoil
+/// them: a choice between two fields of a struct (becomes a gather: choose by masks), `as i32` of a float (saturates:
+/// clamp, then `to_int_unchecked`), 32-bit products widened to 64 (keep 64-bit lanes throughout).
 ///
 /// ```
 /// use fp8_kernels::{isa::Isa, per_isa};
