@@ -12,7 +12,7 @@ use crate::{Store, per_isa};
 /// `store.random`.
 ///
 /// # Panics
-/// Where `store.dtype` is not floating, or the lengths disagree.
+/// Where `store.dtype` is not floating, or the lengths disagree, or there are more than 32 random bits.
 pub fn encode(isa: Isa, store: &Store, first_index: u64, x: &[f32], out: &mut [u8]) {
     let dtype = store.dtype;
     assert!(dtype.is_float(), "encode: {dtype} is not floating");
@@ -47,10 +47,10 @@ fn encode_codes<C: Code, U: Units>(
         Rounding::Stochastic { bits: 1..=16 } => {
             stochastic_blocks::<C, U>(isa, target, &store.random, first_index, x, out);
         }
+        // More random bits than f32 arithmetic can use: rare, so the oracle itself.
         Rounding::Stochastic { bits } => {
             for ((x, out), index) in x.iter().zip(out).zip(first_index..) {
-                let random = store.random.draw(index, bits);
-                let x = f64::from(store.scale * x);
+                let (x, random) = (f64::from(store.scale * x), store.random.draw(index, bits));
                 *out = C::new(u32::from(fp8_core::encode(format, x, store.rounding, store.overflow, random)));
             }
         }
