@@ -1,0 +1,248 @@
+//! The tape: operations put themselves on it in the forward pass, and are walked in reverse.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use fp8_kernels::Backend;
+
+use crate::gradients::{Gradients, StatisticsUpdate};
+use crate::output::{Output, quantised};
+use crate::{Error, Loss, ParameterId, Parameters, Recipe, Result, Role, Step, Tensor};
+
+/// A tensor in a graph. Dropping it frees its memory unless a backward pass needs it.
+#[derive(Clone, Debug)]
+pub struct Var {
+    pub(crate) id: VarId,
+    pub(crate) tensor: Tensor,
+}
+
+impl Var {
+    /// Its values.
+    pub fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    /// Its sizes.
+    pub fn shape(&self) -> &[usize] {
+        &self.tensor.shape
+    }
+}
+
+/// Which tensor of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct VarId(usize);
+
+/// An operation on the tape, with what it keeps for its backward pass.
+pub(crate) trait Node: Send {
+    /// From the error of the output to the errors of the inputs and the gradients of the parameters.
+    fn backward(self: Box<Self>, dy: Tensor, pass: &mut Backward<'_>) -> Result<()>;
+}
+
+/// One forward pass, recorded when training.
+pub struct Graph<'a> {
+    parameters: &'a Parameters,
+    step: Step,
+    /// The layer that made each tensor, which says how the tensor's error is stored; `None` where no error is wanted.
+    makers: Vec<Option<String>>,
+    nodes: Vec<(VarId, Box<dyn Node>)>,
+    /// How often each layer has been applied: a repeated layer takes new random bits.
+    uses: HashMap<String, u32>,
+    statistics: Vec<StatisticsUpdate>,
+}
+
+impl<'a> Graph<'a> {
+    /// An empty graph.
+    pub fn new(parameters: &'a Parameters, step: Step) -> Self {
+        let (makers, nodes, statistics) = (Vec::new(), Vec::new(), Vec::new());
+        Self { parameters, step, makers, nodes, uses: HashMap::new(), statistics }
+    }
+
+    /// The device.
+    pub fn backend(&self) -> &Arc<dyn Backend> {
+        self.parameters.backend()
+    }
+
+    /// The precision.
+    pub fn recipe(&self) -> &Recipe {
+        self.parameters.recipe()
+    }
+
+    /// The parameters that operations refer to.
+    pub fn parameters(&self) -> &'a Parameters {
+        self.parameters
+    }
+
+    /// The step.
+    pub fn step(&self) -> &Step {
+        &self.step
+    }
+
+    /// Puts host values in, stored as activations of the layer `input`. No error is computed for them.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] for Inf and NaN, [`Error::Shape`] when shape and values do not go together.
+    pub fn input(&mut self, shape: &[usize], values: &[f32]) -> Result<Var> {
+        if shape.iter().product::<usize>() != values.len() {
+            let reason = format!("{} values for the shape {shape:?}", values.len());
+            return Err(Error::Shape { op: "input", reason });
+        }
+        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+            return Err(Error::NonFinite { what: "input", index, value: values[index] });
+        }
+        let layer = self.application("input");
+        let format = *self.recipe().format(Role::Activation, "input");
+        let random = self.step.random(&format!("{layer}/{}", Role::Activation));
+        let backend = self.backend();
+        let wide = Tensor::from_f32(&**backend, shape.to_vec(), values)?;
+        let tensor = quantised(&**backend, &format, random, wide.shape, &wide.buffer)?;
+        Ok(self.var(None, tensor))
+    }
+
+    /// The errors and gradients of `loss`, times the loss scale. What was kept is freed on the way.
+    pub fn backward(self, loss: &Loss) -> Result<Gradients> {
+        let Self { parameters, step, makers, nodes, statistics, .. } = self;
+        let gradients = Gradients::new(parameters.len(), step.loss_scale, statistics);
+        let errors = makers.iter().map(|_| Arrival::default()).collect();
+        let mut pass = Backward { parameters, step, makers, errors, gradients };
+        loss.backward(&mut pass)?;
+        for (output, node) in nodes.into_iter().rev() {
+            if let Some(dy) = pass.errors[output.0].sum.take() {
+                node.backward(dy, &mut pass)?;
+            }
+        }
+        Ok(pass.gradients)
+    }
+}
+
+/// For operations.
+impl Graph<'_> {
+    /// The name of this application of `layer`: the layer's own the first time.
+    pub(crate) fn application(&mut self, layer: &str) -> String {
+        let uses = self.uses.entry(layer.to_string()).or_default();
+        *uses += 1;
+        if *uses == 1 { layer.to_string() } else { format!("{layer}/{}", *uses - 1) }
+    }
+
+    /// Memory for what `layer` computes.
+    pub(crate) fn open(&mut self, layer: &str, role: Role, shape: Vec<usize>) -> Result<Output> {
+        let application = self.application(layer);
+        let format = *self.recipe().format(role, layer);
+        let random = self.step.random(&format!("{application}/{role}"));
+        Output::open(&**self.backend(), format, random, shape, None)
+    }
+
+    /// Names the finished output of `layer`, and records how to go back.
+    pub(crate) fn record(
+        &mut self,
+        layer: &str,
+        output: Output,
+        node: impl FnOnce(&Tensor) -> Box<dyn Node>,
+    ) -> Result<Var> {
+        let tensor = output.close(&**self.backend())?;
+        let var = self.var(Some(layer.to_string()), tensor);
+        if self.step.training {
+            self.nodes.push((var.id, node(&var.tensor)));
+        }
+        Ok(var)
+    }
+
+    pub(crate) fn keep_statistics(&mut self, update: StatisticsUpdate) {
+        self.statistics.push(update);
+    }
+
+    fn var(&mut self, maker: Option<String>, tensor: Tensor) -> Var {
+        self.makers.push(maker);
+        Var { id: VarId(self.makers.len() - 1), tensor }
+    }
+}
+
+/// What has arrived of a tensor's error.
+#[derive(Default)]
+struct Arrival {
+    sum: Option<Tensor>,
+    contributions: u32,
+}
+
+/// A backward pass under way.
+pub(crate) struct Backward<'a> {
+    parameters: &'a Parameters,
+    step: Step,
+    makers: Vec<Option<String>>,
+    errors: Vec<Arrival>,
+    gradients: Gradients,
+}
+
+impl Backward<'_> {
+    pub fn backend(&self) -> Arc<dyn Backend> {
+        self.parameters.backend().clone()
+    }
+
+    pub fn step(&self) -> &Step {
+        &self.step
+    }
+
+    /// Whether the error of `var` is of use.
+    pub fn wants_error(&self, var: VarId) -> bool {
+        self.makers[var.0].is_some()
+    }
+
+    /// Memory for the error of `var`, and the error that has arrived from its other uses: the kernel adds it before it
+    /// rounds.
+    pub fn open_error(&mut self, var: VarId, shape: &[usize]) -> Result<(Output, Option<Tensor>)> {
+        let backend = self.backend();
+        let arrival = &mut self.errors[var.0];
+        let layer = self.makers[var.0].as_deref().unwrap_or_default();
+        let format = *self.parameters.recipe().format(Role::Error, layer);
+        let random = self.step.random(&contribution(layer, Role::Error, arrival.contributions));
+        arrival.contributions += 1;
+        let arrived = arrival.sum.take().map(|sum| sum.unscaled(&*backend)).transpose()?;
+        Ok((Output::open(&*backend, format, random, shape.to_vec(), None)?, arrived))
+    }
+
+    /// As [`Backward::open_error`], for kernels that cannot add: it is added afterwards.
+    pub fn open_error_alone(&mut self, var: VarId, shape: &[usize]) -> Result<Output> {
+        let (output, arrived) = self.open_error(var, shape)?;
+        match arrived {
+            None => Ok(output),
+            Some(_) => output.plus(&*self.backend(), arrived),
+        }
+    }
+
+    /// The finished error of `var`.
+    pub fn close_error(&mut self, var: VarId, output: Output) -> Result<()> {
+        self.errors[var.0].sum = Some(output.close(&*self.backend())?);
+        Ok(())
+    }
+
+    /// Memory for the gradient of a parameter, and the gradient that has arrived from its other uses.
+    pub fn open_gradient(&mut self, id: ParameterId) -> Result<(Output, Option<Tensor>)> {
+        let backend = self.backend();
+        let parameter = self.parameters.get(id);
+        let (arrived, contributions) = self.gradients.take(id);
+        let random = self.step.random(&contribution(&parameter.name, Role::Gradient, contributions));
+        let format = parameter.gradient_format;
+        let arrived = arrived.map(|sum| sum.unscaled(&*backend)).transpose()?;
+        Ok((Output::open(&*backend, format, random, parameter.shape.clone(), None)?, arrived))
+    }
+
+    /// As [`Backward::open_gradient`], for kernels that cannot add.
+    pub fn open_gradient_alone(&mut self, id: ParameterId) -> Result<Output> {
+        let (output, arrived) = self.open_gradient(id)?;
+        match arrived {
+            None => Ok(output),
+            Some(_) => output.plus(&*self.backend(), arrived),
+        }
+    }
+
+    /// The finished gradient of a parameter.
+    pub fn close_gradient(&mut self, id: ParameterId, output: Output) -> Result<()> {
+        let gradient = output.close(&*self.backend())?;
+        self.gradients.put(id, gradient);
+        Ok(())
+    }
+}
+
+/// The name of a Q node that sums up: each rounding takes random bits of its own.
+fn contribution(name: &str, role: Role, earlier: u32) -> String {
+    if earlier == 0 { format!("{name}/{role}") } else { format!("{name}/{role}/{earlier}") }
+}

@@ -1,0 +1,85 @@
+//! Fully connected layers.
+
+use fp8_kernels::{Epilogue, Gemm, Layout};
+
+use super::mismatch;
+use crate::graph::{Backward, Node};
+use crate::{Graph, ParameterId, Result, Role, Tensor, Var};
+
+impl Graph<'_> {
+    /// y (rows, O) = x (rows, I) weight^T + bias, weight (O, I); the leading axes of x together are the rows. `role` is
+    /// [`Role::Activation`], or [`Role::Logits`] for the layer that the loss reads.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] for sizes that differ.
+    pub fn linear(&mut self, x: &Var, weight: ParameterId, bias: Option<ParameterId>, role: Role) -> Result<Var> {
+        let parameter = self.parameters().get(weight);
+        let (layer, w) = (parameter.layer().to_string(), parameter.working());
+        let b = bias.map(|id| self.parameters().get(id).working());
+        let gemm = shape(&x.tensor, &w)?;
+        let mut shape = x.tensor.shape.clone();
+        shape.pop();
+        shape.push(gemm.n);
+        let backend = self.backend().clone();
+        let mut y = self.open(&layer, role, shape)?;
+        let epilogue = Epilogue {
+            alpha: 1.0 / (x.tensor.scale * w.scale),
+            bias: b.as_ref().map(|bias| &*bias.buffer),
+            ..Epilogue::store(y.store)
+        };
+        backend.gemm(&gemm, &x.tensor.buffer, &w.buffer, &epilogue, &mut y.buffer)?;
+        self.record(&layer, y, |_| Box::new(Linear { gemm, x: x.clone(), weight, w, bias }))
+    }
+}
+
+fn shape(x: &Tensor, w: &Tensor) -> Result<Gemm> {
+    match (&*x.shape, &*w.shape) {
+        ([rows @ .., k], &[n, inputs]) if *k == inputs => {
+            Ok(Gemm { m: rows.iter().product(), n, k: inputs, layout: Layout::NT })
+        }
+        (x, w) => mismatch("linear", format!("input {x:?}, weight {w:?}")),
+    }
+}
+
+struct Linear {
+    /// Of the forward pass.
+    gemm: Gemm,
+    x: Var,
+    weight: ParameterId,
+    w: Tensor,
+    bias: Option<ParameterId>,
+}
+
+impl Node for Linear {
+    fn backward(self: Box<Self>, dy: Tensor, pass: &mut Backward<'_>) -> Result<()> {
+        let Self { gemm: Gemm { m: rows, n: outputs, k: inputs, .. }, x, weight, w, bias } = *self;
+        let backend = pass.backend();
+        let (mut dw, arrived) = pass.open_gradient(weight)?;
+        let epilogue = Epilogue {
+            alpha: 1.0 / (x.tensor.scale * dy.scale),
+            residual: arrived.as_ref().map(|gradient| &*gradient.buffer),
+            ..Epilogue::store(dw.store)
+        };
+        let gemm = Gemm { m: outputs, n: inputs, k: rows, layout: Layout::TN };
+        backend.gemm(&gemm, &dy.buffer, &x.tensor.buffer, &epilogue, &mut dw.buffer)?;
+        pass.close_gradient(weight, dw)?;
+        if let Some(bias) = bias {
+            let dy = dy.unscaled(&*backend)?;
+            let mut db = pass.open_gradient_alone(bias)?;
+            backend.sum_rows(rows, outputs, &dy.buffer, &db.store, &mut db.buffer)?;
+            pass.close_gradient(bias, db)?;
+        }
+        if pass.wants_error(x.id) {
+            let (mut dx, arrived) = pass.open_error(x.id, &x.tensor.shape)?;
+            let epilogue = Epilogue {
+                alpha: 1.0 / (w.scale * dy.scale),
+                residual: arrived.as_ref().map(|error| &*error.buffer),
+                ..Epilogue::store(dx.store)
+            };
+            let gemm = Gemm { m: rows, n: inputs, k: outputs, layout: Layout::NN };
+            backend.gemm(&gemm, &dy.buffer, &w.buffer, &epilogue, &mut dx.buffer)?;
+            pass.close_error(x.id, dx)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,274 @@
+//! The parameters of a model: master copies, working copies, moments; and the running statistics of its norms.
+
+mod state;
+
+use std::sync::Arc;
+
+use fp8_core::Stream;
+use fp8_kernels::{Backend, Buffer, DType, ParameterUpdate, UpdateRule};
+
+pub use state::{Array, ParametersState, Values};
+
+use crate::gradients::StatisticsUpdate;
+use crate::layout::channels_last;
+use crate::output::quantised;
+use crate::tensor::upload_f32;
+use crate::{Error, Recipe, Result, Role, RoleFormat, Scaling, Step, Tensor};
+
+/// What a parameter is: its role in recipes, and whether weight decay is its business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Operand of a convolution (O, KH, KW, I) or linear layer (O, I).
+    Weight,
+    /// Scale or shift of a normalisation (C).
+    Norm,
+    /// Addend of a layer's output (O).
+    Bias,
+}
+
+/// Which parameter of [`Parameters`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ParameterId(usize);
+
+impl ParameterId {
+    pub(crate) fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// Which running statistics of [`Parameters`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StatisticsId(usize);
+
+/// One trained tensor.
+#[derive(Debug)]
+pub struct Parameter {
+    /// Name, as in state dicts: the layer's and the tensor's, e.g. `layer1.0.conv1.weight`.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Sizes, channels last.
+    pub shape: Vec<usize>,
+    /// How its gradient is stored.
+    pub(crate) gradient_format: RoleFormat,
+    master_format: RoleFormat,
+    working_format: RoleFormat,
+    master: Arc<Buffer>,
+    /// `None` where the master itself is used.
+    working: Option<Tensor>,
+    moments: Vec<Buffer>,
+}
+
+impl Parameter {
+    /// The layer that it belongs to.
+    pub fn layer(&self) -> &str {
+        layer(&self.name)
+    }
+
+    /// What operations compute with.
+    pub fn working(&self) -> Tensor {
+        let master = || Tensor { shape: self.shape.clone(), buffer: self.master.clone(), scale: 1.0 };
+        self.working.clone().unwrap_or_else(master)
+    }
+
+    /// The copy that the optimiser updates.
+    pub fn master(&self) -> &Buffer {
+        &self.master
+    }
+
+    /// Rounds the master anew to the working copy; `written` is the step that wrote the master.
+    fn refresh(&mut self, backend: &dyn Backend, written: &Step) -> Result<()> {
+        if self.working.is_some() {
+            let random = written.random(&self.node(Role::Weight));
+            self.working = Some(quantised(backend, &self.working_format, random, self.shape.clone(), &self.master)?);
+        }
+        Ok(())
+    }
+
+    fn node(&self, role: Role) -> String {
+        format!("{}/{role}", self.name)
+    }
+
+    fn in_use(&self) -> Error {
+        Error::Parameter {
+            name: self.name.clone(),
+            reason: "still in use by a graph: drop it before the update".into(),
+        }
+    }
+}
+
+/// The layer of a parameter's name: all but its last part.
+fn layer(name: &str) -> &str {
+    name.rsplit_once('.').map_or("", |(layer, _)| layer)
+}
+
+/// Running mean and variance of a batch norm, F32 (channels).
+#[derive(Debug)]
+pub struct Statistics {
+    /// Name of the layer.
+    pub layer: String,
+    /// Number of channels.
+    pub channels: usize,
+    /// Mean.
+    pub mean: Buffer,
+    /// Unbiased variance.
+    pub variance: Buffer,
+    /// Batches blended in.
+    pub batches: u64,
+}
+
+/// All that a model learns, on one device and in one precision.
+pub struct Parameters {
+    backend: Arc<dyn Backend>,
+    recipe: Arc<Recipe>,
+    parameters: Vec<Parameter>,
+    statistics: Vec<Statistics>,
+    /// The step that wrote the masters.
+    written: Step,
+}
+
+impl Parameters {
+    /// None yet.
+    pub fn new(backend: Arc<dyn Backend>, recipe: Arc<Recipe>) -> Self {
+        let (parameters, statistics) = (Vec::new(), Vec::new());
+        Self { backend, recipe, parameters, statistics, written: Step::evaluation(0) }
+    }
+
+    /// Adds a parameter with its first values, both in the layout of state dicts: (O, I, KH, KW) for convolutions.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a name that is taken and for values that are not of the shape.
+    pub fn add(&mut self, name: &str, kind: Kind, shape: &[usize], values: &[f32]) -> Result<ParameterId> {
+        let refuse = |reason: String| Err(Error::Parameter { name: name.into(), reason });
+        if self.find(name).is_some() {
+            return refuse("the name is taken".into());
+        }
+        if shape.iter().product::<usize>() != values.len() {
+            return refuse(format!("{} values for the shape {shape:?}", values.len()));
+        }
+        let [master_format, working_format, gradient_format] = match kind {
+            Kind::Weight => {
+                [Role::Master, Role::Weight, Role::Gradient].map(|role| *self.recipe.format(role, layer(name)))
+            }
+            Kind::Norm | Kind::Bias => [self.recipe.norm, RoleFormat::F32, RoleFormat::F32],
+        };
+        let (shape, values) = channels_last(shape, values);
+        let master = self.master(&master_format, &values)?;
+        let own_copy = working_format.dtype != master_format.dtype || working_format.scaling != Scaling::None;
+        let working = own_copy.then(|| Tensor { shape: shape.clone(), buffer: master.clone(), scale: 1.0 });
+        let (name, moments) = (name.to_string(), Vec::new());
+        let mut parameter =
+            Parameter { name, kind, shape, gradient_format, master_format, working_format, master, working, moments };
+        parameter.refresh(&*self.backend, &self.written)?;
+        self.parameters.push(parameter);
+        Ok(ParameterId(self.parameters.len() - 1))
+    }
+
+    /// Adds running statistics of the batch norm `layer`: mean 0, variance 1.
+    pub fn add_statistics(&mut self, layer: &str, channels: usize) -> Result<StatisticsId> {
+        let mean = self.backend.alloc(DType::F32, channels)?;
+        let variance = upload_f32(&*self.backend, &vec![1.0; channels])?;
+        self.statistics.push(Statistics { layer: layer.into(), channels, mean, variance, batches: 0 });
+        Ok(StatisticsId(self.statistics.len() - 1))
+    }
+
+    /// The device.
+    pub fn backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
+    }
+
+    /// The precision.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Number of parameters (tensors).
+    pub fn len(&self) -> usize {
+        self.parameters.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.parameters.is_empty()
+    }
+
+    /// The parameter `id`.
+    pub fn get(&self, id: ParameterId) -> &Parameter {
+        &self.parameters[id.0]
+    }
+
+    /// The running statistics `id`.
+    pub fn statistics(&self, id: StatisticsId) -> &Statistics {
+        &self.statistics[id.0]
+    }
+
+    /// All parameters, in the order in which they were added.
+    pub fn iter(&self) -> impl Iterator<Item = (ParameterId, &Parameter)> {
+        self.parameters.iter().enumerate().map(|(index, parameter)| (ParameterId(index), parameter))
+    }
+
+    /// The parameter of this name.
+    pub fn find(&self, name: &str) -> Option<ParameterId> {
+        self.parameters.iter().position(|parameter| parameter.name == name).map(ParameterId)
+    }
+
+    /// Master weights rounded to nearest, whatever the recipe does in updates: loading is no training step.
+    fn master(&self, format: &RoleFormat, values: &[f32]) -> Result<Arc<Buffer>> {
+        let wide = upload_f32(&*self.backend, values)?;
+        let nearest = RoleFormat::nearest(format.dtype);
+        Ok(quantised(&*self.backend, &nearest, Stream::default(), vec![values.len()], &wide)?.buffer)
+    }
+
+    /// One optimiser step of one parameter: `gradient` times `unscale` is the gradient of the loss.
+    pub(crate) fn update(
+        &mut self,
+        id: ParameterId,
+        rule: &UpdateRule,
+        gradient: &Tensor,
+        unscale: f32,
+        step: &Step,
+    ) -> Result<()> {
+        let backend = &*self.backend;
+        let parameter = &mut self.parameters[id.0];
+        while parameter.moments.len() < rule.moments() {
+            parameter.moments.push(backend.alloc(DType::F32, gradient.len())?);
+        }
+        let master_store = parameter.master_format.store(step.random(&parameter.node(Role::Master)), 1.0);
+        let working_store = parameter.working_format.store(step.random(&parameter.node(Role::Weight)), 1.0);
+        // A scale that depends on the new master can only be applied after it.
+        let fused = parameter.working_format.scaling == Scaling::None;
+        let in_use = parameter.in_use();
+        let working = match &mut parameter.working {
+            Some(working) if fused => {
+                Some((Arc::get_mut(&mut working.buffer).ok_or_else(|| in_use.clone())?, working_store))
+            }
+            _ => None,
+        };
+        let update = ParameterUpdate {
+            gradient: &gradient.buffer,
+            unscale,
+            master: Arc::get_mut(&mut parameter.master).ok_or(in_use)?,
+            master_store,
+            moments: &mut parameter.moments,
+            working,
+        };
+        backend.update(rule, update)?;
+        self.written = *step;
+        if fused { Ok(()) } else { parameter.refresh(backend, step) }
+    }
+
+    /// Blends the statistics of a batch into the running ones.
+    pub(crate) fn blend(&mut self, update: &StatisticsUpdate) -> Result<()> {
+        let running = &mut self.statistics[update.id.0];
+        let batch = fp8_kernels::BatchStatistics { mean: &update.mean.buffer, variance: &update.variance.buffer };
+        self.backend.batch_norm_update_running(
+            &update.norm,
+            update.momentum,
+            batch,
+            &mut running.mean,
+            &mut running.variance,
+        )?;
+        running.batches += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,194 @@
+//! Precision recipes: which format each kind of tensor has, as data.
+
+mod parse;
+
+use std::fmt;
+
+use fp8_core::{Overflow, Rounding, Stream};
+use fp8_kernels::{DType, Store};
+use serde::{Deserialize, Serialize};
+
+use crate::names::matches;
+use crate::{Error, LossScaling, Result};
+
+/// What a tensor is in a training step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Working weights of convolutions and linear layers: operands of the forward and backward passes.
+    Weight,
+    /// Outputs of layers.
+    Activation,
+    /// Gradients of activations.
+    Error,
+    /// Gradients of weights.
+    Gradient,
+    /// Outputs of the last layer, which the loss reads.
+    Logits,
+    /// Master copies of the weights, which the optimiser updates.
+    Master,
+    /// Master copies of biases and of the scales and shifts of normalisation; their working copies and gradients are F32.
+    Norm,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Weight => "weight",
+            Self::Activation => "activation",
+            Self::Error => "error",
+            Self::Gradient => "gradient",
+            Self::Logits => "logits",
+            Self::Master => "master",
+            Self::Norm => "norm",
+        })
+    }
+}
+
+/// How a tensor's values are multiplied before they are rounded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Scaling {
+    /// Not at all.
+    #[default]
+    None,
+    /// By the largest power of two that keeps the tensor's own largest magnitude within the format.
+    Current,
+}
+
+/// How the tensors of one role are stored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RoleFormat {
+    /// Element type.
+    pub dtype: DType,
+    /// Rounding.
+    pub rounding: Rounding,
+    /// What becomes of values past the largest finite one.
+    pub overflow: Overflow,
+    /// Scaling.
+    pub scaling: Scaling,
+}
+
+impl RoleFormat {
+    /// F32: exact.
+    pub const F32: Self = Self::nearest(DType::F32);
+
+    /// `dtype` by nearest-even, overflow to infinity, unscaled.
+    pub const fn nearest(dtype: DType) -> Self {
+        Self { dtype, rounding: Rounding::NearestEven, overflow: Overflow::Infinity, scaling: Scaling::None }
+    }
+
+    /// The Q node with these random bits and this scale.
+    pub const fn store(&self, random: Stream, scale: f32) -> Store {
+        Store { dtype: self.dtype, rounding: self.rounding, overflow: self.overflow, scale, random }
+    }
+
+    /// [`Scaling::Current`]'s scale for a tensor whose largest magnitude is `amax`: 2^k with k as large as
+    /// `amax * 2^k <= max` allows, within 2^-100..2^100; 1 when amax is zero, Inf or NaN, and for F32.
+    pub fn current_scale(&self, amax: f32) -> f32 {
+        let Some(format) = self.dtype.format() else { return 1.0 };
+        if amax == 0.0 || !amax.is_finite() {
+            return 1.0;
+        }
+        let (amax, largest) = (f64::from(amax), fp8_core::decode(format, format.max_code()));
+        // The exponent of the quotient is exact, for both are exact in f64 and only the quotient's last bit is rounded.
+        let mut exponent = ((largest / amax).to_bits() >> 52) as i32 - 1023;
+        if amax * 2_f64.powi(exponent) > largest {
+            exponent -= 1;
+        }
+        2_f32.powi(exponent.clamp(-100, 100))
+    }
+}
+
+/// Layers whose weights, activations, errors and gradients have a format of their own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exempt {
+    /// Names of layers; `*` stands for any characters.
+    pub layers: Vec<String>,
+    /// Their format.
+    pub format: RoleFormat,
+}
+
+/// The precision of a whole training run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// Its name.
+    pub name: String,
+    /// [`Role::Weight`].
+    pub weight: RoleFormat,
+    /// [`Role::Activation`].
+    pub activation: RoleFormat,
+    /// [`Role::Error`].
+    pub error: RoleFormat,
+    /// [`Role::Gradient`].
+    pub gradient: RoleFormat,
+    /// [`Role::Logits`].
+    pub logits: RoleFormat,
+    /// [`Role::Master`].
+    pub master: RoleFormat,
+    /// [`Role::Norm`].
+    pub norm: RoleFormat,
+    /// Moments of the optimiser; F32 is what the kernels keep.
+    pub optimizer: RoleFormat,
+    /// The layers in higher precision.
+    pub exempt: Exempt,
+    /// Loss scaling, unless the run says otherwise.
+    pub loss_scaling: LossScaling,
+}
+
+/// Name and text of the recipes that come with the crate.
+const BUILT_IN: [(&str, &str); 8] = [
+    ("fp32", include_str!("../../recipes/fp32.toml")),
+    ("fp16", include_str!("../../recipes/fp16.toml")),
+    ("bf16", include_str!("../../recipes/bf16.toml")),
+    ("fp8", include_str!("../../recipes/fp8.toml")),
+    ("fp8-sr", include_str!("../../recipes/fp8-sr.toml")),
+    ("fp8-rne", include_str!("../../recipes/fp8-rne.toml")),
+    ("fp8-mpemu", include_str!("../../recipes/fp8-mpemu.toml")),
+    ("fp8-hybrid", include_str!("../../recipes/fp8-hybrid.toml")),
+];
+
+impl Recipe {
+    /// The names that [`Recipe::named`] knows.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        BUILT_IN.iter().map(|&(name, _)| name)
+    }
+
+    /// A recipe that comes with the crate.
+    ///
+    /// # Errors
+    /// [`Error::UnknownRecipe`] with the known names.
+    pub fn named(name: &str) -> Result<Self> {
+        match BUILT_IN.iter().find(|(known, _)| *known == name) {
+            Some((_, text)) => Self::parse(text),
+            None => {
+                Err(Error::UnknownRecipe { asked: name.to_string(), known: Self::names().map(String::from).collect() })
+            }
+        }
+    }
+
+    /// Reads a recipe from TOML: the fields are those of the files in `recipes/`; with `base = "NAME"` the recipe of that
+    /// name gives what is left out, without it all is F32.
+    ///
+    /// # Errors
+    /// Names the field that is unknown, of a wrong type or out of range.
+    pub fn parse(text: &str) -> Result<Self> {
+        parse::recipe(text)
+    }
+
+    /// How tensors of `role` are stored in the layer of this name.
+    pub fn format(&self, role: Role, layer: &str) -> &RoleFormat {
+        let own = match role {
+            Role::Weight => &self.weight,
+            Role::Activation => &self.activation,
+            Role::Error => &self.error,
+            Role::Gradient => &self.gradient,
+            Role::Logits => return &self.logits,
+            Role::Master => return &self.master,
+            Role::Norm => return &self.norm,
+        };
+        if self.exempt.layers.iter().any(|pattern| matches(pattern, layer)) { &self.exempt.format } else { own }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+use super::*;
+
+#[test]
+fn the_built_in_recipes_are_what_the_paper_says() {
+    for name in Recipe::names() {
+        assert_eq!(Recipe::named(name).unwrap().name, name);
+    }
+    let fp8 = Recipe::named("fp8").unwrap();
+    assert_eq!(fp8.format(Role::Weight, "layer1.0.conv1"), &RoleFormat::nearest(DType::E5M2));
+    for role in [Role::Activation, Role::Error, Role::Gradient] {
+        let format = fp8.format(role, "layer1.0.conv1");
+        assert_eq!((format.dtype, format.rounding), (DType::E5M2, Rounding::STOCHASTIC));
+        assert_eq!(format.overflow, Overflow::Infinity, "the loss scaler must see overflow");
+        assert_eq!(fp8.format(role, "fc").dtype, DType::F16);
+        assert_eq!(fp8.format(role, "conv1").dtype, DType::F16);
+    }
+    assert_eq!(fp8.master.dtype, DType::F16);
+    assert_eq!(fp8.format(Role::Logits, "fc").dtype, DType::F32);
+    assert_eq!(Recipe { name: "fp8".into(), ..Recipe::named("fp8-sr").unwrap() }, fp8);
+    let rne = Recipe::named("fp8-rne").unwrap();
+    assert!([rne.weight, rne.activation, rne.error, rne.gradient].iter().all(|f| *f == rne.weight));
+    assert_eq!(Recipe::named("fp8-mpemu").unwrap().master.rounding, Rounding::STOCHASTIC);
+    let hybrid = Recipe::named("fp8-hybrid").unwrap();
+    assert_eq!((hybrid.activation.dtype, hybrid.error.dtype), (DType::E4M3, DType::E5M2));
+}
+
+/// What a recipe's text is refused with.
+#[test]
+fn mistakes_are_named() {
+    for (text, message) in [
+        ("[wieght]\ndtype = 'e5m2'", r#"unknown field "wieght" (did you mean "weight"?)"#),
+        ("[weight]\nrouding = 'sr'", r#"unknown field "weight.rouding" (did you mean "rounding"?)"#),
+        ("weight = 'e5m2'", "weight: a table is wanted"),
+        ("[weight]\ndtype = 'e5m3'", r#"weight.dtype: unknown format "e5m3": choose one of f32, f16"#),
+        ("[weight]\ndtype = 8", "weight.dtype: a text is wanted, not 8"),
+        ("[error]\nrounding = 'up'", "error.rounding: \"up\": unknown rounding"),
+        ("[error]\nscaling = 'delayed'", "choose none or current"),
+        ("[optimizer]\ndtype = 'f16'", "moments are kept in f32"),
+        ("[master]\nscaling = 'current'", "not scaled"),
+        ("[exempt]\nlayers = 'fc'", "exempt.layers: a list of texts"),
+        ("[loss_scaling]\nkind = 'constant'\nscale = -1.0", "loss_scaling: "),
+        ("[loss_scaling]\nkind = 'constnat'\nscale = 1.0", "loss_scaling: unknown variant `constnat`"),
+        ("base = 'fp9'", r#"unknown recipe "fp9" (did you mean "fp8"?)"#),
+        ("weight", "file: "),
+    ] {
+        let error = Recipe::parse(text).unwrap_err().to_string();
+        assert!(error.contains(message), "{text}\n{error}\n{message}");
+    }
+}
+
+#[test]
+fn a_recipe_of_ones_own() {
+    let recipe = Recipe::parse("base = 'fp8'\nname = 'mine'\n[exempt]\nlayers = ['layer1.*']\ndtype = 'bf16'").unwrap();
+    assert_eq!(recipe.name, "mine");
+    assert_eq!(recipe.format(Role::Activation, "layer1.0.conv1").dtype, DType::Bf16);
+    assert_eq!(recipe.format(Role::Activation, "fc").dtype, DType::E5M2);
+}
+
+#[test]
+fn current_scales_fill_the_format_and_no_more() {
+    let format = RoleFormat::nearest(DType::E4M3);
+    for (amax, scale) in [(448.0, 1.0), (449.0, 0.5), (1.0, 256.0), (0.01, 32768.0), (0.0, 1.0), (f32::INFINITY, 1.0)] {
+        assert_eq!(format.current_scale(amax), scale, "{amax}");
+    }
+    assert_eq!(format.current_scale(f32::NAN), 1.0);
+    assert_eq!(RoleFormat::F32.current_scale(3.0), 1.0);
+    assert_eq!(format.current_scale(f32::from_bits(1)), 2_f32.powi(100));
+}

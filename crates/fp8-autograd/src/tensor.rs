@@ -1,0 +1,98 @@
+//! Tensors: shared device memory with a shape and a scale.
+
+use std::sync::Arc;
+
+use fp8_kernels::{Backend, Buffer, DType, Store};
+use half::{bf16, f16};
+
+use crate::Result;
+
+/// Dense, row-major elements; the value of an element is its code's value divided by `scale`.
+///
+/// Cloning shares the memory.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    /// Sizes, outermost first; channels last for images.
+    pub shape: Vec<usize>,
+    /// The codes.
+    pub buffer: Arc<Buffer>,
+    /// What the values were multiplied by before they were rounded: a power of two, 1 unless the recipe scales.
+    pub scale: f32,
+}
+
+impl Tensor {
+    /// The tensor of `buffer`, unscaled.
+    pub fn new(shape: Vec<usize>, buffer: Buffer) -> Self {
+        debug_assert_eq!(shape.iter().product::<usize>(), buffer.len());
+        Self { shape, buffer: Arc::new(buffer), scale: 1.0 }
+    }
+
+    /// An F32 tensor of host values.
+    pub fn from_f32(backend: &dyn Backend, shape: Vec<usize>, values: &[f32]) -> Result<Self> {
+        Ok(Self::new(shape, upload_f32(backend, values)?))
+    }
+
+    /// The values on the host, un-scaled.
+    pub fn to_f32(&self, backend: &dyn Backend) -> Result<Vec<f32>> {
+        let mut values = download_f32(backend, &self.buffer)?;
+        if self.scale != 1.0 {
+            values.iter_mut().for_each(|value| *value /= self.scale);
+        }
+        Ok(values)
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// This tensor if it is unscaled, else its values as F32: for operations that know no scales.
+    pub fn unscaled(&self, backend: &dyn Backend) -> Result<Self> {
+        if self.scale == 1.0 {
+            return Ok(self.clone());
+        }
+        let mut values = backend.alloc(DType::F32, self.len())?;
+        backend.cast(&self.buffer, self.scale, &Store::F32, &mut values)?;
+        Ok(Self::new(self.shape.clone(), values))
+    }
+}
+
+/// A new F32 buffer with these values.
+pub fn upload_f32(backend: &dyn Backend, values: &[f32]) -> Result<Buffer> {
+    let mut buffer = backend.alloc(DType::F32, values.len())?;
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    backend.upload(&bytes, &mut buffer)?;
+    Ok(buffer)
+}
+
+/// The values of a floating buffer on the host, exactly.
+pub fn download_f32(backend: &dyn Backend, buffer: &Buffer) -> Result<Vec<f32>> {
+    let bytes = download(backend, buffer)?;
+    let words = || bytes.chunks_exact(2).map(|code| u16::from_le_bytes([code[0], code[1]]));
+    Ok(match buffer.dtype() {
+        DType::F32 => {
+            bytes.chunks_exact(4).map(|code| f32::from_le_bytes([code[0], code[1], code[2], code[3]])).collect()
+        }
+        DType::F16 => words().map(|code| f16::from_bits(code).to_f32()).collect(),
+        DType::Bf16 => words().map(|code| bf16::from_bits(code).to_f32()).collect(),
+        dtype => match dtype.format() {
+            Some(format) => bytes.iter().map(|&code| fp8_core::decode(format, code.into()) as f32).collect(),
+            None => {
+                let op = "download_f32";
+                return Err(fp8_kernels::Error::Type { op, what: "buffer", found: dtype }.into());
+            }
+        },
+    })
+}
+
+/// The bytes of a buffer on the host.
+pub fn download(backend: &dyn Backend, buffer: &Buffer) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; buffer.bytes()];
+    backend.download(buffer, &mut bytes)?;
+    Ok(bytes)
+}
