@@ -11,9 +11,18 @@ pub fn channels_last<T: Copy>(shape: &[usize], values: &[T]) -> (Vec<usize>, Vec
 
 /// The inverse of [`channels_last`].
 pub fn channels_first<T: Copy>(shape: &[usize], values: &[T]) -> (Vec<usize>, Vec<T>) {
+    let values = match *shape {
+        [n, h, w, c] => transposed(n, h * w, c, values),
+        _ => values.to_vec(),
+    };
+    (channels_first_shape(shape), values)
+}
+
+/// The shape that [`channels_first`] gives.
+pub fn channels_first_shape(shape: &[usize]) -> Vec<usize> {
     match *shape {
-        [n, h, w, c] => (vec![n, c, h, w], transposed(n, h * w, c, values)),
-        _ => (shape.to_vec(), values.to_vec()),
+        [n, h, w, c] => vec![n, c, h, w],
+        _ => shape.to_vec(),
     }
 }
 

@@ -4,7 +4,7 @@ use fp8_kernels::{Buffer, DType};
 use serde::{Deserialize, Serialize};
 
 use super::{Parameters, Statistics};
-use crate::layout::{channels_first, channels_last};
+use crate::layout::{channels_first, channels_first_shape, channels_last};
 use crate::tensor::{download, download_f32, upload_f32};
 use crate::{Error, Result, Step};
 
@@ -62,6 +62,19 @@ struct StatisticsState {
 
 /// State dicts.
 impl Parameters {
+    /// Name and shape of every array of [`Parameters::arrays`].
+    pub fn shapes(&self) -> Vec<(String, Vec<usize>)> {
+        let parameters = self.parameters.iter();
+        let mut shapes: Vec<_> =
+            parameters.map(|parameter| (parameter.name.clone(), channels_first_shape(&parameter.shape))).collect();
+        for Statistics { layer, channels, .. } in &self.statistics {
+            shapes.push((format!("{layer}.running_mean"), vec![*channels]));
+            shapes.push((format!("{layer}.running_var"), vec![*channels]));
+            shapes.push((format!("{layer}.num_batches_tracked"), Vec::new()));
+        }
+        shapes
+    }
+
     /// Masters and running statistics as PyTorch names and lays them out.
     pub fn arrays(&self) -> Result<Vec<Array>> {
         let mut arrays = Vec::new();
@@ -88,13 +101,18 @@ impl Parameters {
     /// [`Error::Parameter`] when there is none of this name, shape and type.
     pub fn set(&mut self, array: &Array) -> Result<()> {
         let refuse = |reason: String| Err(Error::Parameter { name: array.name.clone(), reason });
+        if let Values::F32(values) = &array.values
+            && array.shape.iter().product::<usize>() != values.len()
+        {
+            return refuse(format!("{} values for the shape {:?}", values.len(), array.shape));
+        }
         let mismatch = |shape: &[usize]| refuse(format!("has shape {shape:?}, not {:?}", array.shape));
         if let Some(id) = self.find(&array.name) {
             let Values::F32(values) = &array.values else { return refuse("numbers are wanted".into()) };
             let (shape, values) = channels_last(&array.shape, values);
             let parameter = &self.parameters[id.0];
             if shape != parameter.shape {
-                return mismatch(&channels_first::<f32>(&parameter.shape, &vec![0.0; parameter.master.len()]).0);
+                return mismatch(&channels_first_shape(&parameter.shape));
             }
             let master = self.master(&parameter.master_format, &values)?;
             let parameter = &mut self.parameters[id.0];
