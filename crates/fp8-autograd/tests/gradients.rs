@@ -1,0 +1,198 @@
+//! Each operation's backward pass against differences of its forward pass, in fp32, on every backend.
+
+mod common;
+
+use std::sync::Arc;
+
+use fp8_autograd::{
+    BatchNormLayer, Error, Graph, Kind, ParameterId, Parameters, Recipe, Result, Role, Step, Values, Var,
+};
+use fp8_kernels::Backend;
+
+use common::{backends, numbers};
+
+const IMAGES: [usize; 4] = [3, 6, 5, 2];
+const CLASSES: usize = 3;
+const SMOOTHING: f32 = 0.1;
+
+/// Names, kinds and shapes (as in state dicts) of parameters.
+type Shapes<'a> = &'a [(&'a str, Kind, &'a [usize])];
+
+fn parameters(backend: &Arc<dyn Backend>, recipe: &str, shapes: Shapes<'_>) -> Parameters {
+    let mut parameters = Parameters::new(backend.clone(), Arc::new(Recipe::named(recipe).unwrap()));
+    for (seed, (name, kind, shape)) in (10..).zip(shapes) {
+        let mut values = numbers(seed, shape.iter().product());
+        if *kind == Kind::Norm && name.ends_with("weight") {
+            values.iter_mut().for_each(|value| *value += 1.5);
+        }
+        parameters.add(name, *kind, shape, &values).unwrap();
+    }
+    parameters.add_statistics("norm", 4).unwrap();
+    parameters
+}
+
+fn loss(graph: &mut Graph<'_>, forward: Forward<'_>) -> Result<fp8_autograd::Loss> {
+    let x = graph.input(&IMAGES, &numbers(1, IMAGES.iter().product()))?;
+    let logits = forward(graph, &x)?;
+    graph.cross_entropy(&logits, &[2, 0, 1], SMOOTHING)
+}
+
+type Forward<'a> = &'a dyn Fn(&mut Graph<'_>, &Var) -> Result<Var>;
+
+fn id(graph: &Graph<'_>, name: &str) -> ParameterId {
+    graph.parameters().find(name).unwrap()
+}
+
+/// The derivative of the loss along a random direction of each parameter equals the gradient's component.
+fn check(shapes: Shapes<'_>, forward: Forward<'_>) {
+    for backend in backends() {
+        let step = Step::training(1, 0, 8.0);
+        let mut parameters = parameters(&backend, "fp32", shapes);
+        let mut graph = Graph::new(&parameters, step);
+        let start = loss(&mut graph, forward).unwrap();
+        let gradients = graph.backward(&start).unwrap().arrays(&parameters).unwrap();
+        let arrays: Vec<_> = parameters.arrays().unwrap().into_iter().take(shapes.len()).collect();
+        for (seed, (array, gradient)) in (100..).zip(arrays.iter().zip(&gradients)) {
+            assert_eq!((&array.name, &array.shape), (&gradient.name, &gradient.shape));
+            let (Values::F32(values), Values::F32(gradient)) = (&array.values, &gradient.values) else { panic!() };
+            let direction = numbers(seed, values.len());
+            let mut loss_at = |distance: f32| {
+                let moved: Vec<f32> = values.iter().zip(&direction).map(|(v, d)| v + distance * d).collect();
+                parameters.set(&fp8_autograd::Array { values: moved.into(), ..array.clone() }).unwrap();
+                f64::from(loss(&mut Graph::new(&parameters, step), forward).unwrap().value)
+            };
+            let difference = (loss_at(0.004) - loss_at(-0.004)) / 0.008;
+            loss_at(0.0);
+            let component: f64 = gradient.iter().zip(&direction).map(|(g, d)| f64::from(g * d)).sum();
+            let norm = gradient.iter().map(|g| f64::from(g * g)).sum::<f64>().sqrt();
+            assert!(norm > 1e-4, "{}: no gradient", array.name);
+            let error = (difference - component).abs();
+            assert!(error < 0.02 * norm + 2e-4, "{}: {difference} against {component}, norm {norm}", array.name);
+        }
+    }
+}
+
+const CONV: (&str, Kind, &[usize]) = ("conv.weight", Kind::Weight, &[4, 2, 3, 3]);
+const FC: [(&str, Kind, &[usize]); 2] =
+    [("fc.weight", Kind::Weight, &[CLASSES, 4]), ("fc.bias", Kind::Bias, &[CLASSES])];
+
+/// Mean over the pixels, then a linear layer.
+fn classify(graph: &mut Graph<'_>, x: &Var) -> Result<Var> {
+    let pooled = graph.global_average_pool("avgpool", x)?;
+    let (weight, bias) = (id(graph, "fc.weight"), id(graph, "fc.bias"));
+    graph.linear(&pooled, weight, Some(bias), Role::Logits)
+}
+
+#[test]
+fn linear_average_pool_and_cross_entropy() {
+    check(&[FC[0], FC[1], CONV], &|graph, x| {
+        let y = graph.conv2d(x, id(graph, "conv.weight"), 1, 1)?;
+        classify(graph, &y)
+    });
+}
+
+/// The second convolution's input has two uses: their errors meet in its epilogue.
+#[test]
+fn convolution() {
+    check(&[CONV, ("conv2.weight", Kind::Weight, &[4, 4, 3, 2]), FC[0], FC[1]], &|graph, x| {
+        let x = graph.conv2d(x, id(graph, "conv.weight"), 2, 1)?;
+        let y = graph.conv2d(&x, id(graph, "conv2.weight"), 1, 1)?;
+        let y = graph.global_average_pool("pool", &y)?;
+        let x = graph.global_average_pool("pool", &x)?;
+        let sum = graph.add("sum", &x, &y, false)?;
+        graph.linear(&sum, id(graph, "fc.weight"), Some(id(graph, "fc.bias")), Role::Logits)
+    });
+}
+
+/// A parameter with two uses: the gradient of one is added to the other's.
+#[test]
+fn shared_weights() {
+    check(&[CONV, ("again.weight", Kind::Weight, &[4, 4, 1, 1]), FC[0], FC[1]], &|graph, x| {
+        let again = id(graph, "again.weight");
+        let mut x = graph.conv2d(x, id(graph, "conv.weight"), 1, 0)?;
+        for _ in 0..2 {
+            x = graph.conv2d(&x, again, 1, 0)?;
+        }
+        classify(graph, &x)
+    });
+}
+
+#[test]
+fn relu_and_addition() {
+    check(&[CONV, ("fork.weight", Kind::Weight, &[4, 2, 1, 1]), FC[0], FC[1]], &|graph, x| {
+        let a = graph.conv2d(x, id(graph, "conv.weight"), 1, 1)?;
+        let b = graph.conv2d(x, id(graph, "fork.weight"), 1, 0)?;
+        let b = graph.relu("relu", &b)?;
+        let sum = graph.add("sum", &a, &b, true)?;
+        let sum = graph.add("twice", &sum, &b, false)?;
+        classify(graph, &sum)
+    });
+}
+
+#[test]
+fn max_pool() {
+    check(&[CONV, FC[0], FC[1]], &|graph, x| {
+        let x = graph.conv2d(x, id(graph, "conv.weight"), 1, 1)?;
+        let y = graph.max_pool("maxpool", &x, 3, 2, 1)?;
+        let z = graph.max_pool("maxpool", &x, 2, 2, 0)?; // x has two uses, of which neither can add
+        let y = graph.global_average_pool("pool", &y)?;
+        let z = graph.global_average_pool("pool", &z)?;
+        let sum = graph.add("sum", &y, &z, false)?;
+        graph.linear(&sum, id(graph, "fc.weight"), Some(id(graph, "fc.bias")), Role::Logits)
+    });
+}
+
+const NORM: [(&str, Kind, &[usize]); 2] = [("norm.weight", Kind::Norm, &[4]), ("norm.bias", Kind::Norm, &[4])];
+
+fn norm(graph: &Graph<'_>, statistics: fp8_autograd::StatisticsId) -> BatchNormLayer {
+    let (gamma, beta) = (id(graph, "norm.weight"), id(graph, "norm.bias"));
+    BatchNormLayer { gamma, beta, statistics, epsilon: 1e-5, momentum: 0.1 }
+}
+
+/// With and without the residual, the ReLU, and another use of the residual.
+#[test]
+fn batch_norm() {
+    let spare = |backend| Parameters::new(backend, Arc::new(Recipe::named("fp32").unwrap())).add_statistics("norm", 4);
+    let statistics = spare(backends().remove(0)).unwrap();
+    let shapes = [CONV, ("fork.weight", Kind::Weight, &[4, 2, 1, 1]), NORM[0], NORM[1], FC[0], FC[1]];
+    for (relu, shared) in [(false, false), (true, false), (false, true), (true, true)] {
+        check(&shapes, &|graph, x| {
+            let fork = graph.conv2d(x, id(graph, "fork.weight"), 1, 0)?;
+            let x = graph.conv2d(x, id(graph, "conv.weight"), 1, 1)?;
+            let layer = norm(graph, statistics);
+            let mut y = graph.batch_norm(&x, &layer, Some(&fork), relu)?;
+            if shared {
+                y = graph.add("sum", &y, &fork, false)?;
+            }
+            let y = graph.relu("relu", &y)?;
+            classify(graph, &y)
+        });
+    }
+}
+
+#[test]
+fn mistakes_are_named() {
+    for backend in backends() {
+        let parameters = parameters(&backend, "fp32", &[CONV, NORM[0], NORM[1], FC[0], FC[1]]);
+        let mut graph = Graph::new(&parameters, Step::training(1, 0, 1.0));
+        let x = graph.input(&IMAGES, &numbers(1, 180)).unwrap();
+        let conv = id(&graph, "conv.weight");
+        let message = |result: Result<Var>| result.unwrap_err().to_string();
+        assert!(message(graph.input(&IMAGES, &[0.0])).contains("1 values for the shape [3, 6, 5, 2]"));
+        let mut poisoned = numbers(1, 180);
+        poisoned[17] = f32::NAN;
+        assert!(message(graph.input(&IMAGES, &poisoned)).contains("input: element 17 is NaN"));
+        assert!(message(graph.conv2d(&x, conv, 0, 1)).contains("window 3 x 3, stride 0"));
+        assert!(message(graph.max_pool("pool", &x, 7, 1, 0)).contains("window 7"));
+        let y = graph.conv2d(&x, conv, 1, 1).unwrap();
+        assert!(message(graph.conv2d(&y, conv, 1, 1)).contains("weight for 2 channels, input with 4"));
+        assert!(message(graph.add("sum", &x, &y, false)).contains("[3, 6, 5, 2] and [3, 6, 5, 4]"));
+        let fc = id(&graph, "fc.weight");
+        assert!(message(graph.linear(&x, fc, None, Role::Logits)).contains("input [3, 6, 5, 2], weight [3, 4]"));
+        let logits = classify(&mut graph, &y).unwrap();
+        let message = |targets: &[u32]| graph.cross_entropy(&logits, targets, 0.0).unwrap_err().to_string();
+        assert!(message(&[0, 1]).contains("2 targets for 3 rows"));
+        assert!(message(&[0, 1, 3]).contains("row 2 has target 3, there are 3 classes"));
+        assert!(matches!(graph.cross_entropy(&logits, &[0; 3], 1.0), Err(Error::Shape { .. })));
+    }
+}
