@@ -1,0 +1,180 @@
+//! One step of ResNet-18 and -50 against PyTorch (tools/reference/step.py, which wrote the fixtures): loss, logits, every
+//! gradient and every updated parameter.
+//!
+//! Weights and batch come from the same hash as there. Of each tensor the fixture has 8 projections on random signs: the
+//! root mean square of their differences estimates the L2 norm of the tensors' difference.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fp8_autograd::{Array, Graph, Optimizer, OptimizerRule, Parameters, Recipe, Step, Values, layout};
+use fp8_core::Stream;
+use fp8_models::{ResNet, ResNetConfig, Stem};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Fixture {
+    model: String,
+    recipe: String,
+    batch: usize,
+    size: usize,
+    classes: usize,
+    input: String,
+    loss_scale: f32,
+    lr: f32,
+    momentum: f32,
+    weight_decay: f32,
+    loss: f64,
+    logits: Vec<f64>,
+    tensors: BTreeMap<String, Tensor>,
+}
+
+#[derive(Deserialize)]
+struct Tensor {
+    /// L2 norm, then 8 projections.
+    sketch: [f64; 9],
+}
+
+/// The finaliser of MurmurHash3 over FNV-1a of the name plus a Weyl sequence.
+fn hash(name: u32, index: usize) -> u32 {
+    let mut x = (index as u32).wrapping_mul(0x9E37_79B9).wrapping_add(name);
+    for (shift, factor) in [(16, 0x85EB_CA6B), (13, 0xC2B2_AE35), (16, 1)] {
+        x = (x ^ (x >> shift)).wrapping_mul(factor);
+    }
+    x
+}
+
+fn uniform(name: &str, len: usize, limit: f64, offset: f64) -> Vec<f32> {
+    let name = Stream::id(name);
+    let unit = |index| f64::from(hash(name, index) >> 8) / f64::from(1 << 23) - 1.0;
+    (0..len).map(|index| (offset + limit * unit(index)) as f32).collect()
+}
+
+/// The parameter `name` as the script makes it.
+fn formula(fixture: &Fixture, name: &str, shape: &[usize]) -> Vec<f32> {
+    let len = shape.iter().product();
+    let last = if fixture.model == "resnet50" { ".bn3." } else { ".bn2." };
+    match *shape {
+        [o, _, kh, kw] => uniform(name, len, (6.0 / (o * kh * kw) as f64).sqrt(), 0.0),
+        _ if name.starts_with("fc.") => {
+            let inputs = if fixture.model == "resnet50" { 2048.0_f64 } else { 512.0 };
+            uniform(name, len, 1.0 / inputs.sqrt(), 0.0)
+        }
+        _ if name.ends_with("bias") => uniform(name, len, 0.1, 0.0),
+        _ => uniform(name, len, 0.1, if name.contains(last) { 0.25 } else { 1.0 }),
+    }
+}
+
+/// The estimated L2 norm of the difference to the fixture's tensor, relative to its norm.
+fn difference(name: &str, values: &[f64], expected: &Tensor) -> f64 {
+    let seed = Stream::id(&format!("signs of {name}"));
+    let mut projections = [0.0; 8];
+    for (index, value) in values.iter().enumerate() {
+        let signs = hash(seed, index);
+        for (j, projection) in projections.iter_mut().enumerate() {
+            *projection += if signs >> j & 1 == 1 { -value } else { *value };
+        }
+    }
+    let squares = projections.iter().zip(&expected.sketch[1..]).map(|(found, expected)| (found - expected).powi(2));
+    (squares.sum::<f64>() / 8.0).sqrt() / expected.sketch[0].max(1e-30)
+}
+
+fn numbers(array: &Array) -> &[f32] {
+    match &array.values {
+        Values::F32(values) => values,
+        Values::I64(_) => panic!("{} holds counters", array.name),
+    }
+}
+
+/// What a step differs by: relative L2 norms.
+struct Differences {
+    loss: f64,
+    logits: f64,
+    /// By name, largest first.
+    tensors: Vec<(f64, String)>,
+}
+
+fn step(fixture: &Fixture) -> Differences {
+    let recipe = Arc::new(Recipe::named(&fixture.recipe).unwrap());
+    let mut parameters = Parameters::new(common::backend(), recipe);
+    let config = ResNetConfig::new(fixture.model.parse().unwrap(), Stem::ImageNet, fixture.classes);
+    let network = ResNet::new(&config, &mut parameters, 0).unwrap();
+    let shapes: Vec<_> = parameters.shapes().into_iter().take(parameters.len()).collect();
+    let mut first = BTreeMap::new();
+    for (name, shape) in shapes {
+        let values = formula(fixture, &name, &shape);
+        parameters.set(&Array { name: name.clone(), shape, values: values.clone().into() }).unwrap();
+        first.insert(name, values);
+    }
+    let shape = [fixture.batch, 3, fixture.size, fixture.size];
+    let (shape, images) = layout::channels_last(&shape, &uniform(&fixture.input, shape.iter().product(), 1.7, 0.0));
+    let targets: Vec<u32> = (0..fixture.batch).map(|row| (row * 7 % fixture.classes) as u32).collect();
+
+    let step = Step::training(0, 0, fixture.loss_scale);
+    let mut graph = Graph::new(&parameters, step);
+    let x = graph.input(&shape, &images).unwrap();
+    let logits = network.forward(&mut graph, &x).unwrap();
+    let loss = graph.cross_entropy(&logits, &targets, 0.0).unwrap();
+    let logits = logits.tensor().to_f32(&**parameters.backend()).unwrap();
+    let gradients = graph.backward(&loss).unwrap();
+    let Fixture { momentum, weight_decay, .. } = *fixture;
+    let rule = OptimizerRule::Sgd { momentum, dampening: 0.0, nesterov: false, weight_decay };
+    let gradient_arrays = gradients.arrays(&parameters).unwrap();
+    let report = Optimizer::new(rule).step(&mut parameters, &gradients, fixture.lr, &step).unwrap();
+    assert!(report.overflowed.is_empty(), "{report:?}");
+
+    let mut tensors = Vec::new();
+    for array in &gradient_arrays {
+        let (name, values) = (format!("grad.{}", array.name), numbers(array).iter().map(|&value| value.into()));
+        tensors.push((difference(&name, &values.collect::<Vec<_>>(), &fixture.tensors[&name]), name));
+    }
+    for array in parameters.arrays().unwrap().iter().take(parameters.len()) {
+        let change = |(new, old): (&f32, &f32)| f64::from(*new) - f64::from(*old);
+        let changes: Vec<f64> = numbers(array).iter().zip(&first[&array.name]).map(change).collect();
+        let name = format!("param.{}", array.name);
+        tensors.push((difference(&name, &changes, &fixture.tensors[&name]), name));
+    }
+    assert_eq!(tensors.len(), fixture.tensors.len());
+    tensors.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let squares = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+    let errors = logits.iter().zip(&fixture.logits).map(|(found, expected)| f64::from(*found) - expected);
+    Differences {
+        loss: (f64::from(loss.value) - fixture.loss).abs() / fixture.loss,
+        logits: squares(&mut errors.into_iter()) / squares(&mut fixture.logits.iter().copied()),
+        tensors,
+    }
+}
+
+/// Loss, logits and gradients differ by at most 1e-4. What the step changed in a parameter is the difference of two
+/// rounded numbers that are close, so its own error is larger: in PyTorch against itself, 2e-4.
+fn check(fixture: &str) {
+    let fixture: Fixture = serde_json::from_str(fixture).unwrap();
+    let found = step(&fixture);
+    assert!(found.loss < 1e-4 && found.logits < 1e-4, "loss {:.1e}, logits {:.1e}", found.loss, found.logits);
+    for (difference, name) in &found.tensors {
+        let most = if name.starts_with("param.") { 5e-4 } else { 1e-4 };
+        assert!(*difference < most, "{name} {difference:.1e}; largest: {:?}", &found.tensors[..20]);
+    }
+}
+
+#[test]
+fn resnet18_fp32() {
+    check(include_str!("fixtures/resnet18-fp32.json"));
+}
+
+#[test]
+fn resnet50_fp32() {
+    check(include_str!("fixtures/resnet50-fp32.json"));
+}
+
+#[test]
+fn resnet18_fp8_rne() {
+    check(include_str!("fixtures/resnet18-fp8-rne.json"));
+}
+
+#[test]
+fn resnet50_fp8_rne() {
+    check(include_str!("fixtures/resnet50-fp8-rne.json"));
+}
