@@ -10,6 +10,7 @@ pub mod dtype;
 pub mod error;
 pub mod isa;
 pub mod spec;
+pub mod view;
 
 pub use backend::{
     Backend, BatchNormBackward, BatchNormForward, BatchNormGradients, BatchStatistics, Memory, ParameterUpdate,
@@ -18,3 +19,4 @@ pub use buffer::{Buffer, Storage};
 pub use dtype::DType;
 pub use error::{Error, Result};
 pub use spec::{Activation, BatchNorm, Conv2d, CrossEntropy, Epilogue, Gemm, Layout, Pool2d, Store, UpdateRule};
+pub use view::{EpilogueView, View, ViewMut};

@@ -1,0 +1,69 @@
+//! Host memory as the kernels see it: a type and bytes.
+
+use crate::{Activation, DType, Store};
+
+/// Elements of one type in host memory; `bytes.len()` is a multiple of the element's size.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// Element type.
+    pub dtype: DType,
+    /// Little-endian elements.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> View<'a> {
+    /// Number of elements.
+    pub fn len(self) -> usize {
+        self.bytes.len() / self.dtype.size()
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// `len` elements from `first` on.
+    ///
+    /// # Panics
+    /// If the view ends before.
+    pub fn part(self, first: usize, len: usize) -> Self {
+        let size = self.dtype.size();
+        Self { dtype: self.dtype, bytes: &self.bytes[first * size..(first + len) * size] }
+    }
+}
+
+/// Elements of one type in host memory, to be written.
+#[derive(Debug)]
+pub struct ViewMut<'a> {
+    /// Element type.
+    pub dtype: DType,
+    /// Little-endian elements.
+    pub bytes: &'a mut [u8],
+}
+
+impl ViewMut<'_> {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.bytes.len() / self.dtype.size()
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
+/// An [`Epilogue`](crate::Epilogue) over host memory.
+#[derive(Clone, Copy, Debug)]
+pub struct EpilogueView<'a> {
+    /// Factor of the sum.
+    pub alpha: f32,
+    /// One per output column (channel).
+    pub bias: Option<&'a [f32]>,
+    /// Of the output's shape.
+    pub residual: Option<View<'a>>,
+    /// Applied last.
+    pub activation: Activation,
+    /// How the result is stored.
+    pub store: Store,
+}
