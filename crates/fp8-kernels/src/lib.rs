@@ -6,8 +6,10 @@
 pub mod backend;
 pub mod buffer;
 pub mod codec;
+pub mod conv;
 pub mod dtype;
 pub mod error;
+pub mod gemm;
 pub mod isa;
 pub mod spec;
 pub mod view;

@@ -1,0 +1,104 @@
+//! Windows of an image as lines of a matrix.
+
+use crate::View;
+use crate::gemm::{Lines, Scratch};
+
+/// Line (n, gy, gx) of a grid holds the window of image n with its corner at `step * (gy, gx) + corner`, row-major,
+/// channels innermost; zeros outside the image.
+pub(super) struct Patches<'a> {
+    /// (N, height, width, channels).
+    pub image: View<'a>,
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+    /// Lines per image, down and across.
+    pub grid: [Divisor; 2],
+    /// Distance of neighbouring windows.
+    pub step: usize,
+    /// Corner of the first window; negative in the padding.
+    pub corner: [isize; 2],
+    /// Height and width of the window.
+    pub window: [usize; 2],
+}
+
+impl Patches<'_> {
+    /// Elements of a line.
+    pub fn len(&self) -> usize {
+        self.window[0] * self.window[1] * self.channels
+    }
+}
+
+impl Lines for Patches<'_> {
+    fn part<'a>(&'a self, line: usize, first: usize, len: usize, scratch: &'a mut Scratch) -> &'a [u8] {
+        let size = self.image.dtype.size();
+        let (pixel, gx) = self.grid[1].divide(line);
+        let (image, gy) = self.grid[0].divide(pixel);
+        let corner = |axis: usize, at: usize| (self.step * at) as isize + self.corner[axis];
+        let (top, left) = (corner(0, gy), corner(1, gx) * self.channels as isize);
+
+        // All lengths from here on are in elements: the window is `window[0]` runs, each the same piece of a row of the image.
+        let (run, row_len) = (self.window[1] * self.channels, self.width * self.channels);
+        let out = &mut scratch[..len * size];
+        let (mut row, mut skip, mut rest) = (first / run, first % run, &mut *out);
+        while !rest.is_empty() {
+            let (piece, tail) = rest.split_at_mut(rest.len().min((run - skip) * size));
+            let y = top + row as isize;
+            if (0..self.height as isize).contains(&y) {
+                let start = (image * self.height + y as usize) * row_len;
+                let row = self.image.part(start, row_len).bytes;
+                copy_clipped(row, (left + skip as isize) * size as isize, piece);
+            } else {
+                piece.fill(0);
+            }
+            (row, skip, rest) = (row + 1, 0, tail);
+        }
+        out
+    }
+}
+
+/// out = row[first ..], zeros where that is outside the row.
+fn copy_clipped(row: &[u8], first: isize, out: &mut [u8]) {
+    let before = first.min(0).unsigned_abs().min(out.len());
+    let (zeros, rest) = out.split_at_mut(before);
+    zeros.fill(0);
+    let source = row.get(first.max(0) as usize..).unwrap_or(&[]);
+    let (copied, after) = rest.split_at_mut(rest.len().min(source.len()));
+    copy(&source[..copied.len()], copied);
+    after.fill(0);
+}
+
+/// `copy_from_slice` for pieces so short that a call would cost more than the copy.
+fn copy(from: &[u8], to: &mut [u8]) {
+    let (from, from_rest) = from.as_chunks::<64>();
+    let (to, to_rest) = to.as_chunks_mut::<64>();
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
+    to_rest.copy_from_slice(from_rest);
+}
+
+/// Division by a fixed number below 2^32 of numbers below 2^32, by one multiplication: with M = ceil(2^64 / d), n / d = floor(M n / 2^64)
+/// (Lemire, Kaser and Kurz 2019).
+#[derive(Clone, Copy)]
+pub(super) struct Divisor {
+    divisor: usize,
+    /// Zero for division by one.
+    reciprocal: u64,
+}
+
+impl Divisor {
+    /// # Panics
+    /// Where `divisor` is zero.
+    pub fn new(divisor: usize) -> Self {
+        Self { divisor, reciprocal: (u64::MAX / divisor as u64).wrapping_add(1) }
+    }
+
+    /// Quotient and remainder.
+    pub fn divide(self, n: usize) -> (usize, usize) {
+        if self.reciprocal == 0 {
+            return (n, 0);
+        }
+        let quotient = ((u128::from(self.reciprocal) * n as u128) >> 64) as usize;
+        (quotient, n - quotient * self.divisor)
+    }
+}

@@ -1,0 +1,254 @@
+//! AVX-512 BF16: two products a lane and instruction. Every value of an 8-bit format is exact in bf16.
+//!
+//! `vdpbf16ps` adds the product of the upper halves, then that of the lower ones, each with one rounding to nearest
+//! even; it flushes subnormals, which sums of products of 8-bit values never are (they are multiples of 2^-34 at least).
+//! So with ascending k in upper, lower, upper, … it makes the very sums of the other kernels. As the manuals are silent about
+//! intermediate rounding, [`usable`] tries it once before it is used.
+
+use std::arch::x86_64::*;
+use std::sync::OnceLock;
+
+use super::kernel::{BLOCK, Kernel, Panels};
+use super::tile::{Vector, tiles};
+use super::{avx512, portable};
+use crate::DType;
+use crate::isa::Isa;
+
+/// 16 sums, two bf16 a unit.
+#[derive(Clone, Copy)]
+struct Sums(__m512);
+
+impl Vector for Sums {
+    const LANES: usize = 16;
+    type Units = __m512i;
+
+    // SAFETY (all): the caller has AVX-512 F and BF16, and the memory that the trait asks for.
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        Self(unsafe { _mm512_setzero_ps() })
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        Self(unsafe { _mm512_loadu_ps(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        unsafe { _mm512_storeu_ps(to, self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        Self(unsafe { _mm512_add_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn units(from: *const u32) -> __m512i {
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn broadcast(from: *const u32) -> __m512i {
+        unsafe { _mm512_set1_epi32(*from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(self, a: __m512i, b: __m512i) -> Self {
+        // SAFETY: besides the above, the types are both 512 plain bits.
+        Self(unsafe { _mm512_dpbf16_ps(self.0, std::mem::transmute(a), std::mem::transmute(b)) })
+    }
+}
+
+pub(super) static KERNEL: Kernel = Kernel {
+    per_unit: 2,
+    columns: 32,
+    tiles: tiles!(
+        #[target_feature(enable = "avx512f,avx512bf16")] Sums, columns: 2, stride: BLOCK / 2, rows: 12, 8, 4, 2
+    ),
+    decode_line,
+    decode_across,
+    transpose: avx512::transpose,
+};
+
+/// Whether this CPU has the instruction and it rounds as told above.
+pub(super) fn usable(isa: Isa) -> bool {
+    static USABLE: OnceLock<bool> = OnceLock::new();
+    isa.has_avx512_bf16()
+        && *USABLE.get_or_init(|| {
+            let same = sums_as_portable(isa);
+            if !same {
+                tracing::warn!("vdpbf16ps of this CPU rounds otherwise than documented: not used");
+            }
+            same
+        })
+}
+
+/// One tile of pseudo-random E5M2 codes, all finite, by both kernels.
+fn sums_as_portable(isa: Isa) -> bool {
+    let codes: Vec<u8> = (0..(2 + 32) * BLOCK as u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .map(|code| if code & 0x7c == 0x7c { code ^ 0x40 } else { code })
+        .collect();
+    let sums = |kernel: &Kernel| {
+        let stride = kernel.stride();
+        let mut rows = vec![0; (2 + 32) * stride];
+        for (codes, units) in codes.chunks_exact(BLOCK).zip(rows.chunks_exact_mut(stride)) {
+            (kernel.decode_line)(isa, DType::E5M2, codes, units);
+        }
+        let (a, columns) = rows.split_at(2 * stride);
+        let mut sums = vec![0.0; 2 * 32];
+        for (panel, columns) in columns.chunks_exact(kernel.columns * stride).enumerate() {
+            let b: Vec<u32> = (0..stride * kernel.columns)
+                .map(|at| columns[at % kernel.columns * stride + at / kernel.columns])
+                .collect();
+            // SAFETY: the instruction set is there, and all lengths are those of two rows and one panel.
+            unsafe {
+                kernel.tile(2).1(stride, a.as_ptr(), b.as_ptr(), sums[panel * kernel.columns..].as_mut_ptr(), 32, true);
+            }
+        }
+        sums.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+    };
+    sums(&KERNEL) == sums(&portable::EXACT)
+}
+
+/// The bf16 of the non-negative codes of a format, upper and lower bytes apart.
+struct Table {
+    upper: [u8; 128],
+    lower: [u8; 128],
+    /// The code of the only NaN, where that is negative zero.
+    negative_zero_is_nan: bool,
+}
+
+impl Table {
+    const fn new(dtype: DType) -> Self {
+        let Some(format) = dtype.format() else { panic!("only formats of 8 bits have tables") };
+        let (mut upper, mut lower) = ([0; 128], [0; 128]);
+        let mut code = 0;
+        while code < 128 {
+            // Exact: at most 5 significant bits, and exponents of at least -17.
+            let bits = (fp8_core::decode(format, code) as f32).to_bits() >> 16;
+            (upper[code as usize], lower[code as usize]) = ((bits >> 8) as u8, bits as u8);
+            code += 1;
+        }
+        Self { upper, lower, negative_zero_is_nan: matches!(format.specials, fp8_core::Specials::Fnuz) }
+    }
+
+    fn of(dtype: DType) -> &'static Self {
+        static E5M2: Table = Table::new(DType::E5M2);
+        static E4M3: Table = Table::new(DType::E4M3);
+        static E5M2_FNUZ: Table = Table::new(DType::E5M2Fnuz);
+        static E4M3_FNUZ: Table = Table::new(DType::E4M3Fnuz);
+        static E3M4: Table = Table::new(DType::E3M4);
+        match dtype {
+            DType::E5M2 => &E5M2,
+            DType::E4M3 => &E4M3,
+            DType::E5M2Fnuz => &E5M2_FNUZ,
+            DType::E4M3Fnuz => &E4M3_FNUZ,
+            DType::E3M4 => &E3M4,
+            _ => unreachable!("this kernel is chosen for operands of 8 bits only"),
+        }
+    }
+}
+
+/// [`super::kernel::DecodeLine`]: an even k to the upper half of its unit, the odd one after it to the lower half.
+fn decode_line(_: Isa, dtype: DType, codes: &[u8], units: &mut [u32]) {
+    // SAFETY: this kernel is chosen only where the CPU has its instruction set.
+    unsafe { line(Table::of(dtype), codes, units) }
+}
+
+/// [`super::kernel::DecodeAcross`]: `first` to the upper halves, `second` to the lower ones.
+fn decode_across(_: Isa, dtype: DType, first: &[u8], second: Option<&[u8]>, panels: Panels<'_>) {
+    // SAFETY: this kernel is chosen only where the CPU has its instruction set.
+    unsafe { across(Table::of(dtype), first, second.unwrap_or(&[]), panels) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+fn line(table: &Table, codes: &[u8], units: &mut [u32]) {
+    let lookup = Lookup::new(table, |unit| [2 * unit, 2 * unit + 1]);
+    for (i, units) in units.chunks_mut(32).enumerate() {
+        lookup.units(load(codes, 64 * i, 64), units);
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+fn across(table: &Table, first: &[u8], second: &[u8], panels: Panels<'_>) {
+    let lookup = Lookup::new(table, |unit| [unit, unit + 32]);
+    for at in (0..first.len()).step_by(32) {
+        let halves = [first, second].map(|codes| _mm512_castsi512_si256(load(codes, at, 32)));
+        let codes = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(halves[0]), halves[1]);
+        let to = at / panels.width * panels.distance + at % panels.width;
+        lookup.units(codes, &mut panels.units[to..][..(first.len() - at).min(32)]);
+    }
+}
+
+/// Makes units of 64 codes: both bytes of each bf16 by a look-up of the code without its sign, then in place.
+struct Lookup {
+    upper: [__m512i; 2],
+    lower: [__m512i; 2],
+    /// Upper byte of what negative zero becomes besides its sign: zero, or a NaN.
+    negative_zero: __m512i,
+    /// Where the bytes of the first and last 16 units stand among 64 upper (0..) and 64 lower bytes (64..).
+    order: [__m512i; 2],
+}
+
+impl Lookup {
+    /// `codes` says which two codes make a unit, upper half first.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn new(table: &Table, codes: impl Fn(u8) -> [u8; 2]) -> Self {
+        // SAFETY: each half of a table is 64 bytes.
+        let halves = |bytes: &[u8; 128]| [0, 64].map(|at| unsafe { _mm512_loadu_si512(bytes[at..].as_ptr().cast()) });
+        let order = |from: u8| {
+            let bytes: [u8; 64] = std::array::from_fn(|byte| {
+                let [upper, lower] = codes(from + byte as u8 / 4);
+                [lower + 64, lower, upper + 64, upper][byte % 4]
+            });
+            // SAFETY: both are 64 plain bytes.
+            unsafe { std::mem::transmute(bytes) }
+        };
+        Self {
+            upper: halves(&table.upper),
+            lower: halves(&table.lower),
+            negative_zero: _mm512_set1_epi8(if table.negative_zero_is_nan { 0x7f } else { 0 }),
+            order: [order(0), order(16)],
+        }
+    }
+
+    /// Up to 32 units.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    fn units(&self, codes: __m512i, units: &mut [u32]) {
+        let sign = _mm512_set1_epi8(i8::MIN);
+        let nan = _mm512_maskz_mov_epi8(_mm512_cmpeq_epi8_mask(codes, sign), self.negative_zero);
+        let upper = _mm512_permutex2var_epi8(self.upper[0], codes, self.upper[1]);
+        let upper = _mm512_or_si512(_mm512_or_si512(upper, _mm512_and_si512(codes, sign)), nan);
+        let lower = _mm512_permutex2var_epi8(self.lower[0], codes, self.lower[1]);
+        for (order, units) in self.order.into_iter().zip(units.chunks_mut(16)) {
+            store(units, _mm512_permutex2var_epi8(upper, order, lower));
+        }
+    }
+}
+
+/// Up to `len` codes (at most 64) from `at` on, then zeros.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn load(codes: &[u8], at: usize, len: usize) -> __m512i {
+    let rest = codes.get(at..).unwrap_or(&[]);
+    // SAFETY: the mask keeps the load inside the slice.
+    unsafe {
+        _mm512_maskz_loadu_epi8(
+            u64::MAX.checked_shr(64 - rest.len().min(len) as u32).unwrap_or(0),
+            rest.as_ptr().cast(),
+        )
+    }
+}
+
+/// Up to 16 units.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store(units: &mut [u32], values: __m512i) {
+    let mask = u16::MAX >> (16 - units.len().min(16));
+    // SAFETY: the mask keeps the store inside the slice, which is not empty.
+    unsafe { _mm512_mask_storeu_epi32(units.as_mut_ptr().cast(), mask, values) };
+}

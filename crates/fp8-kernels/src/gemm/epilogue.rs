@@ -1,0 +1,93 @@
+//! The tail of a product: from sums to stored codes.
+
+use std::marker::PhantomData;
+
+use crate::isa::Isa;
+use crate::{Activation, EpilogueView, ViewMut, codec, per_isa};
+
+/// An output that several threads write, each its own elements.
+pub(crate) struct Output<'a> {
+    bytes: *mut u8,
+    len: usize,
+    size: usize,
+    memory: PhantomData<&'a mut [u8]>,
+}
+
+// SAFETY: what is written through a shared reference is kept apart by the promise of `Output::part`.
+unsafe impl Sync for Output<'_> {}
+
+impl<'a> Output<'a> {
+    pub fn new(view: ViewMut<'a>) -> Self {
+        let (len, size) = (view.len(), view.dtype.size());
+        Self { bytes: view.bytes.as_mut_ptr(), len, size, memory: PhantomData }
+    }
+
+    /// Elements `first .. first + len`.
+    ///
+    /// # Safety
+    /// No two parts that are in use at the same time overlap.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn part(&self, first: usize, len: usize) -> &mut [u8] {
+        assert!(first <= self.len && len <= self.len - first, "a part of the output");
+        // SAFETY: inside the memory that `new` got for the lifetime; the caller keeps parts apart.
+        unsafe { std::slice::from_raw_parts_mut(self.bytes.add(first * self.size), len * self.size) }
+    }
+}
+
+/// Applies the epilogue to the sums of consecutive elements `first ..` of the output, of which `column` is the column of the
+/// first, and stores them. The sums do not pass the end of their row unless rows are whole (`column` 0).
+///
+/// # Safety
+/// No other thread writes these elements.
+pub(super) unsafe fn finish(
+    isa: Isa,
+    epilogue: &EpilogueView<'_>,
+    columns: usize,
+    first: usize,
+    sums: &mut [f32],
+    output: &Output<'_>,
+) {
+    let column = first % columns;
+    canonical(isa, epilogue.alpha, sums);
+    if let Some(bias) = epilogue.bias {
+        for row in sums.chunks_mut(columns) {
+            add(isa, row, &bias[column..column + row.len()]);
+        }
+    }
+    if let Some(residual) = epilogue.residual {
+        let mut values = [0.0; 256];
+        for (i, sums) in sums.chunks_mut(values.len()).enumerate() {
+            let values = &mut values[..sums.len()];
+            codec::decode(isa, residual.dtype, residual.part(first + 256 * i, sums.len()).bytes, values);
+            add(isa, sums, values);
+        }
+    }
+    if epilogue.activation == Activation::Relu {
+        relu(isa, sums);
+    }
+    // SAFETY: the caller's promise.
+    let out = unsafe { output.part(first, sums.len()) };
+    codec::encode(isa, &epilogue.store, first as u64, sums, out);
+}
+
+per_isa! {
+    /// x = alpha x, and one and the same NaN for all, as instruction sets make different ones.
+    fn canonical(alpha: f32, x: &mut [f32]) {
+        for x in x {
+            *x = if x.is_nan() { f32::NAN } else { alpha * *x };
+        }
+    }
+
+    fn add(x: &mut [f32], y: &[f32]) {
+        for (x, y) in x.iter_mut().zip(y) {
+            *x += y;
+        }
+    }
+
+    /// max(x, 0); NaN stays.
+    fn relu(x: &mut [f32]) {
+        for x in x {
+            *x = if *x < 0.0 { 0.0 } else { *x };
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What differs between instruction sets and operand types, as a table of functions.
+
+use crate::DType;
+use crate::gemm::tile::TileFn;
+use crate::isa::Isa;
+
+/// Elements of k in a block: sums run inside blocks, and blocks are added in order (docs/numerics.md).
+pub const BLOCK: usize = 576;
+
+/// Codes of consecutive k, of one row or column, to units; what is missing of the last unit is zero.
+pub(super) type DecodeLine = fn(Isa, DType, &[u8], &mut [u32]);
+
+/// Codes of consecutive rows or columns, for one k (two where a unit holds two), to units. The second line may be absent: zeros.
+pub(super) type DecodeAcross = fn(Isa, DType, &[u8], Option<&[u8]>, Panels<'_>);
+
+/// Where units of consecutive columns go: `width` of them one after the other, the next ones `distance` further on.
+pub(super) struct Panels<'a> {
+    pub units: &'a mut [u32],
+    /// A multiple of 16.
+    pub width: usize,
+    pub distance: usize,
+}
+
+/// Transposes 16 by 16 units: from, its stride, to, its stride.
+pub(super) type Transpose = unsafe fn(*const u32, usize, *mut u32, usize);
+
+/// How products are computed.
+pub(super) struct Kernel {
+    /// Elements of k in a unit.
+    pub per_unit: usize,
+    /// Columns of a tile; a multiple of 16.
+    pub columns: usize,
+    /// Heights of tiles, descending, and what computes them.
+    pub tiles: &'static [(usize, TileFn)],
+    pub decode_line: DecodeLine,
+    pub decode_across: DecodeAcross,
+    pub transpose: Transpose,
+}
+
+impl Kernel {
+    /// Units in a block of k: the distance of packed rows of A.
+    pub const fn stride(&self) -> usize {
+        BLOCK / self.per_unit
+    }
+
+    /// Height of the tallest tile.
+    pub const fn rows(&self) -> usize {
+        self.tiles[0].0
+    }
+
+    /// The lowest tile that covers `rows`, or the tallest.
+    pub fn tile(&self, rows: usize) -> (usize, TileFn) {
+        *self.tiles.iter().rev().find(|tile| tile.0 >= rows).unwrap_or(&self.tiles[0])
+    }
+
+    /// The fastest kernel of an instruction set for these operands that keeps the order of sums (except AMX).
+    pub fn of(isa: Isa, a: DType, b: DType) -> &'static Self {
+        let eight_bits = a.size() == 1 && b.size() == 1;
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 { .. } | Isa::Amx { .. } if eight_bits && super::avx512_bf16::usable(isa) => {
+                &super::avx512_bf16::KERNEL
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 { .. } | Isa::Amx { .. } => &super::avx512::KERNEL,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 { .. } => &super::avx2::KERNEL,
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon { .. } => &super::neon::KERNEL,
+            _ if eight_bits => &super::portable::EXACT,
+            _ => &super::portable::FUSED,
+        }
+    }
+}

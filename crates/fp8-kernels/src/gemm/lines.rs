@@ -1,0 +1,29 @@
+//! Where the packing reads its operands: matrices of codes as lines of contiguous elements.
+
+use crate::View;
+
+/// Longest part of a line that is asked for at once, in elements.
+pub(crate) const LONGEST: usize = 768;
+
+/// Room for a part of a line that has to be put together: [`LONGEST`] elements of the largest type.
+pub(crate) type Scratch = [u8; 4 * LONGEST];
+
+/// A matrix of codes, made of lines.
+pub(crate) trait Lines: Sync {
+    /// Elements `first .. first + len` of a line, `len <= LONGEST`; put together in `scratch` where they do not lie in one piece.
+    fn part<'a>(&'a self, line: usize, first: usize, len: usize, scratch: &'a mut Scratch) -> &'a [u8];
+}
+
+/// Lines one after the other in memory.
+pub(crate) struct Dense<'a> {
+    /// All of it.
+    pub view: View<'a>,
+    /// Elements of a line.
+    pub len: usize,
+}
+
+impl Lines for Dense<'_> {
+    fn part<'a>(&'a self, line: usize, first: usize, len: usize, _: &'a mut Scratch) -> &'a [u8] {
+        self.view.part(line * self.len + first, len).bytes
+    }
+}

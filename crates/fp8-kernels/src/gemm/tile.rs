@@ -1,0 +1,83 @@
+//! The innermost loops: a tile of sums in registers, written once over [`Vector`].
+
+/// A register of FP32 sums, and how it takes products of units.
+///
+/// A *unit* is 32 bits of packed operand: one f32, or two bf16, of which the upper one comes first in k.
+///
+/// # Safety
+/// Every function needs the instruction set of its type and, where it takes a pointer, the memory it says.
+pub(super) trait Vector: Copy {
+    /// Sums in the register.
+    const LANES: usize;
+    /// A register of units.
+    type Units: Copy;
+
+    unsafe fn zero() -> Self;
+    /// Reads [`Self::LANES`] sums.
+    unsafe fn load(from: *const f32) -> Self;
+    /// Writes [`Self::LANES`] sums.
+    unsafe fn store(self, to: *mut f32);
+    unsafe fn add(self, other: Self) -> Self;
+    /// Reads [`Self::LANES`] units.
+    unsafe fn units(from: *const u32) -> Self::Units;
+    /// One unit in every lane.
+    unsafe fn broadcast(from: *const u32) -> Self::Units;
+    /// self + a b, lane by lane, each product added with one rounding.
+    unsafe fn multiply_add(self, a: Self::Units, b: Self::Units) -> Self;
+}
+
+/// Computes one tile: C (rows, columns) = A B when `first`, else C + A B; every element of A B is summed in ascending order
+/// from zero. The arguments: how many units, A, B, C, the distance of C's rows, and whether this is the first block.
+pub(super) type TileFn = unsafe fn(usize, *const u32, *const u32, *mut f32, usize, bool);
+
+/// A [`TileFn`] of ROWS rows and COLUMNS registers of columns.
+///
+/// A: row `i` starts at `a + i * STRIDE`. B: unit `u` of all columns starts at `b + u * COLUMNS * LANES`.
+///
+/// # Safety
+/// The instruction set of `V`; `units` units of ROWS rows at `a` and of all columns at `b`; ROWS rows of C at `c`.
+#[inline(always)]
+pub(super) unsafe fn tile<V: Vector, const ROWS: usize, const COLUMNS: usize, const STRIDE: usize>(
+    units: usize,
+    a: *const u32,
+    b: *const u32,
+    c: *mut f32,
+    c_stride: usize,
+    first: bool,
+) {
+    // SAFETY: the caller's promises cover every pointer below.
+    unsafe {
+        let mut sums = [[V::zero(); COLUMNS]; ROWS];
+        for u in 0..units {
+            let columns: [V::Units; COLUMNS] = std::array::from_fn(|j| V::units(b.add((u * COLUMNS + j) * V::LANES)));
+            for i in 0..ROWS {
+                let row = V::broadcast(a.add(i * STRIDE + u));
+                for j in 0..COLUMNS {
+                    sums[i][j] = sums[i][j].multiply_add(row, columns[j]);
+                }
+            }
+        }
+        for (i, sums) in sums.into_iter().enumerate() {
+            for (j, sum) in sums.into_iter().enumerate() {
+                let at = c.add(i * c_stride + j * V::LANES);
+                let sum = if first { sum } else { V::load(at).add(sum) };
+                sum.store(at);
+            }
+        }
+    }
+}
+
+/// A table of [`TileFn`]s, the tallest first, compiled for an instruction set: `(rows, tile)`.
+macro_rules! tiles {
+    (#[$attribute:meta] $vector:ty, columns: $columns:literal, stride: $stride:expr, rows: $($rows:literal),+) => {
+        &[$(($rows, {
+            #[$attribute]
+            unsafe fn rows(units: usize, a: *const u32, b: *const u32, c: *mut f32, c_stride: usize, first: bool) {
+                // SAFETY: the caller's promises.
+                unsafe { $crate::gemm::tile::tile::<$vector, $rows, $columns, { $stride }>(units, a, b, c, c_stride, first) }
+            }
+            rows
+        })),+]
+    };
+}
+pub(super) use tiles;
