@@ -3,12 +3,14 @@
 use fp8_kernels::{Backend, BatchNorm};
 
 use crate::layout::channels_first;
-use crate::{Array, Error, ParameterId, Parameters, Result, StatisticsId, Tensor};
+use crate::{Array, Error, ParameterId, Parameters, Result, StatisticsId, StepReport, Tensor};
 
-/// The gradients of all parameters, times the loss scale, and the batch statistics to blend into the running ones.
+/// The gradients of all parameters, times the loss scale and summed over micro-batches, and the batch statistics to blend
+/// into the running ones.
 #[derive(Clone, Debug)]
 pub struct Gradients {
     loss_scale: f32,
+    micro_batches: u32,
     gradients: Vec<Gradient>,
     statistics: Vec<StatisticsUpdate>,
 }
@@ -31,8 +33,27 @@ pub(crate) struct StatisticsUpdate {
 }
 
 impl Gradients {
-    pub(crate) fn new(parameters: usize, loss_scale: f32, statistics: Vec<StatisticsUpdate>) -> Self {
-        Self { loss_scale, gradients: vec![Gradient::default(); parameters], statistics }
+    pub(crate) fn new(parameters: usize, loss_scale: f32) -> Self {
+        let gradients = vec![Gradient::default(); parameters];
+        Self { loss_scale, micro_batches: 0, gradients, statistics: Vec::new() }
+    }
+
+    /// Makes ready for the gradients of one more micro-batch.
+    pub(crate) fn begin(
+        &mut self,
+        parameters: usize,
+        loss_scale: f32,
+        statistics: Vec<StatisticsUpdate>,
+    ) -> Result<()> {
+        if parameters != self.gradients.len() || loss_scale != self.loss_scale {
+            let (found, scale) = (self.gradients.len(), self.loss_scale);
+            return Err(Error::State(format!(
+                "gradients of {found} parameters times {scale} to add to, not of {parameters} parameters times {loss_scale}"
+            )));
+        }
+        self.micro_batches += 1;
+        self.statistics.extend(statistics);
+        Ok(())
     }
 
     pub(crate) fn take(&mut self, id: ParameterId) -> (Option<Tensor>, u32) {
@@ -50,7 +71,8 @@ impl Gradients {
         &self.statistics
     }
 
-    /// The gradient of a parameter, times the loss scale and the tensor's own; `None` where the loss does not depend on it.
+    /// The gradient of a parameter, times the loss scale and the tensor's own, summed over micro-batches; `None` where the
+    /// loss does not depend on it.
     pub fn get(&self, id: ParameterId) -> Option<&Tensor> {
         self.gradients[id.index()].sum.as_ref()
     }
@@ -60,31 +82,35 @@ impl Gradients {
         self.loss_scale
     }
 
+    /// Parts of the batch that went in.
+    pub fn micro_batches(&self) -> u32 {
+        self.micro_batches
+    }
+
+    /// What the values of a tensor here are divided by to be gradients of the loss, whose mean over micro-batches counts.
+    fn factor(&self) -> f32 {
+        self.loss_scale * self.micro_batches as f32
+    }
+
     /// What codes of the gradient are multiplied by to be gradients of the loss itself.
     pub(crate) fn unscale(&self, gradient: &Tensor) -> f32 {
-        1.0 / (self.loss_scale * gradient.scale)
+        1.0 / self.factor() / gradient.scale
     }
 
-    /// Names of the gradients with Inf or NaN.
-    pub fn overflowed(&self, parameters: &Parameters) -> Result<Vec<String>> {
-        let mut names = Vec::new();
+    /// Their norm, and which overflowed: one pass over each.
+    pub fn report(&self, parameters: &Parameters) -> Result<StepReport> {
+        let backend = parameters.backend();
+        let (mut sum, mut overflowed) = (0.0_f64, Vec::new());
         for (id, parameter) in parameters.iter() {
-            if let Some(gradient) = self.get(id)
-                && parameters.backend().count_non_finite(&gradient.buffer)? > 0
-            {
-                names.push(parameter.name.clone());
+            let Some(gradient) = self.get(id) else { continue };
+            let squares = backend.sum_squares(&gradient.buffer, gradient.scale)?;
+            // Squares of finite numbers can overflow, too.
+            if !squares.is_finite() && backend.count_non_finite(&gradient.buffer)? > 0 {
+                overflowed.push(parameter.name.clone());
             }
+            sum += f64::from(squares);
         }
-        Ok(names)
-    }
-
-    /// The L2 norm of all gradients together, un-scaled.
-    pub fn norm(&self, parameters: &Parameters) -> Result<f32> {
-        let mut sum = 0.0_f64;
-        for tensor in self.gradients.iter().filter_map(|gradient| gradient.sum.as_ref()) {
-            sum += f64::from(parameters.backend().sum_squares(&tensor.buffer, tensor.scale)?);
-        }
-        Ok((sum.sqrt() / f64::from(self.loss_scale)) as f32)
+        Ok(StepReport { overflowed, gradient_norm: (sum.sqrt() / f64::from(self.factor())) as f32 })
     }
 
     /// The un-scaled gradients by the parameters' names, in the layout of state dicts.
@@ -98,7 +124,7 @@ impl Gradients {
                 name: parameter.name.clone(),
                 reason: "the loss does not depend on it".into(),
             })?;
-            let values: Vec<f32> = gradient.to_f32(backend)?.iter().map(|value| value / self.loss_scale).collect();
+            let values: Vec<f32> = gradient.to_f32(backend)?.iter().map(|value| value / self.factor()).collect();
             let (shape, values) = channels_first(&gradient.shape, &values);
             Ok(Array { name: parameter.name.clone(), shape, values: values.into() })
         };

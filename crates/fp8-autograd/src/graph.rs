@@ -38,12 +38,21 @@ pub(crate) trait Node: Send {
     fn backward(self: Box<Self>, dy: Tensor, pass: &mut Backward<'_>) -> Result<()>;
 }
 
+/// What made a tensor: it says how the tensor and its error are stored.
+#[derive(Debug)]
+pub(crate) struct Maker {
+    /// The layer, which recipes know.
+    layer: String,
+    /// This application of it, which names random bits: the layer's own name the first time.
+    application: String,
+}
+
 /// One forward pass, recorded when training.
 pub struct Graph<'a> {
     parameters: &'a Parameters,
     step: Step,
-    /// The layer that made each tensor, which says how the tensor's error is stored; `None` where no error is wanted.
-    makers: Vec<Option<String>>,
+    /// What made each tensor; `None` where no error is wanted.
+    makers: Vec<Option<Maker>>,
     nodes: Vec<(VarId, Box<dyn Node>)>,
     /// How often each layer has been applied: a repeated layer takes new random bits.
     uses: HashMap<String, u32>,
@@ -80,18 +89,18 @@ impl<'a> Graph<'a> {
     /// Puts host values in, stored as activations of the layer `input`. No error is computed for them.
     ///
     /// # Errors
-    /// [`Error::NonFinite`] for Inf and NaN, [`Error::Shape`] when shape and values do not go together.
+    /// [`Error::NonFinite`] for Inf and NaN, [`Error::Shape`] when shape and values do not go together or there are none.
     pub fn input(&mut self, shape: &[usize], values: &[f32]) -> Result<Var> {
-        if shape.iter().product::<usize>() != values.len() {
+        if shape.iter().product::<usize>() != values.len() || values.is_empty() {
             let reason = format!("{} values for the shape {shape:?}", values.len());
             return Err(Error::Shape { op: "input", reason });
         }
         if let Some(index) = values.iter().position(|value| !value.is_finite()) {
             return Err(Error::NonFinite { what: "input", index, value: values[index] });
         }
-        let layer = self.application("input");
-        let format = *self.recipe().format(Role::Activation, "input");
-        let random = self.step.random(&format!("{layer}/{}", Role::Activation));
+        let input = self.maker("input");
+        let format = *self.recipe().format(Role::Activation, &input.layer);
+        let random = self.step.random(&format!("{}/{}", input.application, Role::Activation));
         let backend = self.backend();
         let wide = Tensor::from_f32(&**backend, shape.to_vec(), values)?;
         let tensor = quantised(&**backend, &format, random, wide.shape, &wide.buffer)?;
@@ -100,8 +109,18 @@ impl<'a> Graph<'a> {
 
     /// The errors and gradients of `loss`, times the loss scale. What was kept is freed on the way.
     pub fn backward(self, loss: &Loss) -> Result<Gradients> {
+        let gradients = Gradients::new(self.parameters.len(), self.step.loss_scale);
+        self.accumulate(loss, gradients)
+    }
+
+    /// As [`Graph::backward`] for a further part of the same step's batch: adds to the `gradients` of the parts before, in the
+    /// kernels, before they round. The optimiser takes the mean over the parts, which must be equally large.
+    ///
+    /// # Errors
+    /// [`Error::State`] for gradients of other parameters or another loss scale.
+    pub fn accumulate(self, loss: &Loss, mut gradients: Gradients) -> Result<Gradients> {
         let Self { parameters, step, makers, nodes, statistics, .. } = self;
-        let gradients = Gradients::new(parameters.len(), step.loss_scale, statistics);
+        gradients.begin(parameters.len(), step.loss_scale, statistics)?;
         let errors = makers.iter().map(|_| Arrival::default()).collect();
         let mut pass = Backward { parameters, step, makers, errors, gradients };
         loss.backward(&mut pass)?;
@@ -116,30 +135,31 @@ impl<'a> Graph<'a> {
 
 /// For operations.
 impl Graph<'_> {
-    /// The name of this application of `layer`: the layer's own the first time.
-    pub(crate) fn application(&mut self, layer: &str) -> String {
+    fn maker(&mut self, layer: &str) -> Maker {
         let uses = self.uses.entry(layer.to_string()).or_default();
         *uses += 1;
-        if *uses == 1 { layer.to_string() } else { format!("{layer}/{}", *uses - 1) }
+        let application = if *uses == 1 { layer.to_string() } else { format!("{layer}/{}", *uses - 1) };
+        Maker { layer: layer.to_string(), application }
     }
 
     /// Memory for what `layer` computes.
-    pub(crate) fn open(&mut self, layer: &str, role: Role, shape: Vec<usize>) -> Result<Output> {
-        let application = self.application(layer);
+    pub(crate) fn open(&mut self, layer: &str, role: Role, shape: Vec<usize>) -> Result<(Maker, Output)> {
+        let maker = self.maker(layer);
         let format = *self.recipe().format(role, layer);
-        let random = self.step.random(&format!("{application}/{role}"));
-        Output::open(&**self.backend(), format, random, shape, None)
+        let random = self.step.random(&format!("{}/{role}", maker.application));
+        let output = Output::open(&**self.backend(), format, random, shape, None)?;
+        Ok((maker, output))
     }
 
-    /// Names the finished output of `layer`, and records how to go back.
+    /// Finishes an output, and records how to go back.
     pub(crate) fn record(
         &mut self,
-        layer: &str,
+        maker: Maker,
         output: Output,
         node: impl FnOnce(&Tensor) -> Box<dyn Node>,
     ) -> Result<Var> {
         let tensor = output.close(&**self.backend())?;
-        let var = self.var(Some(layer.to_string()), tensor);
+        let var = self.var(Some(maker), tensor);
         if self.step.training {
             self.nodes.push((var.id, node(&var.tensor)));
         }
@@ -150,7 +170,7 @@ impl Graph<'_> {
         self.statistics.push(update);
     }
 
-    fn var(&mut self, maker: Option<String>, tensor: Tensor) -> Var {
+    fn var(&mut self, maker: Option<Maker>, tensor: Tensor) -> Var {
         self.makers.push(maker);
         Var { id: VarId(self.makers.len() - 1), tensor }
     }
@@ -167,7 +187,7 @@ struct Arrival {
 pub(crate) struct Backward<'a> {
     parameters: &'a Parameters,
     step: Step,
-    makers: Vec<Option<String>>,
+    makers: Vec<Option<Maker>>,
     errors: Vec<Arrival>,
     gradients: Gradients,
 }
@@ -191,9 +211,10 @@ impl Backward<'_> {
     pub fn open_error(&mut self, var: VarId, shape: &[usize]) -> Result<(Output, Option<Tensor>)> {
         let backend = self.backend();
         let arrival = &mut self.errors[var.0];
-        let layer = self.makers[var.0].as_deref().unwrap_or_default();
+        let (layer, application) =
+            self.makers[var.0].as_ref().map_or(("", ""), |maker| (&*maker.layer, &*maker.application));
         let format = *self.parameters.recipe().format(Role::Error, layer);
-        let random = self.step.random(&contribution(layer, Role::Error, arrival.contributions));
+        let random = self.step.random(&contribution(application, Role::Error, arrival.contributions));
         arrival.contributions += 1;
         let arrived = arrival.sum.take().map(|sum| sum.unscaled(&*backend)).transpose()?;
         Ok((Output::open(&*backend, format, random, shape.to_vec(), None)?, arrived))

@@ -19,11 +19,11 @@
 //! /// Ten steps of a linear classifier of two points; the last loss.
 //! fn train(backend: Arc<dyn Backend>) -> Result<f32> {
 //!     let recipe = Recipe::named("fp8")?;
-//!     let mut scaler = LossScaler::new(recipe.loss_scaling.clone()).expect("built-in recipes are valid");
+//!     let mut scaler = LossScaler::new(recipe.loss_scaling.clone())?;
 //!     let mut parameters = Parameters::new(backend, Arc::new(recipe));
 //!     let weight = parameters.add("fc.weight", Kind::Weight, &[2, 2], &[0.1, 0.2, 0.3, 0.4])?;
 //!     let rule = OptimizerRule::Sgd { momentum: 0.9, dampening: 0.0, nesterov: false, weight_decay: 0.0 };
-//!     let mut optimizer = Optimizer::new(rule);
+//!     let optimizer = Optimizer::new(rule);
 //!     let mut last = 0.0;
 //!     for number in 0..10 {
 //!         let step = Step::training(1, number, scaler.scale());

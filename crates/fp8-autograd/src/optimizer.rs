@@ -3,7 +3,7 @@
 use fp8_kernels::UpdateRule;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Gradients, Kind, Parameters, Result, Step};
+use crate::{Error, Gradients, Kind, Parameter, Parameters, Result, Step};
 
 /// Which rule, and its constants. The learning rate comes with each step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,7 +53,35 @@ const fn epsilon() -> f32 {
     1e-8
 }
 
-/// A rule and how many updates it has made. Its moments live with the parameters.
+impl OptimizerRule {
+    /// What is wrong with the numbers, if anything.
+    pub fn check(&self) -> std::result::Result<(), String> {
+        let within = |what: &str, value: f32, end: f32| match (0.0..end).contains(&value) {
+            true => Ok(()),
+            false if end == 1.0 => Err(format!("{what} must be at least 0 and below 1, not {value}")),
+            false => Err(format!("{what} must be a finite number from 0 on, not {value}")),
+        };
+        match *self {
+            Self::Sgd { momentum, dampening, nesterov, weight_decay } => {
+                within("momentum", momentum, 1.0)?;
+                within("dampening", dampening, 1.0)?;
+                within("weight_decay", weight_decay, f32::INFINITY)?;
+                match nesterov && (momentum == 0.0 || dampening != 0.0) {
+                    true => Err("nesterov wants momentum and no dampening".into()),
+                    false => Ok(()),
+                }
+            }
+            Self::AdamW { beta1, beta2, epsilon, weight_decay } => {
+                within("beta1", beta1, 1.0)?;
+                within("beta2", beta2, 1.0)?;
+                within("epsilon", epsilon, f32::INFINITY)?;
+                within("weight_decay", weight_decay, f32::INFINITY)
+            }
+        }
+    }
+}
+
+/// A rule and its surroundings. What it remembers, moments and numbers of updates, lives with the parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Optimizer {
     /// The rule.
@@ -62,36 +90,32 @@ pub struct Optimizer {
     pub decay_weights_only: bool,
     /// Gradients are shortened to this L2 norm of all together.
     pub clip_norm: Option<f32>,
-    updates: u32,
 }
 
 /// What a step did.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepReport {
-    /// Names of the gradients with Inf or NaN: when there are any, nothing was changed.
+    /// Names of the gradients with Inf or NaN: when there are any, nothing was changed. They stand in the order in which the
+    /// parameters were added; errors flow from the last layer to the first, so it is at the last one named, or after it,
+    /// that numbers became too large.
     pub overflowed: Vec<String>,
     /// L2 norm of all gradients together, un-scaled, before clipping; not finite in a skipped step.
     pub gradient_norm: f32,
 }
 
 impl Optimizer {
-    /// Before its first update; decays everything, clips nothing.
-    pub fn new(rule: OptimizerRule) -> Self {
-        Self { rule, decay_weights_only: false, clip_norm: None, updates: 0 }
+    /// Decays everything, clips nothing.
+    pub const fn new(rule: OptimizerRule) -> Self {
+        Self { rule, decay_weights_only: false, clip_norm: None }
     }
 
-    /// Updates made; skipped steps are none.
-    pub fn updates(&self) -> u32 {
-        self.updates
-    }
-
-    /// Un-scales the gradients, updates every parameter and blends batch statistics into the running ones. If a gradient
-    /// is not finite nothing of this happens.
+    /// Un-scales the gradients, updates every parameter that has one and blends batch statistics into the running ones. If
+    /// a gradient is not finite nothing of this happens.
     ///
     /// # Errors
     /// [`Error::Parameter`] when a graph still uses the parameters.
     pub fn step(
-        &mut self,
+        &self,
         parameters: &mut Parameters,
         gradients: &Gradients,
         learning_rate: f32,
@@ -100,36 +124,32 @@ impl Optimizer {
         if !learning_rate.is_finite() {
             return Err(Error::NonFinite { what: "learning rate", index: 0, value: learning_rate });
         }
-        let overflowed = gradients.overflowed(parameters)?;
-        if !overflowed.is_empty() {
-            return Ok(StepReport { overflowed, gradient_norm: f32::INFINITY });
+        let report = gradients.report(parameters)?;
+        if !report.overflowed.is_empty() {
+            return Ok(report);
         }
-        let gradient_norm = gradients.norm(parameters)?;
-        let clip = self.clip_norm.map_or(1.0, |limit| (limit / gradient_norm).min(1.0));
-        let ids: Vec<_> = parameters.iter().map(|(id, parameter)| (id, parameter.kind)).collect();
-        for (id, kind) in ids {
+        let clip = self.clip_norm.map_or(1.0, |limit| (limit / report.gradient_norm).min(1.0));
+        let ids: Vec<_> = parameters.iter().map(|(id, _)| id).collect();
+        for id in ids {
             if let Some(gradient) = gradients.get(id) {
-                let rule = self.update_rule(learning_rate, kind);
+                let rule = self.update_rule(learning_rate, parameters.get(id));
                 parameters.update(id, &rule, gradient, gradients.unscale(gradient) * clip, step)?;
             }
         }
-        for statistics in gradients.statistics() {
-            parameters.blend(statistics)?;
-        }
-        self.updates += 1;
-        Ok(StepReport { overflowed, gradient_norm })
+        gradients.statistics().iter().try_for_each(|statistics| parameters.blend(statistics))?;
+        Ok(report)
     }
 
-    fn update_rule(&self, lr: f32, kind: Kind) -> UpdateRule {
-        let decays = kind == Kind::Weight || !self.decay_weights_only;
+    fn update_rule(&self, lr: f32, parameter: &Parameter) -> UpdateRule {
+        let decays = parameter.kind == Kind::Weight || !self.decay_weights_only;
         let decay = |weight_decay: f32| if decays { weight_decay } else { 0.0 };
         match self.rule {
             OptimizerRule::Sgd { momentum, dampening, nesterov, weight_decay } => {
-                let (weight_decay, first) = (decay(weight_decay), self.updates == 0);
+                let (weight_decay, first) = (decay(weight_decay), parameter.updates() == 0);
                 UpdateRule::Sgd { lr, momentum, dampening, nesterov, weight_decay, first }
             }
             OptimizerRule::AdamW { beta1, beta2, epsilon, weight_decay } => {
-                let (weight_decay, step) = (decay(weight_decay), self.updates + 1);
+                let (weight_decay, step) = (decay(weight_decay), parameter.updates() + 1);
                 UpdateRule::AdamW { lr, beta1, beta2, epsilon, weight_decay, step }
             }
         }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{Error, Result};
+
 /// How the loss scale moves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
@@ -36,7 +38,7 @@ const LARGEST: f32 = 4_294_967_296.0;
 
 impl LossScaling {
     /// What is wrong with the numbers, if anything.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> std::result::Result<(), String> {
         let scale = |what: &str, scale: f32| match scale.is_finite() && scale > 0.0 {
             true => Ok(()),
             false => Err(format!("{what} must be finite and above 0, not {scale}")),
@@ -98,9 +100,9 @@ impl LossScaler {
     /// At the first step.
     ///
     /// # Errors
-    /// What [`LossScaling::check`] says.
-    pub fn new(scaling: LossScaling) -> Result<Self, String> {
-        scaling.check()?;
+    /// [`Error::Recipe`] with what [`LossScaling::check`] says.
+    pub fn new(scaling: LossScaling) -> Result<Self> {
+        scaling.check().map_err(|reason| Error::Recipe { field: "loss_scaling".into(), reason })?;
         let first = match scaling {
             LossScaling::Constant { scale } => scale,
             LossScaling::BackOff { initial, .. } | LossScaling::Enhanced { initial, .. } => {

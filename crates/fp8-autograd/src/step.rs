@@ -12,6 +12,8 @@ pub struct Step {
     pub step: u32,
     /// What the loss is multiplied by before errors are computed.
     pub loss_scale: f32,
+    /// Which part of the step's batch, when it is computed in parts whose gradients add up: 0, 1, …
+    pub micro_batch: u32,
     /// Whether statistics are the batch's and a backward pass will follow; otherwise nothing is kept for one.
     pub training: bool,
 }
@@ -19,16 +21,25 @@ pub struct Step {
 impl Step {
     /// A training step.
     pub const fn training(seed: u64, step: u32, loss_scale: f32) -> Self {
-        Self { seed, step, loss_scale, training: true }
+        Self { seed, step, loss_scale, micro_batch: 0, training: true }
     }
 
     /// An evaluation.
     pub const fn evaluation(seed: u64) -> Self {
-        Self { seed, step: 0, loss_scale: 1.0, training: false }
+        Self { seed, step: 0, loss_scale: 1.0, micro_batch: 0, training: false }
+    }
+
+    /// This step's part `micro_batch`, with random bits of its own.
+    pub const fn with_micro_batch(self, micro_batch: u32) -> Self {
+        Self { micro_batch, ..self }
     }
 
     /// The random bits of the Q node of this name, e.g. `layer1.0.conv1/error`.
     pub(crate) fn random(&self, node: &str) -> Stream {
-        Stream { seed: self.seed, step: self.step, id: Stream::id(node) }
+        let id = match self.micro_batch {
+            0 => Stream::id(node),
+            part => Stream::id(&format!("{node}#{part}")),
+        };
+        Stream { seed: self.seed, step: self.step, id }
     }
 }

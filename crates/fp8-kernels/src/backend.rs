@@ -12,7 +12,8 @@ pub trait Backend: Send + Sync {
     /// Name for people, e.g. `cpu (avx512, 2 threads)`.
     fn name(&self) -> String;
 
-    /// Zeroed memory.
+    /// Memory with contents that mean nothing, perhaps those of a dropped buffer: for an output, which will be fully overwritten,
+    /// or for [`Backend::upload`].
     fn alloc(&self, dtype: DType, len: usize) -> Result<Buffer>;
 
     /// Copies `bytes` (little-endian elements) into the whole of `buffer`.
@@ -42,7 +43,7 @@ pub trait Backend: Send + Sync {
     /// The sum of an F32 buffer by the fixed tree of docs/numerics.md.
     fn sum(&self, x: &Buffer) -> Result<f32>;
 
-    /// The sum of squares of x / x_scale, by the fixed tree (gradient norms).
+    /// The sum of squares of x / x_scale, by the fixed tree (gradient norms). Not finite if an element is not.
     fn sum_squares(&self, x: &Buffer, x_scale: f32) -> Result<f32>;
 
     /// C = epilogue(A B). Sums in FP32 in the fixed order of docs/numerics.md.

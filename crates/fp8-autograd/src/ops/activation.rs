@@ -25,10 +25,10 @@ impl Graph<'_> {
         let backend = self.backend().clone();
         let left = a.tensor.unscaled(&*backend)?;
         let right = b.map(|b| b.tensor.unscaled(&*backend)).transpose()?;
-        let mut y = self.open(layer, Role::Activation, a.tensor.shape.clone())?;
+        let (maker, mut y) = self.open(layer, Role::Activation, a.tensor.shape.clone())?;
         backend.add(&left.buffer, right.as_ref().map(|b| &*b.buffer), relu, &y.store, &mut y.buffer)?;
         let inputs = [a.id].into_iter().chain(b.map(|b| b.id)).collect();
-        self.record(layer, y, |y| Box::new(Sum { inputs, y: relu.then(|| y.clone()) }))
+        self.record(maker, y, |y| Box::new(Sum { inputs, y: relu.then(|| y.clone()) }))
     }
 }
 

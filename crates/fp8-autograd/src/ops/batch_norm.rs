@@ -49,7 +49,7 @@ impl Graph<'_> {
             Some([mean, variance]) => BatchStatistics { mean: &mean.buffer, variance: &variance.buffer },
             None => BatchStatistics { mean: &running.mean, variance: &running.variance },
         };
-        let mut y = self.open(&name, Role::Activation, x.tensor.shape.clone())?;
+        let (maker, mut y) = self.open(&name, Role::Activation, x.tensor.shape.clone())?;
         let arguments = BatchNormForward {
             x: &input.buffer,
             statistics,
@@ -60,9 +60,9 @@ impl Graph<'_> {
             store: y.store,
         };
         backend.batch_norm(&norm, &arguments, &mut y.buffer)?;
-        let Some(batch) = batch else { return self.record(&name, y, |_| unreachable!("evaluation records nothing")) };
+        let Some(batch) = batch else { return self.record(maker, y, |_| unreachable!("evaluation records nothing")) };
         let (x, residual, layer) = (x.clone(), residual.map(|residual| residual.id), *layer);
-        self.record(&name, y, |y| {
+        self.record(maker, y, |y| {
             Box::new(Normalisation { norm, x, batch, gamma, layer, y: relu.then(|| y.clone()), residual })
         })
     }

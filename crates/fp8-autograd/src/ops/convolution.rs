@@ -17,10 +17,10 @@ impl Graph<'_> {
         let conv = shape(&x.tensor, &w, stride, padding)?;
         let [oh, ow] = conv.output();
         let backend = self.backend().clone();
-        let mut y = self.open(&layer, Role::Activation, vec![conv.batch, oh, ow, conv.out_channels])?;
+        let (maker, mut y) = self.open(&layer, Role::Activation, vec![conv.batch, oh, ow, conv.out_channels])?;
         let epilogue = Epilogue { alpha: 1.0 / (x.tensor.scale * w.scale), ..Epilogue::store(y.store) };
         backend.conv2d(&conv, &x.tensor.buffer, &w.buffer, &epilogue, &mut y.buffer)?;
-        self.record(&layer, y, |_| Box::new(Convolution { conv, x: x.clone(), weight, w }))
+        self.record(maker, y, |_| Box::new(Convolution { conv, x: x.clone(), weight, w }))
     }
 }
 

@@ -21,14 +21,14 @@ impl Graph<'_> {
         shape.pop();
         shape.push(gemm.n);
         let backend = self.backend().clone();
-        let mut y = self.open(&layer, role, shape)?;
+        let (maker, mut y) = self.open(&layer, role, shape)?;
         let epilogue = Epilogue {
             alpha: 1.0 / (x.tensor.scale * w.scale),
             bias: b.as_ref().map(|bias| &*bias.buffer),
             ..Epilogue::store(y.store)
         };
         backend.gemm(&gemm, &x.tensor.buffer, &w.buffer, &epilogue, &mut y.buffer)?;
-        self.record(&layer, y, |_| Box::new(Linear { gemm, x: x.clone(), weight, w, bias }))
+        self.record(maker, y, |_| Box::new(Linear { gemm, x: x.clone(), weight, w, bias }))
     }
 }
 

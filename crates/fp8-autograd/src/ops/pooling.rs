@@ -21,12 +21,12 @@ impl Graph<'_> {
         let [oh, ow] = pool.output();
         let backend = self.backend().clone();
         let input = x.tensor.unscaled(&*backend)?;
-        let mut y = self.open(layer, Role::Activation, vec![batch, oh, ow, channels])?;
+        let (maker, mut y) = self.open(layer, Role::Activation, vec![batch, oh, ow, channels])?;
         let mut index = backend.alloc(DType::U8, batch * oh * ow * channels)?;
         backend.max_pool(&pool, &input.buffer, &y.store, &mut y.buffer, &mut index)?;
         let (x, shape) = (x.id, x.tensor.shape.clone());
         let index = Tensor::new(vec![batch, oh, ow, channels], index);
-        self.record(layer, y, |_| Box::new(MaxPool { pool, x, shape, index }))
+        self.record(maker, y, |_| Box::new(MaxPool { pool, x, shape, index }))
     }
 
     /// y (N, C) = the mean over the pixels of x (N, H, W, C), by the layer of this name.
@@ -34,10 +34,10 @@ impl Graph<'_> {
         let [n, h, w, c] = image_shape("global_average_pool", x.shape())?;
         let backend = self.backend().clone();
         let input = x.tensor.unscaled(&*backend)?;
-        let mut y = self.open(layer, Role::Activation, vec![n, c])?;
+        let (maker, mut y) = self.open(layer, Role::Activation, vec![n, c])?;
         backend.global_average_pool([n, h * w, c], &input.buffer, &y.store, &mut y.buffer)?;
         let (x, shape) = (x.id, [n, h, w, c]);
-        self.record(layer, y, |_| Box::new(GlobalAveragePool { x, shape }))
+        self.record(maker, y, |_| Box::new(GlobalAveragePool { x, shape }))
     }
 }
 

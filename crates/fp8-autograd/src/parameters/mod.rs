@@ -5,7 +5,7 @@ mod state;
 use std::sync::Arc;
 
 use fp8_core::Stream;
-use fp8_kernels::{Backend, Buffer, DType, ParameterUpdate, UpdateRule};
+use fp8_kernels::{Backend, Buffer, ParameterUpdate, UpdateRule};
 
 pub use state::{Array, ParametersState, Values};
 
@@ -57,6 +57,9 @@ pub struct Parameter {
     /// `None` where the master itself is used.
     working: Option<Tensor>,
     moments: Vec<Buffer>,
+    updates: u32,
+    /// The step that wrote the master: the working copy's random bits are that step's.
+    written: Step,
 }
 
 impl Parameter {
@@ -76,10 +79,15 @@ impl Parameter {
         &self.master
     }
 
-    /// Rounds the master anew to the working copy; `written` is the step that wrote the master.
-    fn refresh(&mut self, backend: &dyn Backend, written: &Step) -> Result<()> {
+    /// Optimiser updates that it has had; steps that were skipped are none.
+    pub fn updates(&self) -> u32 {
+        self.updates
+    }
+
+    /// Rounds the master anew to the working copy.
+    fn refresh(&mut self, backend: &dyn Backend) -> Result<()> {
         if self.working.is_some() {
-            let random = written.random(&self.node(Role::Weight));
+            let random = self.written.random(&self.node(Role::Weight));
             self.working = Some(quantised(backend, &self.working_format, random, self.shape.clone(), &self.master)?);
         }
         Ok(())
@@ -123,27 +131,25 @@ pub struct Parameters {
     recipe: Arc<Recipe>,
     parameters: Vec<Parameter>,
     statistics: Vec<Statistics>,
-    /// The step that wrote the masters.
-    written: Step,
 }
 
 impl Parameters {
     /// None yet.
     pub fn new(backend: Arc<dyn Backend>, recipe: Arc<Recipe>) -> Self {
         let (parameters, statistics) = (Vec::new(), Vec::new());
-        Self { backend, recipe, parameters, statistics, written: Step::evaluation(0) }
+        Self { backend, recipe, parameters, statistics }
     }
 
     /// Adds a parameter with its first values, both in the layout of state dicts: (O, I, KH, KW) for convolutions.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for a name that is taken and for values that are not of the shape.
+    /// [`Error::Parameter`] for a name that is taken and for values that are none or not of the shape.
     pub fn add(&mut self, name: &str, kind: Kind, shape: &[usize], values: &[f32]) -> Result<ParameterId> {
         let refuse = |reason: String| Err(Error::Parameter { name: name.into(), reason });
         if self.find(name).is_some() {
             return refuse("the name is taken".into());
         }
-        if shape.iter().product::<usize>() != values.len() {
+        if shape.iter().product::<usize>() != values.len() || values.is_empty() {
             return refuse(format!("{} values for the shape {shape:?}", values.len()));
         }
         let [master_format, working_format, gradient_format] = match kind {
@@ -156,17 +162,27 @@ impl Parameters {
         let master = self.master(&master_format, &values)?;
         let own_copy = working_format.dtype != master_format.dtype || working_format.scaling != Scaling::None;
         let working = own_copy.then(|| Tensor { shape: shape.clone(), buffer: master.clone(), scale: 1.0 });
-        let (name, moments) = (name.to_string(), Vec::new());
-        let mut parameter =
-            Parameter { name, kind, shape, gradient_format, master_format, working_format, master, working, moments };
-        parameter.refresh(&*self.backend, &self.written)?;
+        let mut parameter = Parameter {
+            name: name.into(),
+            kind,
+            shape,
+            gradient_format,
+            master_format,
+            working_format,
+            master,
+            working,
+            moments: Vec::new(),
+            updates: 0,
+            written: Step::evaluation(0),
+        };
+        parameter.refresh(&*self.backend)?;
         self.parameters.push(parameter);
         Ok(ParameterId(self.parameters.len() - 1))
     }
 
     /// Adds running statistics of the batch norm `layer`: mean 0, variance 1.
     pub fn add_statistics(&mut self, layer: &str, channels: usize) -> Result<StatisticsId> {
-        let mean = self.backend.alloc(DType::F32, channels)?;
+        let mean = upload_f32(&*self.backend, &vec![0.0; channels])?;
         let variance = upload_f32(&*self.backend, &vec![1.0; channels])?;
         self.statistics.push(Statistics { layer: layer.into(), channels, mean, variance, batches: 0 });
         Ok(StatisticsId(self.statistics.len() - 1))
@@ -231,8 +247,9 @@ impl Parameters {
         let backend = &*self.backend;
         let parameter = &mut self.parameters[id.0];
         while parameter.moments.len() < rule.moments() {
-            parameter.moments.push(backend.alloc(DType::F32, gradient.len())?);
+            parameter.moments.push(upload_f32(backend, &vec![0.0; gradient.len()])?);
         }
+        let step = step.with_micro_batch(0);
         let master_store = parameter.master_format.store(step.random(&parameter.node(Role::Master)), 1.0);
         let working_store = parameter.working_format.store(step.random(&parameter.node(Role::Weight)), 1.0);
         // A scale that depends on the new master can only be applied after it.
@@ -253,8 +270,9 @@ impl Parameters {
             working,
         };
         backend.update(rule, update)?;
-        self.written = *step;
-        if fused { Ok(()) } else { parameter.refresh(backend, step) }
+        parameter.updates += 1;
+        parameter.written = step;
+        if fused { Ok(()) } else { parameter.refresh(backend) }
     }
 
     /// Blends the statistics of a batch into the running ones.

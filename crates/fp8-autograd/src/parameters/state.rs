@@ -37,7 +37,6 @@ impl From<Vec<f32>> for Values {
 /// Everything that the next step depends on, to the bit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ParametersState {
-    written: Step,
     parameters: Vec<ParameterState>,
     statistics: Vec<StatisticsState>,
 }
@@ -50,6 +49,8 @@ struct ParameterState {
     master: Vec<u8>,
     /// FP32.
     moments: Vec<Vec<u8>>,
+    updates: u32,
+    written: Step,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -117,7 +118,7 @@ impl Parameters {
             let master = self.master(&parameter.master_format, &values)?;
             let parameter = &mut self.parameters[id.0];
             parameter.master = master;
-            return parameter.refresh(&*self.backend, &self.written);
+            return parameter.refresh(&*self.backend);
         }
         let (layer, what) = array.name.rsplit_once('.').unwrap_or(("", &array.name));
         let Some(statistics) = self.statistics.iter_mut().find(|statistics| statistics.layer == layer) else {
@@ -149,6 +150,8 @@ impl Parameters {
                 dtype: parameter.master.dtype().to_string(),
                 master: bytes(&parameter.master)?,
                 moments: parameter.moments.iter().map(bytes).collect::<Result<_>>()?,
+                updates: parameter.updates,
+                written: parameter.written,
             })
         });
         let statistics = self.statistics.iter().map(|statistics| {
@@ -160,7 +163,6 @@ impl Parameters {
             })
         });
         Ok(ParametersState {
-            written: self.written,
             parameters: parameters.collect::<Result<_>>()?,
             statistics: statistics.collect::<Result<_>>()?,
         })
@@ -173,7 +175,6 @@ impl Parameters {
     pub fn restore(&mut self, state: &ParametersState) -> Result<()> {
         self.check(state)?;
         let backend = &*self.backend;
-        self.written = state.written;
         for (parameter, state) in self.parameters.iter_mut().zip(&state.parameters) {
             let mut master = backend.alloc(parameter.master_format.dtype, parameter.master.len())?;
             backend.upload(&state.master, &mut master)?;
@@ -184,7 +185,8 @@ impl Parameters {
                 backend.upload(bytes, &mut moment)?;
                 parameter.moments.push(moment);
             }
-            parameter.refresh(backend, &self.written)?;
+            (parameter.updates, parameter.written) = (state.updates, state.written);
+            parameter.refresh(backend)?;
         }
         for (statistics, state) in self.statistics.iter_mut().zip(&state.statistics) {
             backend.upload(&state.mean, &mut statistics.mean)?;

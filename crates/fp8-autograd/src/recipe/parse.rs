@@ -1,9 +1,12 @@
 //! Recipes from TOML.
 
+use fp8_core::UnknownName;
 use fp8_kernels::DType;
+use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::{Exempt, Recipe, RoleFormat, Scaling};
+use crate::names::suggestion;
 use crate::{Error, LossScaling, Result};
 
 /// The recipe in `text`.
@@ -38,10 +41,9 @@ pub fn recipe(text: &str) -> Result<Recipe> {
         recipe.exempt.layers = section.texts("layers")?.unwrap_or(recipe.exempt.layers);
         section.finish()?;
     }
-    if let Some(value) = top.take("loss_scaling") {
-        let wrong = |reason: String| Error::Recipe { field: "loss_scaling".into(), reason };
-        recipe.loss_scaling = value.try_into().map_err(|error: toml::de::Error| wrong(error.message().into()))?;
-        recipe.loss_scaling.check().map_err(wrong)?;
+    if let Some(mut section) = top.section("loss_scaling")? {
+        recipe.loss_scaling = section.loss_scaling()?;
+        section.finish()?;
     }
     top.finish()?;
     check(&recipe)?;
@@ -69,6 +71,9 @@ fn plain() -> Recipe {
 /// What the kernels cannot do.
 fn check(recipe: &Recipe) -> Result<()> {
     let refuse = |field: &str, reason: &str| Err(Error::Recipe { field: field.into(), reason: reason.into() });
+    if let Err(reason) = recipe.loss_scaling.check() {
+        return refuse("loss_scaling", &reason);
+    }
     if recipe.optimizer != RoleFormat::F32 {
         return refuse("optimizer", "moments are kept in f32");
     }
@@ -97,6 +102,16 @@ impl Section {
         Error::Recipe { field: format!("{}{name}", self.path), reason: reason.to_string() }
     }
 
+    /// A name that stands for none of `choices`, a list with commas.
+    fn unknown(&self, field: &str, what: &str, asked: &str, choices: &str) -> Error {
+        let known: Vec<String> = choices.split(", ").map(String::from).collect();
+        self.wrong(field, format!("unknown {what} {asked:?}{}; choose one of {choices}", suggestion(asked, &known)))
+    }
+
+    fn required<T>(&mut self, name: &str, read: impl Fn(&mut Self, &str) -> Result<Option<T>>) -> Result<T> {
+        read(self, name)?.ok_or_else(|| self.wrong(name, "is missing"))
+    }
+
     fn section(&mut self, name: &str) -> Result<Option<Section>> {
         let path = format!("{}{name}.", self.path);
         match self.take(name) {
@@ -114,6 +129,14 @@ impl Section {
         }
     }
 
+    /// A number, or a list of them, of the type wanted.
+    fn number<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>> {
+        let value = self.take(name);
+        value
+            .map(|value| value.try_into().map_err(|error: toml::de::Error| self.wrong(name, error.message())))
+            .transpose()
+    }
+
     fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>> {
         let value = self.take(name);
         value.map(|value| value.try_into().map_err(|_| self.wrong(name, "a list of texts is wanted"))).transpose()
@@ -122,25 +145,42 @@ impl Section {
     /// Overwrites the parts of `format` that are given.
     fn format(&mut self, format: &mut RoleFormat) -> Result<()> {
         if let Some(name) = self.text("dtype")? {
-            format.dtype = dtype(&name).ok_or_else(|| {
-                let names: Vec<_> = FLOATS.iter().map(|dtype| dtype.name()).collect();
-                self.wrong("dtype", format!("unknown format {name:?}: choose one of {}", names.join(", ")))
-            })?;
+            let known = FLOATS.into_iter().find(|dtype| dtype.name() == name);
+            let names = || FLOATS.map(DType::name).join(", ");
+            format.dtype = known.ok_or_else(|| self.unknown("dtype", "format", &name, &names()))?;
         }
         if let Some(name) = self.text("rounding")? {
-            format.rounding = name.parse().map_err(|error| self.wrong("rounding", format!("{name:?}: {error}")))?;
+            let unknown = |error: UnknownName| self.unknown("rounding", error.what, &name, error.choices);
+            format.rounding = name.parse().map_err(unknown)?;
         }
         if let Some(name) = self.text("overflow")? {
-            format.overflow = name.parse().map_err(|error| self.wrong("overflow", format!("{name:?}: {error}")))?;
+            let unknown = |error: UnknownName| self.unknown("overflow", error.what, &name, error.choices);
+            format.overflow = name.parse().map_err(unknown)?;
         }
         if let Some(name) = self.text("scaling")? {
             format.scaling = match &*name {
                 "none" => Scaling::None,
                 "current" => Scaling::Current,
-                _ => return Err(self.wrong("scaling", format!("unknown scaling {name:?}: choose none or current"))),
+                _ => return Err(self.unknown("scaling", "scaling", &name, "none, current")),
             };
         }
         Ok(())
+    }
+
+    fn loss_scaling(&mut self) -> Result<LossScaling> {
+        let kind = self.required("kind", Self::text)?;
+        let initial = |section: &mut Self| section.required("initial", Self::number::<f32>);
+        let interval = |section: &mut Self| section.required("growth_interval", Self::number::<u32>);
+        Ok(match &*kind {
+            "constant" => LossScaling::Constant { scale: self.required("scale", Self::number)? },
+            "back-off" => LossScaling::BackOff { initial: initial(self)?, growth_interval: interval(self)? },
+            "enhanced" => LossScaling::Enhanced {
+                initial: initial(self)?,
+                growth_interval: interval(self)?,
+                floors: self.required("floors", Self::number)?,
+            },
+            _ => return Err(self.unknown("kind", "kind", &kind, "constant, back-off, enhanced")),
+        })
     }
 
     fn finish(self) -> Result<()> {
@@ -153,7 +193,3 @@ impl Section {
 
 const FLOATS: [DType; 8] =
     [DType::F32, DType::F16, DType::Bf16, DType::E5M2, DType::E4M3, DType::E5M2Fnuz, DType::E4M3Fnuz, DType::E3M4];
-
-fn dtype(name: &str) -> Option<DType> {
-    FLOATS.into_iter().find(|dtype| dtype.name() == name)
-}

@@ -31,15 +31,35 @@ fn mistakes_are_named() {
         ("[wieght]\ndtype = 'e5m2'", r#"unknown field "wieght" (did you mean "weight"?)"#),
         ("[weight]\nrouding = 'sr'", r#"unknown field "weight.rouding" (did you mean "rounding"?)"#),
         ("weight = 'e5m2'", "weight: a table is wanted"),
-        ("[weight]\ndtype = 'e5m3'", r#"weight.dtype: unknown format "e5m3": choose one of f32, f16"#),
+        (
+            "[weight]\ndtype = 'e5m3'",
+            r#"weight.dtype: unknown format "e5m3" (did you mean "e5m2"?); choose one of f32, f16"#,
+        ),
         ("[weight]\ndtype = 8", "weight.dtype: a text is wanted, not 8"),
-        ("[error]\nrounding = 'up'", "error.rounding: \"up\": unknown rounding"),
-        ("[error]\nscaling = 'delayed'", "choose none or current"),
+        ("[error]\nrounding = 'up'", r#"error.rounding: unknown rounding "up"; choose one of rne, rna"#),
+        ("[error]\nrounding = 'rnee'", r#"(did you mean "rne"?)"#),
+        ("[error]\noverflow = 'saturated'", r#"unknown overflow policy "saturated" (did you mean "saturate"?)"#),
+        ("[error]\nscaling = 'delayed'", "choose one of none, current"),
         ("[optimizer]\ndtype = 'f16'", "moments are kept in f32"),
         ("[master]\nscaling = 'current'", "not scaled"),
         ("[exempt]\nlayers = 'fc'", "exempt.layers: a list of texts"),
-        ("[loss_scaling]\nkind = 'constant'\nscale = -1.0", "loss_scaling: "),
-        ("[loss_scaling]\nkind = 'constnat'\nscale = 1.0", "loss_scaling: unknown variant `constnat`"),
+        ("loss_scaling = 1000", "loss_scaling: a table is wanted, not 1000"),
+        ("[loss_scaling]\nscale = 1.0", "loss_scaling.kind: is missing"),
+        ("[loss_scaling]\nkind = 'constant'", "loss_scaling.scale: is missing"),
+        ("[loss_scaling]\nkind = 'constant'\nscale = 'large'", "loss_scaling.scale: invalid type: string"),
+        ("[loss_scaling]\nkind = 'constant'\nscale = -1.0", "loss_scaling: scale must be finite and above 0, not -1"),
+        (
+            "[loss_scaling]\nkind = 'constnat'",
+            r#"loss_scaling.kind: unknown kind "constnat" (did you mean "constant"?)"#,
+        ),
+        (
+            "[loss_scaling]\nkind = 'back-off'\ninitial = 1\ngrowth_interval = 9\nfloor = 1",
+            r#"unknown field "loss_scaling.floor"; the fields here are: kind, initial, growth_interval"#,
+        ),
+        (
+            "[loss_scaling]\nkind = 'constant'\nscale = 1\nscael = 1",
+            r#"unknown field "loss_scaling.scael" (did you mean "scale"?)"#,
+        ),
         ("base = 'fp9'", r#"unknown recipe "fp9" (did you mean "fp8"?)"#),
         ("weight", "file: "),
     ] {
@@ -50,6 +70,10 @@ fn mistakes_are_named() {
 
 #[test]
 fn a_recipe_of_ones_own() {
+    let text = "[loss_scaling]\nkind = 'enhanced'\ninitial = 8192\ngrowth_interval = 2000\nfloors = [[40000, 8192], [150000, 32768]]";
+    let floors = vec![(40_000, 8192.0), (150_000, 32768.0)];
+    let scaling = LossScaling::Enhanced { initial: 8192.0, growth_interval: 2000, floors };
+    assert_eq!(Recipe::parse(text).unwrap().loss_scaling, scaling);
     let recipe = Recipe::parse("base = 'fp8'\nname = 'mine'\n[exempt]\nlayers = ['layer1.*']\ndtype = 'bf16'").unwrap();
     assert_eq!(recipe.name, "mine");
     assert_eq!(recipe.format(Role::Activation, "layer1.0.conv1").dtype, DType::Bf16);
