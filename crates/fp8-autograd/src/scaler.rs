@@ -1,5 +1,7 @@
 //! Loss scaling: keeps errors above the smallest FP8 number and below the largest.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -30,6 +32,27 @@ pub enum LossScaling {
         /// (step, floor from that step on), by rising step.
         floors: Vec<(u64, f32)>,
     },
+}
+
+/// `constant 10000`, `back-off from 65536, doubles after 2000`, `enhanced from …, floors 8192 at 40000, …`.
+impl fmt::Display for LossScaling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Constant { scale } => write!(f, "constant {scale}"),
+            Self::BackOff { initial, growth_interval } => {
+                write!(f, "back-off from {initial}, doubles after {growth_interval}")
+            }
+            Self::Enhanced { initial, growth_interval, floors } => {
+                write!(f, "enhanced from {initial}, doubles after {growth_interval}, floors")?;
+                let mut separator = "";
+                floors.iter().try_for_each(|(step, floor)| {
+                    write!(f, "{separator} {floor} at {step}")?;
+                    separator = ",";
+                    Ok(())
+                })
+            }
+        }
+    }
 }
 
 /// Back-off does not leave this range of scales.
@@ -181,6 +204,13 @@ mod tests {
     fn the_enhanced_floor_rises_on_schedule() {
         let scaling = LossScaling::Enhanced { initial: 4.0, growth_interval: 100, floors: vec![(2, 8.0), (5, 32.0)] };
         assert_eq!(scales(scaling, "xxxxxxx"), [4.0, 2.0, 8.0, 8.0, 8.0, 32.0, 32.0]);
+    }
+
+    #[test]
+    fn scalings_are_shown() {
+        let scaling = LossScaling::Enhanced { initial: 4.0, growth_interval: 9, floors: vec![(2, 8.0), (5, 32.0)] };
+        assert_eq!(scaling.to_string(), "enhanced from 4, doubles after 9, floors 8 at 2, 32 at 5");
+        assert_eq!(LossScaling::Constant { scale: 1e4 }.to_string(), "constant 10000");
     }
 
     #[test]

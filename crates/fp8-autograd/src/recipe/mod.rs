@@ -31,6 +31,12 @@ pub enum Role {
     Norm,
 }
 
+impl Role {
+    /// All.
+    pub const ALL: [Self; 7] =
+        [Self::Weight, Self::Activation, Self::Error, Self::Gradient, Self::Logits, Self::Master, Self::Norm];
+}
+
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -96,6 +102,23 @@ impl RoleFormat {
             exponent -= 1;
         }
         2_f32.powi(exponent.clamp(-100, 100))
+    }
+}
+
+/// `e5m2 sr`, `e4m3 rne saturate current`: type and, unless it is F32, rounding, then what differs from the defaults.
+impl fmt::Display for RoleFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = self.dtype.to_string();
+        if self.dtype != DType::F32 {
+            text += &format!(" {}", self.rounding);
+        }
+        if self.overflow != Overflow::Infinity {
+            text += &format!(" {}", self.overflow);
+        }
+        if self.scaling == Scaling::Current {
+            text += " current";
+        }
+        f.pad(&text)
     }
 }
 

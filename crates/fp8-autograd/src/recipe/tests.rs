@@ -81,6 +81,14 @@ fn a_recipe_of_ones_own() {
 }
 
 #[test]
+fn formats_are_shown() {
+    assert_eq!(RoleFormat::F32.to_string(), "f32");
+    let hybrid = Recipe::named("fp8-hybrid").unwrap();
+    assert_eq!(hybrid.weight.to_string(), "e4m3 rne saturate current");
+    assert_eq!(hybrid.error.to_string(), "e5m2 sr");
+}
+
+#[test]
 fn current_scales_fill_the_format_and_no_more() {
     let format = RoleFormat::nearest(DType::E4M3);
     for (amax, scale) in [(448.0, 1.0), (449.0, 0.5), (1.0, 256.0), (0.01, 32768.0), (0.0, 1.0), (f32::INFINITY, 1.0)] {
