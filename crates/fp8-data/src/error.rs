@@ -1,0 +1,122 @@
+//! What can be wrong with data.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Data that cannot be read, or options that make no sense.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The operating system refused.
+    #[error("cannot read {}", path.display())]
+    Io {
+        /// File or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file of records that does not hold a whole number of them, or none.
+    #[error("{}: {found} bytes, which is not one or more records of {record} bytes: truncated or another format?", path.display())]
+    Records {
+        /// The file.
+        path: PathBuf,
+        /// Bytes of a record.
+        record: usize,
+        /// Bytes of the file.
+        found: usize,
+    },
+    /// A label past the last class.
+    #[error("{}: example {index} has label {label}, but there are {classes} classes", path.display())]
+    Label {
+        /// The file.
+        path: PathBuf,
+        /// Number of the example within the file.
+        index: usize,
+        /// Its label.
+        label: usize,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// A list of class names of the wrong length.
+    #[error("{}: {found} class names where the data set has {expected}", path.display())]
+    ClassNames {
+        /// The file.
+        path: PathBuf,
+        /// Number of classes.
+        expected: usize,
+        /// Number of names.
+        found: usize,
+    },
+    /// An image of a size that the transformation cannot take as it is.
+    #[error("an image of {height}x{width} where {size}x{size} is needed: choose a transformation that resizes")]
+    ImageSize {
+        /// Rows of the image.
+        height: usize,
+        /// Columns of the image.
+        width: usize,
+        /// Rows and columns needed.
+        size: usize,
+    },
+    /// An image with another number of channels than its data set declares, or whose pixels do not fill it.
+    #[error("a malformed image: {height}x{width}x{channels} with {bytes} bytes, in a data set of {expected} channels")]
+    ImageShape {
+        /// Rows of the image.
+        height: usize,
+        /// Columns of the image.
+        width: usize,
+        /// Channels of the image.
+        channels: usize,
+        /// Bytes of the image.
+        bytes: usize,
+        /// Channels that the data set declares.
+        expected: usize,
+    },
+    /// An option that makes no sense.
+    #[error("{option} = {value}: {expected}")]
+    Option {
+        /// Name.
+        option: &'static str,
+        /// Value.
+        value: String,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// Not one example of a batch could be read.
+    #[error("epoch {epoch}, batch {batch}: none of its {examples} examples can be read; the first error")]
+    EmptyBatch {
+        /// Epoch.
+        epoch: u32,
+        /// Batch of the epoch.
+        batch: usize,
+        /// Examples of the batch.
+        examples: usize,
+        /// Why the first of them cannot be read.
+        source: Box<Error>,
+    },
+    /// A data set panicked.
+    #[error("epoch {epoch}, batch {batch}: reading it panicked: {message}")]
+    Panic {
+        /// Epoch.
+        epoch: u32,
+        /// Batch of the epoch.
+        batch: usize,
+        /// What it said.
+        message: String,
+    },
+    /// No worker thread can be started.
+    #[error("cannot start a thread that reads data")]
+    Thread {
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// An [`Error::Io`] about `path`: for `map_err`.
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}
+
+/// Result of a call.
+pub type Result<T> = std::result::Result<T, Error>;

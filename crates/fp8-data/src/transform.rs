@@ -1,0 +1,257 @@
+//! From an image of bytes to the floats that a model reads: crop, resize, flip, normalise.
+
+use fast_image_resize::images::{Image as Target, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use serde::{Deserialize, Serialize};
+
+use crate::random::Random;
+use crate::{Error, Image, Normalization, Result, Split};
+
+/// What is cut out of an image, and becomes the square that a model sees.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+pub enum Crop {
+    /// All of it, as it is: the image must have the size that is asked for.
+    Whole,
+    /// The image, which must have the size that is asked for, with `padding` black pixels on each side; from that, a square at a random place (He et
+    /// al. 2015, section 4.2: 4 pixels for CIFAR).
+    Padded {
+        /// Pixels on each side.
+        padding: usize,
+    },
+    /// A random rectangle, resized (Szegedy et al. 2014, section 6; as torchvision's `RandomResizedCrop`): after ten rectangles that do not fit into
+    /// the image, the largest one in the middle whose aspect is allowed.
+    Random {
+        /// Its share of the image's area is uniform between these; usually 0.08 and 1.
+        area: [f64; 2],
+        /// The logarithm of its width divided by its height is uniform between those of these; usually 3/4 and 4/3.
+        aspect: [f64; 2],
+    },
+    /// What remains in the middle when the image's shorter side is resized to `shorter` pixels and its borders are cut off; usually 256 for 224.
+    Centre {
+        /// The shorter side.
+        shorter: usize,
+    },
+}
+
+/// From an image to the square that a model sees.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transform {
+    /// Rows and columns of what comes out.
+    pub size: usize,
+    /// What is cut out. Resizing is bilinear with antialiasing.
+    pub crop: Crop,
+    /// Whether every other image, at random, is mirrored left to right.
+    pub flip: bool,
+}
+
+impl Transform {
+    /// For images of `size` already: in training, padded by an eighth on each side and cropped at random, and mirrored if `flip`.
+    pub fn small(size: usize, flip: bool, split: Split) -> Self {
+        match split {
+            Split::Training => Self { size, crop: Crop::Padded { padding: size / 8 }, flip },
+            Split::Validation => Self { size, crop: Crop::Whole, flip: false },
+        }
+    }
+
+    /// For photographs of any size: in training, a random rectangle, mirrored every other time; in validation, the middle, the shorter side resized to
+    /// 8/7 of `size`.
+    pub fn photograph(size: usize, split: Split) -> Self {
+        match split {
+            Split::Training => {
+                let crop = Crop::Random { area: [0.08, 1.0], aspect: [3.0 / 4.0, 4.0 / 3.0] };
+                Self { size, crop, flip: true }
+            }
+            Split::Validation => Self { size, crop: Crop::Centre { shorter: (size * 8).div_ceil(7) }, flip: false },
+        }
+    }
+
+    /// Whether its fields make sense.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |option, value: String, expected| Err(Error::Option { option, value, expected });
+        if !(1..=4096).contains(&self.size) {
+            return wrong("size", self.size.to_string(), "images have 1 to 4096 rows and columns");
+        }
+        match self.crop {
+            Crop::Padded { padding } if padding > self.size => {
+                wrong("padding", padding.to_string(), "it must not exceed the size")
+            }
+            Crop::Random { area: [low, high], .. } if !(0.0 < low && low <= high && high <= 1.0) => {
+                wrong("area", format!("[{low}, {high}]"), "two ascending shares of the image, above 0 and up to 1")
+            }
+            Crop::Random { aspect: [low, high], .. } if !(0.0 < low && low <= high && high.is_finite()) => {
+                wrong("aspect", format!("[{low}, {high}]"), "two ascending positive numbers")
+            }
+            Crop::Centre { shorter } if shorter < self.size || shorter > 16384 => {
+                wrong("shorter", shorter.to_string(), "the shorter side must be at least the size, at most 16384")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A rectangle of an image, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Rectangle {
+    left: f64,
+    top: f64,
+    width: f64,
+    height: f64,
+}
+
+impl Rectangle {
+    fn centred(width: f64, height: f64, image: &Image) -> Self {
+        let (left, top) = ((image.width as f64 - width) / 2.0, (image.height as f64 - height) / 2.0);
+        Self { left, top, width, height }
+    }
+
+    /// See [`Crop::Random`].
+    fn random(area: [f64; 2], aspect: [f64; 2], image: &Image, random: &mut Random) -> Self {
+        let (width, height) = (image.width as f64, image.height as f64);
+        let between = |[low, high]: [f64; 2], at: f32| low + (high - low) * f64::from(at);
+        for _ in 0..10 {
+            let area = width * height * between(area, random.unit());
+            let aspect = between(aspect.map(f64::ln), random.unit()).exp();
+            let (w, h) = ((area * aspect).sqrt().round(), (area / aspect).sqrt().round());
+            if (1.0..=width).contains(&w) && (1.0..=height).contains(&h) {
+                let left = random.below((width - w) as usize + 1) as f64;
+                let top = random.below((height - h) as usize + 1) as f64;
+                return Self { left, top, width: w, height: h };
+            }
+        }
+        let [low, high] = aspect;
+        let w = width.min((height * high).round()).max(1.0);
+        let h = height.min((width / low).round()).max(1.0);
+        Self::centred(w, h, image)
+    }
+}
+
+/// A [`Transform`] at work, with the memory that it needs: one for each thread.
+pub struct Transformer {
+    transform: Transform,
+    channels: usize,
+    /// For each channel, what each byte becomes.
+    floats: Vec<[f32; 256]>,
+    resizer: Resizer,
+    /// `(size, size, channels)`.
+    square: Vec<u8>,
+}
+
+impl Transformer {
+    /// For images of `channels` (1 or 3), normalised by `normalization`.
+    pub fn new(transform: Transform, normalization: &Normalization, channels: usize) -> Result<Self> {
+        transform.check()?;
+        if channels != 1 && channels != 3 {
+            return Err(Error::Option { option: "channels", value: channels.to_string(), expected: "1 or 3" });
+        }
+        let floats = |channel: usize| {
+            let (mean, deviation) = (normalization.mean[channel], normalization.deviation[channel]);
+            std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / deviation)
+        };
+        let square = vec![0; transform.size * transform.size * channels];
+        Ok(Self { transform, channels, floats: (0..channels).map(floats).collect(), resizer: Resizer::new(), square })
+    }
+
+    /// Floats of an image that comes out: `size * size * channels`.
+    pub fn output_len(&self) -> usize {
+        self.square.len()
+    }
+
+    /// Writes `image` to `output`, `(size, size, channels)`. What chance decides is drawn from `random`.
+    ///
+    /// Panics unless `output` holds [`output_len`](Self::output_len) floats.
+    pub fn apply(&mut self, image: &Image, random: &mut Random, output: &mut [f32]) -> Result<()> {
+        assert_eq!(output.len(), self.output_len(), "the output's length");
+        let Image { height, width, channels, ref pixels } = *image;
+        if channels != self.channels || height * width == 0 || pixels.len() != height * width * channels {
+            let (bytes, expected) = (pixels.len(), self.channels);
+            return Err(Error::ImageShape { height, width, channels, bytes, expected });
+        }
+        match self.transform.crop {
+            Crop::Whole => self.shifted(image, 0, 0)?,
+            Crop::Padded { padding } => {
+                let shift = |at: usize| at as isize - padding as isize;
+                let (down, right) = (random.below(2 * padding + 1), random.below(2 * padding + 1));
+                self.shifted(image, shift(down), shift(right))?;
+            }
+            Crop::Random { area, aspect } => self.resized(image, Rectangle::random(area, aspect, image, random))?,
+            Crop::Centre { shorter } => {
+                let side = height.min(width) as f64 * self.transform.size as f64 / shorter as f64;
+                self.resized(image, Rectangle::centred(side, side, image))?;
+            }
+        }
+        let mirrored = self.transform.flip && random.coin();
+        self.normalize(mirrored, output);
+        Ok(())
+    }
+
+    /// Puts the image's pixels, from row `down` and column `right` on, into the square; black where there is no image.
+    fn shifted(&mut self, image: &Image, down: isize, right: isize) -> Result<()> {
+        let size = self.transform.size;
+        if image.height != size || image.width != size {
+            return Err(Error::ImageSize { height: image.height, width: image.width, size });
+        }
+        let row_len = size * self.channels;
+        let shift = right.unsigned_abs() * self.channels;
+        for (row, target) in self.square.chunks_exact_mut(row_len).enumerate() {
+            let source = row.checked_add_signed(down).filter(|&row| row < size);
+            let Some(source) = source.map(|row| &image.pixels[row * row_len..][..row_len]) else {
+                target.fill(0);
+                continue;
+            };
+            if right >= 0 {
+                target[..row_len - shift].copy_from_slice(&source[shift..]);
+                target[row_len - shift..].fill(0);
+            } else {
+                target[shift..].copy_from_slice(&source[..row_len - shift]);
+                target[..shift].fill(0);
+            }
+        }
+        Ok(())
+    }
+
+    /// Resizes a rectangle of the image to the square.
+    fn resized(&mut self, image: &Image, rectangle: Rectangle) -> Result<()> {
+        let pixel = if self.channels == 1 { PixelType::U8 } else { PixelType::U8x3 };
+        let size = self.transform.size as u32;
+        let shape = |_| Error::ImageShape {
+            height: image.height,
+            width: image.width,
+            channels: image.channels,
+            bytes: image.pixels.len(),
+            expected: self.channels,
+        };
+        let (width, height) = (u32::try_from(image.width), u32::try_from(image.height));
+        let (width, height) = (width.map_err(|_| shape(()))?, height.map_err(|_| shape(()))?);
+        let source = ImageRef::new(width, height, &image.pixels, pixel).map_err(|_| shape(()))?;
+        let mut target = Target::from_slice_u8(size, size, &mut self.square, pixel).map_err(|_| shape(()))?;
+        let Rectangle { left, top, width, height } = rectangle;
+        let options = ResizeOptions::new()
+            .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+            .crop(left, top, width, height)
+            .use_alpha(false);
+        self.resizer.resize(&source, &mut target, &options).map_err(|_| shape(()))
+    }
+
+    /// The square's bytes as floats.
+    fn normalize(&self, mirrored: bool, output: &mut [f32]) {
+        let row_len = self.transform.size * self.channels;
+        for (row, target) in self.square.chunks_exact(row_len).zip(output.chunks_exact_mut(row_len)) {
+            let pixels = target.chunks_exact_mut(self.channels);
+            if mirrored {
+                self.normalize_row(row, pixels.rev());
+            } else {
+                self.normalize_row(row, pixels);
+            }
+        }
+    }
+
+    fn normalize_row<'a>(&self, row: &[u8], pixels: impl Iterator<Item = &'a mut [f32]>) {
+        for (source, target) in row.chunks_exact(self.channels).zip(pixels) {
+            for ((byte, float), floats) in source.iter().zip(target).zip(&self.floats) {
+                *float = floats[usize::from(*byte)];
+            }
+        }
+    }
+}
