@@ -64,6 +64,6 @@ pub use parameters::{
     Array, Kind, Parameter, ParameterId, Parameters, ParametersState, Statistics, StatisticsId, Values,
 };
 pub use recipe::{Exempt, Recipe, Role, RoleFormat, Scaling};
-pub use scaler::{LossScaler, LossScaling, ScaleEvent};
+pub use scaler::{LossScaler, LossScaling, ScaleEvent, ScalerState};
 pub use step::Step;
 pub use tensor::Tensor;

@@ -113,10 +113,18 @@ pub struct ScaleEvent {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LossScaler {
     scaling: LossScaling,
-    scale: f32,
+    state: ScalerState,
+}
+
+/// Where a [`LossScaler`] stands.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScalerState {
+    /// What the loss of the coming step is multiplied by.
+    pub scale: f32,
     /// Steps since the scale last changed, without overflow.
-    clean: u32,
-    step: u64,
+    pub clean: u32,
+    /// Steps seen.
+    pub step: u64,
 }
 
 impl LossScaler {
@@ -126,43 +134,52 @@ impl LossScaler {
     /// [`Error::Recipe`] with what [`LossScaling::check`] says.
     pub fn new(scaling: LossScaling) -> Result<Self> {
         scaling.check().map_err(|reason| Error::Recipe { field: "loss_scaling".into(), reason })?;
-        let first = match scaling {
+        let scale = match scaling {
             LossScaling::Constant { scale } => scale,
             LossScaling::BackOff { initial, .. } | LossScaling::Enhanced { initial, .. } => {
                 initial.max(scaling.floor(0))
             }
         };
-        Ok(Self { scaling, scale: first, clean: 0, step: 0 })
+        Ok(Self { scaling, state: ScalerState { scale, clean: 0, step: 0 } })
     }
 
     /// What the loss of the coming step is multiplied by.
     pub fn scale(&self) -> f32 {
-        self.scale
+        self.state.scale
     }
 
     /// Steps seen.
     pub fn steps(&self) -> u64 {
-        self.step
+        self.state.step
+    }
+
+    /// Where it stands, for checkpoints.
+    pub fn state(&self) -> ScalerState {
+        self.state
+    }
+
+    /// Goes on from where another stood.
+    pub fn resume(&mut self, state: ScalerState) {
+        self.state = state;
     }
 
     /// Takes in the step just done: the names of its tensors with Inf or NaN. If there were any, the step must have been
     /// skipped.
     pub fn update(&mut self, overflowed: Vec<String>) -> ScaleEvent {
-        let (step, before) = (self.step, self.scale);
-        self.step += 1;
-        if let LossScaling::BackOff { growth_interval, .. } | LossScaling::Enhanced { growth_interval, .. } =
-            self.scaling
-        {
-            self.clean = if overflowed.is_empty() { self.clean + 1 } else { 0 };
+        let Self { scaling, state } = self;
+        let (step, before) = (state.step, state.scale);
+        state.step += 1;
+        if let LossScaling::BackOff { growth_interval, .. } | LossScaling::Enhanced { growth_interval, .. } = scaling {
+            state.clean = if overflowed.is_empty() { state.clean + 1 } else { 0 };
             if !overflowed.is_empty() {
-                self.scale /= 2.0;
-            } else if self.clean == growth_interval {
-                self.clean = 0;
-                self.scale *= 2.0;
+                state.scale /= 2.0;
+            } else if state.clean == *growth_interval {
+                state.clean = 0;
+                state.scale *= 2.0;
             }
-            self.scale = self.scale.min(LARGEST).max(self.scaling.floor(self.step));
+            state.scale = state.scale.min(LARGEST).max(scaling.floor(state.step));
         }
-        ScaleEvent { step, overflowed, before, after: self.scale }
+        ScaleEvent { step, overflowed, before, after: state.scale }
     }
 }
 
@@ -179,6 +196,19 @@ mod tests {
             event.before
         };
         steps.chars().map(step).collect()
+    }
+
+    #[test]
+    fn resumed_it_goes_on() {
+        let scaling = LossScaling::BackOff { initial: 8.0, growth_interval: 3 };
+        let mut first = LossScaler::new(scaling.clone()).unwrap();
+        first.update(Vec::new());
+        let mut second = LossScaler::new(scaling).unwrap();
+        second.resume(first.state());
+        for _ in 0..4 {
+            assert_eq!(first.update(Vec::new()), second.update(Vec::new()));
+        }
+        assert_eq!(second.scale(), 16.0);
     }
 
     #[test]

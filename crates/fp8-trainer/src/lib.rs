@@ -1,1 +1,30 @@
-//! placeholder
+//! Training runs: configuration, loop, checkpoints, metrics. The program `fp8-trainer` is a thin shell around this.
+//!
+//! A run is a [`Config`], read from TOML with [`Config::parse`] or [`Config::load`]; what it measures are
+//! [`metrics`]; what came of it is a [`RunResult`].
+//!
+//! ```
+//! use fp8_trainer::Config;
+//!
+//! let text = "[data]\nkind = 'generated'\n[training]\nepochs = 3";
+//! let config = Config::parse(text, &["recipe=fp8-rne", "training.batch=32"])?;
+//! assert_eq!((config.training.epochs, config.training.batch), (3, 32));
+//!
+//! let error = Config::parse(text, &["training.epoch=3"]).unwrap_err();
+//! assert!(std::error::Error::source(&error).unwrap().to_string().contains("did you mean `epochs`?"));
+//! # Ok::<(), fp8_trainer::Error>(())
+//! ```
+
+pub mod checkpoint;
+pub mod config;
+mod error;
+mod files;
+pub mod metrics;
+pub mod provenance;
+mod run;
+pub mod schedule;
+
+pub use config::Config;
+pub use error::{Error, Result};
+pub use provenance::Provenance;
+pub use run::{Event, RunOptions, RunResult};

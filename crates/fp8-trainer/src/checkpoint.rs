@@ -1,0 +1,107 @@
+//! Checkpoints: everything that the next step depends on, to the bit.
+//!
+//! A file is [`MAGIC`], the SHA-256 digest of the rest, and the rest. Two are kept: `checkpoint` and the one before it,
+//! `checkpoint.previous`, which serves when the newer one is damaged.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fp8_autograd::{ParametersState, ScalerState};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::metrics::Tally;
+use crate::{Error, Result, files};
+
+/// The first bytes of a checkpoint; the number changes with the layout.
+const MAGIC: &[u8; 16] = b"fp8 checkpoint 1";
+const DIGEST: usize = 32;
+
+/// A run between two steps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The resolved configuration, TOML.
+    pub config: String,
+    /// Masters, moments, numbers of updates, running statistics.
+    pub parameters: ParametersState,
+    /// The loss scaler.
+    pub scaler: ScalerState,
+    /// Where in the data the run stands, and what it has counted.
+    pub progress: Progress,
+}
+
+/// Where in the data a run stands, and what it has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Epochs done.
+    pub epoch: u32,
+    /// Batches done of the epoch under way.
+    pub batch: u64,
+    /// Over the training batches of the epoch under way.
+    pub tally: Tally,
+    /// Skipped steps of the epoch under way.
+    pub skipped: u64,
+    /// Steps skipped in a row at the same loss scale.
+    pub stuck: u32,
+    /// Time spent.
+    pub seconds: f64,
+}
+
+/// Writes `folder/checkpoint`; the one that was there becomes the previous one.
+pub fn save(folder: &Path, checkpoint: &Checkpoint) -> Result<()> {
+    let [path, previous] = paths(folder);
+    let bytes = encode(checkpoint).map_err(|reason| Error::content(&path, reason))?;
+    if path.exists() {
+        // The newer one is missing until it is written: loading then finds the previous one.
+        fs::rename(&path, &previous).map_err(Error::file("renaming", &path))?;
+    }
+    files::write(&path, &bytes)
+}
+
+/// Reads `folder/checkpoint`, or the previous one where that is missing or damaged; `None` where there is neither.
+///
+/// # Errors
+/// [`Error::Content`] when what there is is damaged.
+pub fn load(folder: &Path) -> Result<Option<Checkpoint>> {
+    let mut found = Ok(None);
+    for path in paths(folder).iter().filter(|path| path.exists()) {
+        match files::read(path).and_then(|bytes| decode(&bytes).map_err(|reason| Error::content(path, reason))) {
+            Ok(checkpoint) => return Ok(Some(checkpoint)),
+            Err(error) => {
+                tracing::warn!(%error, "a checkpoint cannot be read");
+                found = Err(error);
+            }
+        }
+    }
+    found
+}
+
+fn paths(folder: &Path) -> [PathBuf; 2] {
+    ["checkpoint", "checkpoint.previous"].map(|name| folder.join(name))
+}
+
+/// The one place that makes a checkpoint's bytes.
+fn encode(checkpoint: &Checkpoint) -> std::result::Result<Vec<u8>, String> {
+    let mut bytes = [&MAGIC[..], &[0; DIGEST]].concat();
+    let body = bincode::serde::encode_to_vec(checkpoint, bincode::config::standard());
+    bytes.extend(body.map_err(|error| error.to_string())?);
+    let (head, body) = bytes.split_at_mut(MAGIC.len() + DIGEST);
+    head[MAGIC.len()..].copy_from_slice(&Sha256::digest(body));
+    Ok(bytes)
+}
+
+/// The one place that reads a checkpoint's bytes.
+fn decode(bytes: &[u8]) -> std::result::Result<Checkpoint, String> {
+    let Some((head, body)) = bytes.split_at_checked(MAGIC.len() + DIGEST) else {
+        return Err(format!("a checkpoint cut short: {} bytes", bytes.len()));
+    };
+    let (magic, digest) = head.split_at(MAGIC.len());
+    if magic != MAGIC {
+        return Err("not a checkpoint of this version".into());
+    }
+    if *digest != *Sha256::digest(body) {
+        return Err("a damaged checkpoint: its digest does not fit its content".into());
+    }
+    let decoded = bincode::serde::decode_from_slice(body, bincode::config::standard());
+    decoded.map(|(checkpoint, _)| checkpoint).map_err(|error| format!("a checkpoint that cannot be read: {error}"))
+}

@@ -1,0 +1,121 @@
+//! From TOML values to typed ones, with errors that name the field by its path and list the known ones.
+
+use std::fmt;
+
+use serde::de::value::StringDeserializer;
+use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::forward_to_deserialize_any;
+use toml::Value;
+
+use super::FieldError;
+
+/// Reads a `T`.
+///
+/// # Errors
+/// The first field that is unknown, missing or of a wrong type.
+pub fn read<T: DeserializeOwned>(value: Value) -> Result<T, FieldError> {
+    T::deserialize(Node(value))
+}
+
+impl de::Error for FieldError {
+    fn custom<M: fmt::Display>(message: M) -> Self {
+        Self::Invalid { field: String::new(), reason: message.to_string() }
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        Self::Unknown { field: field.into(), known: expected.iter().map(|name| (*name).into()).collect() }
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        Self::custom(format_args!(
+            "unknown {variant:?}{}; choose one of {}",
+            super::suggestion(variant, expected),
+            expected.join(", ")
+        ))
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::Invalid { field: field.into(), reason: "must be given".into() }
+    }
+}
+
+/// A value being read.
+struct Node(Value);
+
+impl<'de> de::Deserializer<'de> for Node {
+    type Error = FieldError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
+        match self.0 {
+            Value::String(text) => visitor.visit_string(text),
+            Value::Integer(number) => visitor.visit_i64(number),
+            Value::Float(number) => visitor.visit_f64(number),
+            Value::Boolean(truth) => visitor.visit_bool(truth),
+            Value::Datetime(time) => visitor.visit_string(time.to_string()),
+            Value::Array(items) => visitor.visit_seq(Items { items: items.into_iter(), index: 0 }),
+            Value::Table(table) => visitor.visit_map(Fields { fields: table.into_iter(), current: None }),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, FieldError> {
+        match self.0 {
+            Value::String(text) => visitor.visit_enum(IntoDeserializer::<FieldError>::into_deserializer(text)),
+            other => Err(de::Error::custom(format_args!("a text is wanted, not {other}"))),
+        }
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+/// The fields of a table, one by one.
+struct Fields {
+    fields: toml::map::IntoIter<String, Value>,
+    current: Option<(String, Value)>,
+}
+
+impl<'de> MapAccess<'de> for Fields {
+    type Error = FieldError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, FieldError> {
+        self.current = self.fields.next();
+        let Some((name, _)) = &self.current else { return Ok(None) };
+        let name: StringDeserializer<FieldError> = name.clone().into_deserializer();
+        seed.deserialize(name).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, FieldError> {
+        let Some((name, value)) = self.current.take() else {
+            return Err(de::Error::custom("a value was asked for before its name"));
+        };
+        seed.deserialize(Node(value)).map_err(|error| error.within(&name))
+    }
+}
+
+/// The items of an array, one by one.
+struct Items {
+    items: std::vec::IntoIter<Value>,
+    index: usize,
+}
+
+impl<'de> SeqAccess<'de> for Items {
+    type Error = FieldError;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, FieldError> {
+        let Some(item) = self.items.next() else { return Ok(None) };
+        let name = self.index.to_string();
+        self.index += 1;
+        seed.deserialize(Node(item)).map(Some).map_err(|error| error.within(&name))
+    }
+}

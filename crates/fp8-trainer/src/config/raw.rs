@@ -1,0 +1,71 @@
+//! The configuration as written: every field may be missing, none may be unknown.
+
+use fp8_autograd::{LossScaling, OptimizerRule};
+use fp8_models::{Architecture, Stem};
+use serde::{Deserialize, Serialize};
+
+use super::{Data, Schedule};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub seed: Option<u64>,
+    pub recipe: Option<Recipe>,
+    #[serde(default)]
+    pub model: Model,
+    pub data: Data,
+    #[serde(default)]
+    pub loader: Loader,
+    #[serde(default)]
+    pub training: Training,
+    pub schedule: Option<Schedule>,
+    pub optimizer: Option<OptimizerRule>,
+    pub loss_scaling: Option<LossScaling>,
+    #[serde(default)]
+    pub log: Log,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "a recipe is a name, the path of a file or a table")]
+pub enum Recipe {
+    /// A name, or the path of a file.
+    Name(String),
+    /// The fields of a recipe.
+    Own(toml::Table),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    pub architecture: Option<Architecture>,
+    pub stem: Option<Stem>,
+    pub zero_init_residual: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Loader {
+    pub augment: Option<bool>,
+    pub workers: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    pub epochs: Option<u32>,
+    pub batch: Option<usize>,
+    pub validation_batch: Option<usize>,
+    pub learning_rate: Option<f64>,
+    pub warmup_epochs: Option<f64>,
+    pub label_smoothing: Option<f32>,
+    pub decay_weights_only: Option<bool>,
+    pub clip_norm: Option<f32>,
+    pub skipped_in_a_row: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub every_steps: Option<u64>,
+    pub checkpoint_every_steps: Option<u64>,
+}

@@ -1,0 +1,76 @@
+use super::*;
+
+const NONE: [&str; 0] = [];
+
+#[test]
+fn little_suffices() {
+    let config = Config::parse("[data]\nkind = 'generated'", &NONE).unwrap();
+    assert_eq!(config.recipe.recipe().name, "fp8");
+    assert_eq!(config.loss_scaling, LossScaling::Constant { scale: 10_000.0 });
+    assert_eq!((config.model.stem, config.data.size()), (Stem::Cifar, 32));
+    let config = Config::parse("[data]\nkind = 'folder'\nfolder = 'imagenet'", &["recipe=fp32"]).unwrap();
+    assert_eq!((config.model.stem, config.data.size(), config.data.classes()), (Stem::ImageNet, 224, None));
+    assert_eq!(config.loss_scaling, LossScaling::Constant { scale: 1.0 });
+}
+
+/// What is saved beside a run makes the same run.
+#[test]
+fn a_resolved_configuration_reads_back_as_itself() {
+    for overrides in [
+        &[][..],
+        &["recipe={base = 'fp8', name = 'mine', exempt.layers = ['conv1']}", "training.clip_norm=1"],
+        &["data={kind = 'cifar10', folder = 'data/cifar10', held_out = 5}", "optimizer={kind = 'adamw'}"],
+        &["schedule={kind = 'step', milestones = [30, 60, 80]}", "log.checkpoint_every_steps=5", "seed=7"],
+        &["loss_scaling={kind = 'enhanced', initial = 8192, growth_interval = 2000, floors = [[40000, 8192]]}"],
+        &["schedule.kind=cosine", "model={architecture = 'resnet50', stem = 'imagenet', zero_init_residual = true}"],
+    ] {
+        let config = Config::parse("[data]\nkind = 'generated'", overrides).unwrap();
+        let text = config.to_toml();
+        assert_eq!(Config::parse(&text, &NONE).unwrap(), config, "{text}");
+    }
+}
+
+#[test]
+fn mistakes_are_named() {
+    for (overrides, message) in [
+        (
+            &["trainig.epochs=3"][..],
+            "unknown field `trainig` (did you mean `training`?); the fields here are: seed, recipe,",
+        ),
+        (&["training.epoch=3"], "unknown field `training.epoch` (did you mean `epochs`?)"),
+        (&["data.sise=3"], "unknown field `data.sise` (did you mean `size`?)"),
+        (
+            &["optimizer={kind = 'sgd', momentun = 0.9}"],
+            "unknown field `optimizer.momentun` (did you mean `momentum`?)",
+        ),
+        (
+            &["optimizer.kind=adam"],
+            "`optimizer.kind`: unknown \"adam\" (did you mean `adamw`?); choose one of sgd, adamw",
+        ),
+        (&["model.architecture=resnet19"], "`model.architecture`: unknown \"resnet19\" (did you mean `resnet18`?)"),
+        (&["training.epochs=many"], "`training.epochs`: invalid type: string \"many\", expected u32"),
+        (&["training.epochs=-1"], "`training.epochs`: invalid value: integer `-1`, expected u32"),
+        (&["training.batch=0"], "`training.batch`: must be at least 1"),
+        (&["training.batch=50000"], "`training.batch`: is 50000, there are 20000 training images"),
+        (&["training.learning_rate=nan"], "`training.learning_rate`: must be a finite number"),
+        (&["training.label_smoothing=1.0"], "`training.label_smoothing`: must be at least 0 and below 1"),
+        (
+            &["recipe=fp9"],
+            "`recipe`: unknown recipe \"fp9\" (did you mean \"fp8\"?); the recipes are: fp32, fp16, bf16, fp8,",
+        ),
+        (&["recipe=nowhere.toml"], "`recipe`: reading nowhere.toml: "),
+        (&["recipe={wieght = {}}"], "`recipe`: recipe: unknown field \"wieght\" (did you mean \"weight\"?)"),
+        (&["recipe=3"], "`recipe`: a recipe is a name, the path of a file or a table"),
+        (&["data={kind = 'cifar10'}"], "`data.folder`: must be given"),
+        (&["data={}"], "`data.kind`: must be given"),
+        (&["schedule={kind = 'step', milestones = [60, 30]}"], "`schedule.milestones`: must rise"),
+        (&["loss_scaling={kind = 'constant', scale = -1.0}"], "`loss_scaling`: scale must be finite and above 0"),
+        (&["seed"], "`seed`: KEY=VALUE is wanted"),
+    ] {
+        let error = Config::parse("[data]\nkind = 'generated'", overrides).unwrap_err();
+        let text = format!("{:#}", anyhow::Error::new(error));
+        assert!(text.contains(message), "{overrides:?}\n{text}\n{message}");
+    }
+    let error = Config::parse("seed = ", &NONE).unwrap_err();
+    assert!(format!("{:#}", anyhow::Error::new(error)).contains("line 1"));
+}

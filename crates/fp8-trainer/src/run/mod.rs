@@ -1,0 +1,74 @@
+//! Training runs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use fp8_kernels::Backend;
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::{EpochRecord, StepRecord};
+
+/// How a run is carried out. Nothing here changes its result.
+pub struct RunOptions<'a> {
+    /// The device.
+    pub backend: Arc<dyn Backend>,
+    /// Where the run's files go; without a folder nothing is written.
+    pub folder: Option<PathBuf>,
+    /// Whether to go on from the folder's checkpoint, where there is one.
+    pub resume: bool,
+    /// When this becomes true, the run ends after the step under way, with a checkpoint.
+    pub stop: &'a AtomicBool,
+    /// Is told what happens.
+    pub observer: &'a mut dyn FnMut(&Event<'_>),
+}
+
+/// What happens in a run.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// The run begins, or goes on.
+    Start {
+        /// Steps done already.
+        steps: u64,
+        /// Steps of an epoch.
+        steps_per_epoch: u64,
+        /// Epochs of the whole run.
+        epochs: u32,
+        /// Images in a step.
+        batch: usize,
+    },
+    /// A training step is done.
+    Step(&'a StepRecord),
+    /// A validation batch is done.
+    Validation {
+        /// Batches done.
+        done: u64,
+        /// Batches in all.
+        of: u64,
+    },
+    /// An epoch and its validation are done.
+    Epoch(&'a EpochRecord),
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// Whether all epochs are done; otherwise the run was stopped.
+    pub finished: bool,
+    /// Steps done.
+    pub steps: u64,
+    /// Steps that were skipped, because the loss or a gradient was not finite.
+    pub skipped: u64,
+    /// Every `log.every_steps`-th step, and those skipped.
+    pub curve: Vec<StepRecord>,
+    /// The epochs done.
+    pub epochs: Vec<EpochRecord>,
+    /// Training speed: median over the steps since the run was started or resumed.
+    pub images_per_second: f64,
+    /// Most device memory held at once since the run was started or resumed.
+    pub peak_bytes: u64,
+    /// Time spent, validation included, interruptions not.
+    pub seconds: f64,
+    /// SHA-256, in hexadecimal, of the weights as a safetensors file.
+    pub weights_digest: String,
+}
