@@ -6,7 +6,7 @@
 
 use std::error::Error;
 
-use fp8_autograd::{Recipe, Role};
+use fp8_autograd::{Recipe, table};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let recipes: Vec<Recipe> = match std::env::args().nth(1) {
@@ -15,18 +15,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         None => Recipe::names().map(Recipe::named).collect::<Result<_, _>>()?,
     };
-    println!("| role | {} |", recipes.iter().map(|recipe| &*recipe.name).collect::<Vec<_>>().join(" | "));
-    println!("|---|{}", "---|".repeat(recipes.len()));
-    let row = |name: &str, cell: &dyn Fn(&Recipe) -> String| {
-        println!("| {name} | {} |", recipes.iter().map(cell).collect::<Vec<_>>().join(" | "));
-    };
-    for role in Role::ALL {
-        row(&role.to_string(), &|recipe| recipe.format(role, "any layer").to_string());
-    }
-    row("exempt layers", &|recipe| match &*recipe.exempt.layers {
-        [] => "none".into(),
-        layers => format!("{}: {}", layers.join(", "), recipe.exempt.format),
-    });
-    row("loss scaling", &|recipe| recipe.loss_scaling.to_string());
+    print!("{}", table(&recipes));
     Ok(())
 }

@@ -63,7 +63,7 @@ pub use optimizer::{Optimizer, OptimizerRule, StepReport};
 pub use parameters::{
     Array, Kind, Parameter, ParameterId, Parameters, ParametersState, Statistics, StatisticsId, Values,
 };
-pub use recipe::{Exempt, Recipe, Role, RoleFormat, Scaling};
+pub use recipe::{Exempt, Recipe, Role, RoleFormat, Scaling, table};
 pub use scaler::{LossScaler, LossScaling, ScaleEvent, ScalerState};
 pub use step::Step;
 pub use tensor::Tensor;

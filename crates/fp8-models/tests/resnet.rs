@@ -2,10 +2,11 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fp8_autograd::{Graph, Parameters, Recipe, Step, Values};
+use fp8_core::Stream;
 use fp8_models::{Architecture, ResNet, ResNetConfig, Stem};
 
 fn network(recipe: &str, config: &ResNetConfig) -> (Parameters, ResNet) {
@@ -68,6 +69,23 @@ fn unknown_architectures_are_refused() {
     assert_eq!(error, r#"unknown model "resnet19": choose one of resnet18, resnet34, resnet50"#);
     for architecture in Architecture::ALL {
         assert_eq!(architecture.to_string().parse(), Ok(architecture));
+    }
+}
+
+/// The ids of streams are hashes of 32 bits: those of all Q nodes of a network, by the names in docs/method.md, differ.
+#[test]
+fn nodes_have_streams_of_their_own() {
+    for architecture in Architecture::ALL {
+        let (parameters, _) = network("fp8", &ResNetConfig::new(architecture, Stem::ImageNet, 1000));
+        let names: Vec<_> = parameters.iter().map(|(_, parameter)| parameter.name.clone()).collect();
+        let layers = parameters.iter().map(|(_, parameter)| parameter.layer().to_string());
+        let layers: BTreeSet<_> = layers.chain(["input", "maxpool", "avgpool"].map(String::from)).collect();
+        let of_layer =
+            |layer: &String| ["activation", "logits", "error", "error/1"].map(|node| format!("{layer}/{node}"));
+        let of_name = |name: &String| ["gradient", "master", "weight"].map(|node| format!("{name}/{node}"));
+        let nodes: Vec<_> = layers.iter().flat_map(of_layer).chain(names.iter().flat_map(of_name)).collect();
+        let ids: BTreeSet<_> = nodes.iter().map(|node| Stream::id(node)).collect();
+        assert_eq!(ids.len(), nodes.len(), "{architecture}");
     }
 }
 

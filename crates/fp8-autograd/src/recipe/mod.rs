@@ -1,12 +1,15 @@
 //! Precision recipes: which format each kind of tensor has, as data.
 
 mod parse;
+mod table;
 
 use std::fmt;
 
 use fp8_core::{Overflow, Rounding, Stream};
 use fp8_kernels::{DType, Store};
 use serde::{Deserialize, Serialize};
+
+pub use table::table;
 
 use crate::names::matches;
 use crate::{Error, LossScaling, Result};
@@ -200,16 +203,24 @@ impl Recipe {
 
     /// How tensors of `role` are stored in the layer of this name.
     pub fn format(&self, role: Role, layer: &str) -> &RoleFormat {
-        let own = match role {
+        let can_be_exempt = matches!(role, Role::Weight | Role::Activation | Role::Error | Role::Gradient);
+        match can_be_exempt && self.exempt.layers.iter().any(|pattern| matches(pattern, layer)) {
+            true => &self.exempt.format,
+            false => self.of(role),
+        }
+    }
+
+    /// How tensors of `role` are stored in layers that are not exempt.
+    pub fn of(&self, role: Role) -> &RoleFormat {
+        match role {
             Role::Weight => &self.weight,
             Role::Activation => &self.activation,
             Role::Error => &self.error,
             Role::Gradient => &self.gradient,
-            Role::Logits => return &self.logits,
-            Role::Master => return &self.master,
-            Role::Norm => return &self.norm,
-        };
-        if self.exempt.layers.iter().any(|pattern| matches(pattern, layer)) { &self.exempt.format } else { own }
+            Role::Logits => &self.logits,
+            Role::Master => &self.master,
+            Role::Norm => &self.norm,
+        }
     }
 }
 
