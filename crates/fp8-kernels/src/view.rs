@@ -30,6 +30,16 @@ impl<'a> View<'a> {
         let size = self.dtype.size();
         Self { dtype: self.dtype, bytes: &self.bytes[first * size..(first + len) * size] }
     }
+
+    /// The elements themselves, where they are f32 and lie as this CPU reads them.
+    pub fn floats(self) -> Option<&'a [f32]> {
+        if self.dtype != DType::F32 || cfg!(target_endian = "big") {
+            return None;
+        }
+        // SAFETY: every bit pattern is an f32; `align_to` sees to alignment.
+        let (before, floats, after) = unsafe { self.bytes.align_to() };
+        (before.is_empty() && after.is_empty()).then_some(floats)
+    }
 }
 
 /// Elements of one type in host memory, to be written.
@@ -58,8 +68,8 @@ impl ViewMut<'_> {
 pub struct EpilogueView<'a> {
     /// Factor of the sum.
     pub alpha: f32,
-    /// One per output column (channel).
-    pub bias: Option<&'a [f32]>,
+    /// F32, one per output column (channel).
+    pub bias: Option<View<'a>>,
     /// Of the output's shape.
     pub residual: Option<View<'a>>,
     /// Applied last.

@@ -4,11 +4,11 @@ mod reference;
 
 use std::sync::Arc;
 
-use fp8_kernels::Backend;
+use fp8_kernels::{Backend, CpuBackend};
 
 /// One of each kind: every test runs on all.
 pub fn backends() -> Vec<Arc<dyn Backend>> {
-    vec![Arc::new(reference::Reference::default())]
+    vec![Arc::new(reference::Reference::default()), Arc::new(CpuBackend::new().expect("a CPU"))]
 }
 
 /// Numbers in -1..1 that look random.

@@ -6,6 +6,7 @@
 //! intermediate rounding, [`usable`] tries it once before it is used.
 
 use std::arch::x86_64::*;
+use std::mem::transmute;
 use std::sync::OnceLock;
 
 use super::kernel::{BLOCK, Kernel, Panels};
@@ -56,7 +57,7 @@ impl Vector for Sums {
     #[inline(always)]
     unsafe fn multiply_add(self, a: __m512i, b: __m512i) -> Self {
         // SAFETY: besides the above, the types are both 512 plain bits.
-        Self(unsafe { _mm512_dpbf16_ps(self.0, std::mem::transmute(a), std::mem::transmute(b)) })
+        Self(unsafe { _mm512_dpbf16_ps(self.0, transmute::<__m512i, __m512bh>(a), transmute::<__m512i, __m512bh>(b)) })
     }
 }
 
@@ -205,7 +206,7 @@ impl Lookup {
                 [lower + 64, lower, upper + 64, upper][byte % 4]
             });
             // SAFETY: both are 64 plain bytes.
-            unsafe { std::mem::transmute(bytes) }
+            unsafe { transmute::<[u8; 64], __m512i>(bytes) }
         };
         Self {
             upper: halves(&table.upper),

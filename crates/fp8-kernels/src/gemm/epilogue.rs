@@ -2,8 +2,9 @@
 
 use std::marker::PhantomData;
 
+use crate::arithmetic::{add, relu};
 use crate::isa::Isa;
-use crate::{Activation, EpilogueView, ViewMut, codec, per_isa};
+use crate::{Activation, EpilogueView, View, ViewMut, codec, per_isa};
 
 /// An output that several threads write, each its own elements.
 pub(crate) struct Output<'a> {
@@ -51,16 +52,11 @@ pub(super) unsafe fn finish(
     canonical(isa, epilogue.alpha, sums);
     if let Some(bias) = epilogue.bias {
         for row in sums.chunks_mut(columns) {
-            add(isa, row, &bias[column..column + row.len()]);
+            add_codes(isa, bias.part(column, row.len()), row);
         }
     }
     if let Some(residual) = epilogue.residual {
-        let mut values = [0.0; 256];
-        for (i, sums) in sums.chunks_mut(values.len()).enumerate() {
-            let values = &mut values[..sums.len()];
-            codec::decode(isa, residual.dtype, residual.part(first + 256 * i, sums.len()).bytes, values);
-            add(isa, sums, values);
-        }
+        add_codes(isa, residual.part(first, sums.len()), sums);
     }
     if epilogue.activation == Activation::Relu {
         relu(isa, sums);
@@ -70,24 +66,21 @@ pub(super) unsafe fn finish(
     codec::encode(isa, &epilogue.store, first as u64, sums, out);
 }
 
+/// sums += codes.
+fn add_codes(isa: Isa, codes: View<'_>, sums: &mut [f32]) {
+    let mut values = [0.0; 256];
+    for (i, sums) in sums.chunks_mut(values.len()).enumerate() {
+        let values = &mut values[..sums.len()];
+        codec::decode(isa, codes.dtype, codes.part(256 * i, sums.len()).bytes, values);
+        add(isa, sums, values);
+    }
+}
+
 per_isa! {
     /// x = alpha x, and one and the same NaN for all, as instruction sets make different ones.
     fn canonical(alpha: f32, x: &mut [f32]) {
         for x in x {
             *x = if x.is_nan() { f32::NAN } else { alpha * *x };
-        }
-    }
-
-    fn add(x: &mut [f32], y: &[f32]) {
-        for (x, y) in x.iter_mut().zip(y) {
-            *x += y;
-        }
-    }
-
-    /// max(x, 0); NaN stays.
-    fn relu(x: &mut [f32]) {
-        for x in x {
-            *x = if *x < 0.0 { 0.0 } else { *x };
         }
     }
 }

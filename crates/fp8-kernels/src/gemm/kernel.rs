@@ -58,15 +58,13 @@ impl Kernel {
         let eight_bits = a.size() == 1 && b.size() == 1;
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 { .. } | Isa::Amx { .. } if eight_bits && super::avx512_bf16::usable(isa) => {
-                &super::avx512_bf16::KERNEL
-            }
+            Isa::Avx512 | Isa::Amx if eight_bits && super::avx512_bf16::usable(isa) => &super::avx512_bf16::KERNEL,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 { .. } | Isa::Amx { .. } => &super::avx512::KERNEL,
+            Isa::Avx512 | Isa::Amx => &super::avx512::KERNEL,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 { .. } => &super::avx2::KERNEL,
+            Isa::Avx2 => &super::avx2::KERNEL,
             #[cfg(target_arch = "aarch64")]
-            Isa::Neon { .. } => &super::neon::KERNEL,
+            Isa::Neon => &super::neon::KERNEL,
             _ if eight_bits => &super::portable::EXACT,
             _ => &super::portable::FUSED,
         }

@@ -50,10 +50,10 @@ pub(super) unsafe fn tile<V: Vector, const ROWS: usize, const COLUMNS: usize, co
         let mut sums = [[V::zero(); COLUMNS]; ROWS];
         for u in 0..units {
             let columns: [V::Units; COLUMNS] = std::array::from_fn(|j| V::units(b.add((u * COLUMNS + j) * V::LANES)));
-            for i in 0..ROWS {
+            for (i, sums) in sums.iter_mut().enumerate() {
                 let row = V::broadcast(a.add(i * STRIDE + u));
-                for j in 0..COLUMNS {
-                    sums[i][j] = sums[i][j].multiply_add(row, columns[j]);
+                for (sum, column) in sums.iter_mut().zip(columns) {
+                    *sum = sum.multiply_add(row, column);
                 }
             }
         }

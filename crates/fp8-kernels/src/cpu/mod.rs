@@ -1,0 +1,457 @@
+//! [`Backend`] over host memory.
+
+mod check;
+mod memory;
+
+use std::sync::Arc;
+
+use check::Op;
+use memory::{Count, HostMemory};
+
+use crate::isa::{self, Isa};
+use crate::{
+    Backend, BatchNorm, BatchNormBackward, BatchNormForward, BatchNormGradients, BatchStatistics, Buffer, Conv2d,
+    CrossEntropy, DType, Epilogue, EpilogueView, Error, Gemm, Layout, Memory, ParameterUpdate, Pool2d, Result, Store,
+    UpdateRule, View, batch_norm, conv, cross_entropy, elementwise, gemm, pool, reduce, update,
+};
+
+/// The CPU: one instruction set and a pool of threads. Results are the same bytes for any number of threads and, where the
+/// operands of products have 8 bits, any instruction set but AMX.
+#[derive(Debug)]
+pub struct CpuBackend {
+    isa: Isa,
+    threads: rayon::ThreadPool,
+    count: Arc<Count>,
+}
+
+impl CpuBackend {
+    /// The instruction set that [`isa::select`] names, and as many threads as the process may use (or `RAYON_NUM_THREADS`).
+    ///
+    /// # Errors
+    /// [`Error::Isa`] where `FP8_ISA` names an instruction set that this CPU lacks; [`Error::Backend`] where threads cannot be started.
+    pub fn new() -> Result<Self> {
+        Self::with(isa::select()?, 0)
+    }
+
+    /// An instruction set of this CPU, and a number of threads; 0: as many as the process may use.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] where threads cannot be started.
+    pub fn with(isa: Isa, threads: usize) -> Result<Self> {
+        let threads = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|i| format!("fp8-cpu-{i}"))
+            .build()
+            .map_err(|error| Error::Backend { backend: "cpu".into(), reason: error.to_string() })?;
+        Ok(Self { isa, threads, count: Arc::default() })
+    }
+
+    /// The instruction set.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// The number of threads.
+    pub fn threads(&self) -> usize {
+        self.threads.current_num_threads()
+    }
+
+    /// Runs a kernel on the threads of this backend.
+    fn run<T: Send>(&self, kernel: impl FnOnce(Isa) -> T + Send) -> T {
+        self.threads.install(|| kernel(self.isa))
+    }
+}
+
+/// Names the operation in messages.
+const fn op(name: &'static str) -> Op {
+    Op { name }
+}
+
+fn epilogue_view<'a>(op: Op, epilogue: &Epilogue<'a>, len: usize, columns: usize) -> Result<EpilogueView<'a>> {
+    let bias = epilogue.bias.map(|bias| op.exactly("bias", bias, DType::F32, columns)).transpose()?;
+    Ok(EpilogueView {
+        alpha: epilogue.alpha,
+        bias,
+        residual: op.optional("residual", epilogue.residual, len)?,
+        activation: epilogue.activation,
+        store: epilogue.store,
+    })
+}
+
+/// Elements of x, w and y.
+fn conv_lens(op: Op, conv: &Conv2d) -> Result<[usize; 3]> {
+    let (&[h, w], &[kh, kw]) = (&conv.input, &conv.kernel);
+    op.require(conv.stride > 0 && kh > 0 && kw > 0, || format!("stride and kernel must not be zero: {conv:?}"))?;
+    let padded = |size: usize| conv.padding.checked_mul(2).and_then(|padding| size.checked_add(padding));
+    op.require(padded(h) >= Some(kh) && padded(w) >= Some(kw), || {
+        format!("the kernel {kh}x{kw} is larger than the input {h}x{w} with padding {}", conv.padding)
+    })?;
+    let [oh, ow] = conv.output();
+    Ok([
+        op.len(&[conv.batch, h, w, conv.in_channels])?,
+        op.len(&[conv.out_channels, kh, kw, conv.in_channels])?,
+        op.len(&[conv.batch, oh, ow, conv.out_channels])?,
+    ])
+}
+
+/// Elements of x and y.
+fn pool_lens(op: Op, pool: &Pool2d) -> Result<[usize; 2]> {
+    let [h, w] = pool.input;
+    op.require(pool.stride > 0 && (1..=15).contains(&pool.kernel), || {
+        format!("the stride must not be zero and the kernel 1 to 15: {pool:?}")
+    })?;
+    op.require(pool.padding <= pool.kernel / 2, || format!("the padding is more than half of the kernel: {pool:?}"))?;
+    op.require(h.min(w).saturating_add(2 * pool.padding) >= pool.kernel, || {
+        format!("the kernel {0}x{0} is larger than the input {h}x{w} with padding {1}", pool.kernel, pool.padding)
+    })?;
+    let [oh, ow] = pool.output();
+    Ok([op.len(&[pool.batch, h, w, pool.channels])?, op.len(&[pool.batch, oh, ow, pool.channels])?])
+}
+
+fn statistics<'a>(op: Op, batch: &BatchStatistics<'a>, channels: usize) -> Result<batch_norm::Statistics<'a>> {
+    Ok(batch_norm::Statistics {
+        mean: op.exactly("mean", batch.mean, DType::F32, channels)?,
+        variance: op.exactly("variance", batch.variance, DType::F32, channels)?,
+    })
+}
+
+/// The targets of a cross-entropy, each a class.
+fn classes(op: Op, spec: &CrossEntropy, targets: View<'_>) -> Result<Vec<u32>> {
+    let targets: Vec<u32> = targets.bytes.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
+    match targets.iter().position(|target| *target as usize >= spec.classes) {
+        Some(row) => Err(op.shape(format!("target {} of row {row} is not below {}", targets[row], spec.classes))),
+        None => Ok(targets),
+    }
+}
+
+impl Backend for CpuBackend {
+    fn name(&self) -> String {
+        let threads = self.threads();
+        format!("cpu ({}, {threads} thread{})", self.isa, if threads == 1 { "" } else { "s" })
+    }
+
+    fn alloc(&self, dtype: DType, len: usize) -> Result<Buffer> {
+        let bytes = len.saturating_mul(dtype.size());
+        let memory = HostMemory::new(bytes, &self.count);
+        let memory = memory.ok_or_else(|| Error::OutOfMemory { backend: self.name(), bytes })?;
+        Ok(Buffer::new(dtype, len, Box::new(memory)))
+    }
+
+    fn upload(&self, bytes: &[u8], buffer: &mut Buffer) -> Result<()> {
+        let (op, dtype) = (op("upload"), buffer.dtype());
+        op.require(bytes.len() == buffer.bytes(), || format!("{} bytes for {buffer:?}", bytes.len()))?;
+        let len = buffer.len();
+        op.exactly_mut("buffer", buffer, dtype, len)?.bytes.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn download(&self, buffer: &Buffer, bytes: &mut [u8]) -> Result<()> {
+        let op = op("download");
+        op.require(bytes.len() == buffer.bytes(), || format!("{buffer:?} into {} bytes", bytes.len()))?;
+        bytes.copy_from_slice(op.exactly("buffer", buffer, buffer.dtype(), buffer.len())?.bytes);
+        Ok(())
+    }
+
+    fn memory(&self) -> Memory {
+        self.count.memory()
+    }
+
+    fn reset_peak(&self) {
+        self.count.reset_peak();
+    }
+
+    fn cast(&self, x: &Buffer, x_scale: f32, store: &Store, y: &mut Buffer) -> Result<()> {
+        let op = op("cast");
+        let (x, y) = (op.float("x", x, y.len())?, op.output("y", y, store, x.len())?);
+        self.run(|isa| elementwise::cast(isa, x, x_scale, store, y));
+        Ok(())
+    }
+
+    fn amax(&self, x: &Buffer) -> Result<f32> {
+        let x = op("amax").float("x", x, x.len())?;
+        Ok(self.run(|isa| reduce::amax(isa, x)))
+    }
+
+    fn count_non_finite(&self, x: &Buffer) -> Result<usize> {
+        let x = op("count_non_finite").float("x", x, x.len())?;
+        Ok(self.run(|isa| reduce::count_non_finite(isa, x)))
+    }
+
+    fn count_zero(&self, x: &Buffer) -> Result<usize> {
+        let x = op("count_zero").float("x", x, x.len())?;
+        Ok(self.run(|isa| reduce::count_zero(isa, x)))
+    }
+
+    fn sum(&self, x: &Buffer) -> Result<f32> {
+        let x = op("sum").exactly("x", x, DType::F32, x.len())?;
+        Ok(self.run(|isa| reduce::sum(isa, x)))
+    }
+
+    fn sum_squares(&self, x: &Buffer, x_scale: f32) -> Result<f32> {
+        let x = op("sum_squares").float("x", x, x.len())?;
+        Ok(self.run(|isa| reduce::sum_squares(isa, x, x_scale)))
+    }
+
+    fn gemm(&self, gemm: &Gemm, a: &Buffer, b: &Buffer, epilogue: &Epilogue<'_>, c: &mut Buffer) -> Result<()> {
+        let (op, &Gemm { m, n, k, layout: Layout::NN | Layout::NT | Layout::TN }) = (op("gemm"), gemm);
+        let (a, b) = (op.float("a", a, op.len(&[m, k])?)?, op.float("b", b, op.len(&[k, n])?)?);
+        let len = op.len(&[m, n])?;
+        let epilogue = epilogue_view(op, epilogue, len, n)?;
+        let c = op.output("c", c, &epilogue.store, len)?;
+        self.run(|isa| gemm::gemm(isa, gemm, a, b, &epilogue, c));
+        Ok(())
+    }
+
+    fn conv2d(&self, conv: &Conv2d, x: &Buffer, w: &Buffer, epilogue: &Epilogue<'_>, y: &mut Buffer) -> Result<()> {
+        let op = op("conv2d");
+        let [x_len, w_len, y_len] = conv_lens(op, conv)?;
+        let (x, w) = (op.float("x", x, x_len)?, op.float("w", w, w_len)?);
+        let epilogue = epilogue_view(op, epilogue, y_len, conv.out_channels)?;
+        let y = op.output("y", y, &epilogue.store, y_len)?;
+        self.run(|isa| conv::forward(isa, conv, x, w, &epilogue, y));
+        Ok(())
+    }
+
+    fn conv2d_backward_data(
+        &self,
+        conv: &Conv2d,
+        dy: &Buffer,
+        w: &Buffer,
+        epilogue: &Epilogue<'_>,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        let op = op("conv2d_backward_data");
+        let [x_len, w_len, y_len] = conv_lens(op, conv)?;
+        let (dy, w) = (op.float("dy", dy, y_len)?, op.float("w", w, w_len)?);
+        let epilogue = epilogue_view(op, epilogue, x_len, conv.in_channels)?;
+        let dx = op.output("dx", dx, &epilogue.store, x_len)?;
+        self.run(|isa| conv::backward_data(isa, conv, dy, w, &epilogue, dx));
+        Ok(())
+    }
+
+    fn conv2d_backward_weight(
+        &self,
+        conv: &Conv2d,
+        x: &Buffer,
+        dy: &Buffer,
+        epilogue: &Epilogue<'_>,
+        dw: &mut Buffer,
+    ) -> Result<()> {
+        let op = op("conv2d_backward_weight");
+        op.require(epilogue.bias.is_none() && epilogue.activation == crate::Activation::None, || {
+            "a weight gradient takes neither bias nor activation".into()
+        })?;
+        let [x_len, w_len, y_len] = conv_lens(op, conv)?;
+        let (x, dy) = (op.float("x", x, x_len)?, op.float("dy", dy, y_len)?);
+        let epilogue = epilogue_view(op, epilogue, w_len, conv.in_channels)?;
+        let dw = op.output("dw", dw, &epilogue.store, w_len)?;
+        self.run(|isa| conv::backward_weight(isa, conv, x, dy, &epilogue, dw));
+        Ok(())
+    }
+
+    fn sum_rows(&self, rows: usize, columns: usize, dy: &Buffer, store: &Store, db: &mut Buffer) -> Result<()> {
+        let op = op("sum_rows");
+        let (dy, db) = (op.float("dy", dy, op.len(&[rows, columns])?)?, op.output("db", db, store, columns)?);
+        self.run(|isa| reduce::sum_rows(isa, columns, dy, store, db));
+        Ok(())
+    }
+
+    fn batch_norm_statistics(
+        &self,
+        norm: &BatchNorm,
+        x: &Buffer,
+        mean: &mut Buffer,
+        variance: &mut Buffer,
+    ) -> Result<()> {
+        let op = op("batch_norm_statistics");
+        op.require(norm.rows > 0, || "the statistics of no rows".into())?;
+        let x = op.float("x", x, op.len(&[norm.rows, norm.channels])?)?;
+        let mean = op.exactly_mut("mean", mean, DType::F32, norm.channels)?;
+        let variance = op.exactly_mut("variance", variance, DType::F32, norm.channels)?;
+        self.run(|isa| batch_norm::statistics(isa, norm, x, mean, variance));
+        Ok(())
+    }
+
+    fn batch_norm_update_running(
+        &self,
+        norm: &BatchNorm,
+        momentum: f32,
+        batch: BatchStatistics<'_>,
+        running_mean: &mut Buffer,
+        running_variance: &mut Buffer,
+    ) -> Result<()> {
+        let op = op("batch_norm_update_running");
+        op.require(norm.rows > 1, || format!("the unbiased variance of {} rows", norm.rows))?;
+        let batch = statistics(op, &batch, norm.channels)?;
+        let mean = op.exactly_mut("running_mean", running_mean, DType::F32, norm.channels)?;
+        let variance = op.exactly_mut("running_variance", running_variance, DType::F32, norm.channels)?;
+        batch_norm::update_running(self.isa, norm, momentum, batch, mean, variance);
+        Ok(())
+    }
+
+    fn batch_norm(&self, norm: &BatchNorm, arguments: &BatchNormForward<'_>, y: &mut Buffer) -> Result<()> {
+        let (op, channels) = (op("batch_norm"), norm.channels);
+        let len = op.len(&[norm.rows, channels])?;
+        let forward = batch_norm::Forward {
+            x: op.float("x", arguments.x, len)?,
+            statistics: statistics(op, &arguments.statistics, channels)?,
+            gamma: op.exactly("gamma", arguments.gamma, DType::F32, channels)?,
+            beta: op.exactly("beta", arguments.beta, DType::F32, channels)?,
+            residual: op.optional("residual", arguments.residual, len)?,
+            relu: arguments.relu,
+        };
+        let y = op.output("y", y, &arguments.store, len)?;
+        self.run(|isa| batch_norm::forward(isa, norm, &forward, &arguments.store, y));
+        Ok(())
+    }
+
+    fn batch_norm_backward(
+        &self,
+        norm: &BatchNorm,
+        arguments: &BatchNormBackward<'_>,
+        gradients: BatchNormGradients<'_>,
+    ) -> Result<()> {
+        let (op, channels) = (op("batch_norm_backward"), norm.channels);
+        let len = op.len(&[norm.rows, channels])?;
+        let backward = batch_norm::Backward {
+            x: op.float("x", arguments.x, len)?,
+            statistics: statistics(op, &arguments.statistics, channels)?,
+            gamma: op.exactly("gamma", arguments.gamma, DType::F32, channels)?,
+            y: op.optional("y", arguments.y, len)?,
+            dy: op.float("dy", arguments.dy, len)?,
+            dx_store: arguments.dx_store,
+            residual_error: op.optional("residual_error", arguments.residual_error, len)?,
+            dresidual_store: arguments.dresidual_store,
+        };
+        let dresidual = gradients.dresidual;
+        let gradients = batch_norm::Gradients {
+            dx: op.output("dx", gradients.dx, &arguments.dx_store, len)?,
+            dgamma: op.exactly_mut("dgamma", gradients.dgamma, DType::F32, channels)?,
+            dbeta: op.exactly_mut("dbeta", gradients.dbeta, DType::F32, channels)?,
+            dresidual: dresidual
+                .map(|dresidual| op.output("dresidual", dresidual, &arguments.dresidual_store, len))
+                .transpose()?,
+        };
+        self.run(|isa| batch_norm::backward(isa, norm, &backward, gradients));
+        Ok(())
+    }
+
+    fn max_pool(&self, pool: &Pool2d, x: &Buffer, store: &Store, y: &mut Buffer, index: &mut Buffer) -> Result<()> {
+        let op = op("max_pool");
+        let [x_len, y_len] = pool_lens(op, pool)?;
+        let (x, y) = (op.float("x", x, x_len)?, op.output("y", y, store, y_len)?);
+        let index = op.exactly_mut("index", index, DType::U8, y_len)?;
+        self.run(|isa| pool::max(isa, pool, x, store, y, index.bytes));
+        Ok(())
+    }
+
+    fn max_pool_backward(
+        &self,
+        pool: &Pool2d,
+        dy: &Buffer,
+        index: &Buffer,
+        store: &Store,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        let op = op("max_pool_backward");
+        let [x_len, y_len] = pool_lens(op, pool)?;
+        let (dy, index) = (op.float("dy", dy, y_len)?, op.exactly("index", index, DType::U8, y_len)?);
+        let dx = op.output("dx", dx, store, x_len)?;
+        self.run(|isa| pool::max_backward(isa, pool, dy, index.bytes, store, dx));
+        Ok(())
+    }
+
+    fn global_average_pool(&self, shape: [usize; 3], x: &Buffer, store: &Store, y: &mut Buffer) -> Result<()> {
+        let (op, [n, pixels, c]) = (op("global_average_pool"), shape);
+        op.require(pixels > 0, || "the average of no pixels".into())?;
+        let x = op.float("x", x, op.len(&shape)?)?;
+        let y = op.output("y", y, store, op.len(&[n, c])?)?;
+        self.run(|isa| pool::global_average(isa, shape, x, store, y));
+        Ok(())
+    }
+
+    fn global_average_pool_backward(
+        &self,
+        shape: [usize; 3],
+        dy: &Buffer,
+        store: &Store,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        let (op, [n, _, c]) = (op("global_average_pool_backward"), shape);
+        let dy = op.float("dy", dy, op.len(&[n, c])?)?;
+        let dx = op.output("dx", dx, store, op.len(&shape)?)?;
+        self.run(|isa| pool::global_average_backward(isa, shape, dy, store, dx));
+        Ok(())
+    }
+
+    fn add(&self, a: &Buffer, b: Option<&Buffer>, relu: bool, store: &Store, y: &mut Buffer) -> Result<()> {
+        let (op, len) = (op("add"), a.len());
+        let (a, b) = (op.float("a", a, len)?, op.optional("b", b, len)?);
+        let y = op.output("y", y, store, len)?;
+        self.run(|isa| elementwise::add(isa, a, b, relu, store, y));
+        Ok(())
+    }
+
+    fn relu_backward(
+        &self,
+        y: &Buffer,
+        dy: &Buffer,
+        residual: Option<&Buffer>,
+        store: &Store,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        let (op, len) = (op("relu_backward"), y.len());
+        let (y, dy) = (op.float("y", y, len)?, op.float("dy", dy, len)?);
+        let residual = op.optional("residual", residual, len)?;
+        let dx = op.output("dx", dx, store, len)?;
+        self.run(|isa| elementwise::relu_backward(isa, Some(y), dy, residual, store, dx));
+        Ok(())
+    }
+
+    fn cross_entropy(&self, spec: &CrossEntropy, logits: &Buffer, targets: &Buffer, losses: &mut Buffer) -> Result<()> {
+        let op = op("cross_entropy");
+        let logits = op.float("logits", logits, op.len(&[spec.rows, spec.classes])?)?;
+        let targets = classes(op, spec, op.exactly("targets", targets, DType::U32, spec.rows)?)?;
+        let losses = op.exactly_mut("losses", losses, DType::F32, spec.rows)?;
+        self.run(|isa| cross_entropy::forward(isa, spec, logits, &targets, losses));
+        Ok(())
+    }
+
+    fn cross_entropy_backward(
+        &self,
+        spec: &CrossEntropy,
+        logits: &Buffer,
+        targets: &Buffer,
+        factor: f32,
+        store: &Store,
+        dlogits: &mut Buffer,
+    ) -> Result<()> {
+        let (op, len) = (op("cross_entropy_backward"), op("cross_entropy_backward").len(&[spec.rows, spec.classes])?);
+        let logits = op.float("logits", logits, len)?;
+        let targets = classes(op, spec, op.exactly("targets", targets, DType::U32, spec.rows)?)?;
+        let dlogits = op.output("dlogits", dlogits, store, len)?;
+        self.run(|isa| cross_entropy::backward(isa, spec, logits, &targets, factor, store, dlogits));
+        Ok(())
+    }
+
+    fn update(&self, rule: &UpdateRule, parameter: ParameterUpdate<'_>) -> Result<()> {
+        let (op, len) = (op("update"), parameter.gradient.len());
+        op.require(parameter.moments.len() == rule.moments(), || {
+            format!("{} moments for a rule that keeps {}", parameter.moments.len(), rule.moments())
+        })?;
+        let moments = parameter.moments.iter_mut().map(|moment| op.exactly_mut("moment", moment, DType::F32, len));
+        let parameter = update::Parameter {
+            gradient: op.float("gradient", parameter.gradient, len)?,
+            unscale: parameter.unscale,
+            moments: moments.collect::<Result<_>>()?,
+            master: op.output("master", parameter.master, &parameter.master_store, len)?,
+            master_store: parameter.master_store,
+            working: parameter
+                .working
+                .map(|(working, store)| Ok((op.output("working", working, &store, len)?, store)))
+                .transpose()?,
+        };
+        self.run(|isa| update::update(isa, rule, parameter));
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! The update of a parameter: one pass over gradient, master, moments and working copy.
+
+use rayon::prelude::*;
+
+use crate::arithmetic::multiply;
+use crate::blocks::{BLOCK, CHUNK};
+use crate::isa::Isa;
+use crate::{DType, Store, UpdateRule, View, ViewMut, codec, per_isa};
+
+/// One parameter; see [`crate::ParameterUpdate`].
+pub struct Parameter<'a> {
+    /// Gradient.
+    pub gradient: View<'a>,
+    /// Factor of the gradient.
+    pub unscale: f32,
+    /// Master weights.
+    pub master: ViewMut<'a>,
+    /// How they are stored.
+    pub master_store: Store,
+    /// FP32.
+    pub moments: Vec<ViewMut<'a>>,
+    /// The working copy.
+    pub working: Option<(ViewMut<'a>, Store)>,
+}
+
+/// Applies `rule` in FP32 and stores master and moments, and the working copy from the master as stored.
+pub fn update(isa: Isa, rule: &UpdateRule, parameter: Parameter<'_>) {
+    let Parameter { gradient, unscale, master, master_store, moments, working } = parameter;
+    let working_store = working.as_ref().map(|working| working.1);
+    let mut moments: Vec<_> = moments.into_iter().map(|view| view.bytes.chunks_mut(CHUNK * size_of::<f32>())).collect();
+    let mut working = working.map(|(view, _)| view.bytes.chunks_mut(CHUNK * view.dtype.size()));
+    let pieces = master.bytes.chunks_mut(CHUNK * master_store.dtype.size()).enumerate().map(|(chunk, master)| Piece {
+        first: chunk * CHUNK,
+        master,
+        moments: moments.iter_mut().filter_map(Iterator::next).collect(),
+        working: working.as_mut().and_then(Iterator::next),
+    });
+    let step = Step { isa, rule, gradient, unscale, master_store, working_store };
+    pieces.collect::<Vec<_>>().into_par_iter().for_each(|piece| step.piece(piece));
+}
+
+/// A chunk of what is written.
+struct Piece<'a> {
+    first: usize,
+    master: &'a mut [u8],
+    moments: Vec<&'a mut [u8]>,
+    working: Option<&'a mut [u8]>,
+}
+
+struct Step<'a> {
+    isa: Isa,
+    rule: &'a UpdateRule,
+    gradient: View<'a>,
+    unscale: f32,
+    master_store: Store,
+    working_store: Option<Store>,
+}
+
+impl Step<'_> {
+    fn piece(&self, piece: Piece<'_>) {
+        let Piece { first, master, mut moments, mut working } = piece;
+        let size = self.master_store.dtype.size();
+        let [mut w, mut g, mut m, mut v] = [[0.0; BLOCK]; 4];
+        for at in (0..master.len() / size).step_by(BLOCK) {
+            let len = BLOCK.min(master.len() / size - at);
+            let [w, g, m, v] = [&mut w[..len], &mut g[..len], &mut m[..len], &mut v[..len]];
+            let codes = &mut master[at * size..][..len * size];
+            codec::decode(self.isa, self.master_store.dtype, codes, w);
+            codec::decode(self.isa, self.gradient.dtype, self.gradient.part(first + at, len).bytes, g);
+            multiply(self.isa, self.unscale, g);
+            let floats = at * 4..(at + len) * 4;
+            for (block, bytes) in [&mut *m, &mut *v].into_iter().zip(&moments) {
+                codec::decode(self.isa, DType::F32, &bytes[floats.clone()], block);
+            }
+            apply(self.isa, self.rule, g, w, m, v);
+            for (block, bytes) in [&*m, &*v].into_iter().zip(&mut moments) {
+                codec::encode(self.isa, &Store::F32, 0, block, &mut bytes[floats.clone()]);
+            }
+            let index = (first + at) as u64;
+            codec::encode(self.isa, &self.master_store, index, w, codes);
+            if let (Some(working), Some(store)) = (&mut working, &self.working_store) {
+                codec::decode(self.isa, self.master_store.dtype, codes, w);
+                let size = store.dtype.size();
+                codec::encode(self.isa, store, index, w, &mut working[at * size..][..len * size]);
+            }
+        }
+    }
+}
+
+/// The rule on one block: gradient, weights, moments.
+fn apply(isa: Isa, rule: &UpdateRule, g: &mut [f32], w: &mut [f32], m: &mut [f32], v: &mut [f32]) {
+    match *rule {
+        UpdateRule::Sgd { lr, momentum, dampening, nesterov, weight_decay, first } => {
+            // v = keep v + take g: at the first step v = g.
+            let (keep, take) = if first { (0.0, 1.0) } else { (momentum, 1.0 - dampening) };
+            // w -= lr (ahead g + then v).
+            let (ahead, then) = if nesterov { (1.0, momentum) } else { (0.0, 1.0) };
+            sgd(isa, [lr, weight_decay, keep, take, ahead, then], g, w, m);
+        }
+        UpdateRule::AdamW { lr, beta1, beta2, epsilon, weight_decay, step } => {
+            let corrections = [beta1, beta2].map(|beta| 1.0 - power(f64::from(beta), step));
+            let step_size = (f64::from(lr) / corrections[0]) as f32;
+            let root = corrections[1].sqrt() as f32;
+            adam_w(isa, [1.0 - lr * weight_decay, beta1, beta2, step_size, root, epsilon], g, w, m, v);
+        }
+    }
+}
+
+/// base^exponent by squaring: the same bits everywhere, which `powi` does not promise.
+fn power(mut base: f64, mut exponent: u32) -> f64 {
+    let mut product = 1.0;
+    while exponent > 0 {
+        if exponent % 2 == 1 {
+            product *= base;
+        }
+        base *= base;
+        exponent /= 2;
+    }
+    product
+}
+
+per_isa! {
+    fn sgd(constants: [f32; 6], g: &[f32], w: &mut [f32], v: &mut [f32]) {
+        let [lr, decay, keep, take, ahead, then] = constants;
+        for ((g, w), v) in g.iter().zip(w).zip(v) {
+            let g = g + decay * *w;
+            *v = keep * *v + take * g;
+            *w -= lr * (ahead * g + then * *v);
+        }
+    }
+
+    fn adam_w(constants: [f32; 6], g: &[f32], w: &mut [f32], m: &mut [f32], v: &mut [f32]) {
+        let [decay, beta1, beta2, step_size, root, epsilon] = constants;
+        for (((g, w), m), v) in g.iter().zip(w).zip(m).zip(v) {
+            *m = beta1 * *m + (1.0 - beta1) * g;
+            *v = beta2 * *v + (1.0 - beta2) * g * g;
+            *w = *w * decay - step_size * *m / (v.sqrt() / root + epsilon);
+        }
+    }
+}
