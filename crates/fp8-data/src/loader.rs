@@ -4,6 +4,8 @@ mod queue;
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::random::{Purpose, Random};
 use crate::transform::Transformer;
 use crate::{Dataset, Error, Result, Transform};
@@ -19,9 +21,11 @@ pub enum Remainder {
 }
 
 /// What happens when an example cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Unreadable {
     /// The epoch ends with its error.
+    #[default]
     Fail,
     /// The batch is made without it, and [`Batch::skipped`] tells why. A batch without a single readable example is an error all the same.
     Skip,

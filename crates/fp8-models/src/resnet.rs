@@ -87,14 +87,16 @@ pub struct ResNetConfig {
     pub channels: usize,
     /// Number of classes.
     pub classes: usize,
+    /// Channels of the first stage, from which the others follow; 64 in all three architectures.
+    pub width: usize,
     /// Whether the last gamma of each block starts at 0, so that each block starts as the identity (Goyal et al. 2017).
     pub zero_init_residual: bool,
 }
 
 impl ResNetConfig {
-    /// Three channels, no zero gammas.
+    /// Three channels, full width, no zero gammas.
     pub const fn new(architecture: Architecture, stem: Stem, classes: usize) -> Self {
-        Self { architecture, stem, channels: 3, classes, zero_init_residual: false }
+        Self { architecture, stem, channels: 3, classes, width: 64, zero_init_residual: false }
     }
 }
 
@@ -133,12 +135,12 @@ impl ResNet {
             Stem::ImageNet => (7, 2),
             Stem::Cifar => (3, 1),
         };
-        let first = builder.conv_norm("conv1", "bn1", [config.channels, 64], kernel, stride, 1.0)?;
+        let first = builder.conv_norm("conv1", "bn1", [config.channels, config.width], kernel, stride, 1.0)?;
         let (expansion, gamma) = (config.architecture.expansion(), if config.zero_init_residual { 0.0 } else { 1.0 });
         let mut blocks = Vec::new();
-        let mut inputs = 64;
+        let mut inputs = config.width;
         for (stage, count) in config.architecture.blocks().into_iter().enumerate() {
-            let width = 64 << stage;
+            let width = config.width << stage;
             for index in 0..count {
                 let stride = if stage > 0 && index == 0 { 2 } else { 1 };
                 let name = format!("layer{}.{index}", stage + 1);

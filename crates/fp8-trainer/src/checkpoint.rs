@@ -41,6 +41,8 @@ pub struct Progress {
     pub tally: Tally,
     /// Skipped steps of the epoch under way.
     pub skipped: u64,
+    /// Images of the epoch under way that could not be read.
+    pub unreadable: u64,
     /// Steps skipped in a row at the same loss scale.
     pub stuck: u32,
     /// Time spent.

@@ -67,6 +67,9 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// Images that cannot be had.
+    #[error("data")]
+    Data(#[from] fp8_data::Error),
     /// A call of a model failed.
     #[error(transparent)]
     Model(#[from] fp8_models::Error),

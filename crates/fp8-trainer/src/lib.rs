@@ -23,8 +23,9 @@ pub mod metrics;
 pub mod provenance;
 mod run;
 pub mod schedule;
+mod state;
 
 pub use config::Config;
 pub use error::{Error, Result};
 pub use provenance::Provenance;
-pub use run::{Event, RunOptions, RunResult};
+pub use run::{Event, RunOptions, RunResult, train};

@@ -57,6 +57,8 @@ pub struct EpochRecord {
     pub loss_scale: f32,
     /// Steps of this epoch that were skipped.
     pub skipped: u64,
+    /// Images that could not be read and were left out.
+    pub unreadable: u64,
     /// Training speed: median over the steps since the run was started or resumed.
     pub images_per_second: f64,
     /// Most device memory held at once since the run was started or resumed.

@@ -9,10 +9,11 @@ mod resolve;
 mod tests;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use fp8_autograd::{LossScaling, OptimizerRule, Recipe, nearest};
+use fp8_data::{Source, Unreadable};
 use fp8_models::{Architecture, Stem};
 use serde::{Deserialize, Serialize, Serializer};
 use toml::Table;
@@ -30,8 +31,8 @@ pub struct Config {
     pub recipe: RecipeSource,
     /// `[model]`
     pub model: Model,
-    /// `[data]`
-    pub data: Data,
+    /// `[data]`: where images come from, by `kind`.
+    pub data: Source,
     /// `[loader]`
     pub loader: Loader,
     /// `[training]`
@@ -73,119 +74,21 @@ pub struct Model {
     pub architecture: Architecture,
     /// `cifar` (3x3) or `imagenet` (7x7, stride 2, pooling); by the images' size unless given: `imagenet` above 64.
     pub stem: Stem,
+    /// Channels of the first stage; 64 unless given. Another width is another network than the paper's.
+    pub width: usize,
     /// Whether each block starts as the identity; no unless given.
     pub zero_init_residual: bool,
 }
 
-/// `[data]`: the images, by `kind`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Data {
-    /// Shapes and textures made by arithmetic: no files.
-    Generated {
-        /// Images for training; 20,000 unless given.
-        #[serde(default = "defaults::training")]
-        training: usize,
-        /// Images for validation; 2,000 unless given.
-        #[serde(default = "defaults::validation")]
-        validation: usize,
-        /// Height and width; 32 unless given.
-        #[serde(default = "defaults::size")]
-        size: usize,
-        /// Of the images; 0 unless given.
-        #[serde(default)]
-        seed: u64,
-    },
-    /// The binary version of CIFAR-10.
-    Cifar10 {
-        /// The folder with `data_batch_1.bin` and so on, relative to the current directory.
-        folder: PathBuf,
-        /// The training batch, 1 to 5, that is validated on instead of trained on; the test batch is, unless given.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        held_out: Option<u8>,
-    },
-    /// The binary version of CIFAR-100.
-    Cifar100 {
-        /// The folder with `train.bin` and `test.bin`.
-        folder: PathBuf,
-    },
-    /// The IDX files of MNIST, gzipped or not.
-    Mnist {
-        /// The folder with `train-images-idx3-ubyte` and so on.
-        folder: PathBuf,
-    },
-    /// The IDX files of Fashion-MNIST, gzipped or not.
-    FashionMnist {
-        /// The folder with `train-images-idx3-ubyte` and so on.
-        folder: PathBuf,
-    },
-    /// A tree of JPEG files as ImageNet's: `train/CLASS/*`, `val/CLASS/*`.
-    Folder {
-        /// The folder with `train` and `val`.
-        folder: PathBuf,
-        /// Height and width that images are cut to; 224 unless given.
-        #[serde(default = "defaults::crop")]
-        size: usize,
-        /// What happens at a damaged image; `fail` unless given.
-        #[serde(default)]
-        damaged: Damaged,
-    },
-}
-
-mod defaults {
-    pub fn training() -> usize {
-        20_000
-    }
-
-    pub fn validation() -> usize {
-        2_000
-    }
-
-    pub fn size() -> usize {
-        32
-    }
-
-    pub fn crop() -> usize {
-        224
-    }
-}
-
-/// What happens at a damaged image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Damaged {
-    /// The run ends and names it.
-    #[default]
-    Fail,
-    /// It is left out, named and counted.
-    Skip,
-}
-
-impl Data {
-    /// Height and width of the images as the network sees them.
-    pub fn size(&self) -> usize {
-        match self {
-            Self::Generated { size, .. } | Self::Folder { size, .. } => *size,
-            Self::Cifar10 { .. } | Self::Cifar100 { .. } => 32,
-            Self::Mnist { .. } | Self::FashionMnist { .. } => 28,
-        }
-    }
-
-    /// Number of classes; `None` where only the files can tell.
-    pub fn classes(&self) -> Option<usize> {
-        match self {
-            Self::Generated { .. } | Self::Cifar10 { .. } | Self::Mnist { .. } | Self::FashionMnist { .. } => Some(10),
-            Self::Cifar100 { .. } => Some(100),
-            Self::Folder { .. } => None,
-        }
-    }
-}
-
-/// `[loader]`: how images come. Nothing here but `augment` changes a result.
+/// `[loader]`: how images come. The number of workers changes no result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Loader {
-    /// Whether training images are cropped and flipped at random; yes unless given.
+    /// Height and width that images are brought to; their own unless given, 224 where they have many.
+    pub size: usize,
+    /// Whether training images are cropped and mirrored at random; yes unless given.
     pub augment: bool,
+    /// What happens when an image cannot be read: `fail`, or `skip` it, which is logged and counted; `fail` unless given.
+    pub unreadable: Unreadable,
     /// Threads that prepare batches; one per core unless given.
     pub workers: usize,
 }

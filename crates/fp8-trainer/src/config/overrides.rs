@@ -52,10 +52,11 @@ mod tests {
         ] {
             set(&mut document, assignment).unwrap();
         }
-        let expected: Table = "recipe = 'fp8-rne'\n[training]\nepochs = 90\nbatch = 8\n[data]\nfolder = 'data/cifar10'\n\
+        let expected: Table =
+            "recipe = 'fp8-rne'\n[training]\nepochs = 90\nbatch = 8\n[data]\nfolder = 'data/cifar10'\n\
              [schedule]\nkind = 'step'\nmilestones = [30, 60]\n[loader]\naugment = false"
-            .parse()
-            .unwrap();
+                .parse()
+                .unwrap();
         assert_eq!(document, expected);
     }
 

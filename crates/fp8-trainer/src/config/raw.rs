@@ -1,10 +1,11 @@
 //! The configuration as written: every field may be missing, none may be unknown.
 
 use fp8_autograd::{LossScaling, OptimizerRule};
+use fp8_data::{Source, Unreadable};
 use fp8_models::{Architecture, Stem};
 use serde::{Deserialize, Serialize};
 
-use super::{Data, Schedule};
+use super::Schedule;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -13,7 +14,7 @@ pub struct Config {
     pub recipe: Option<Recipe>,
     #[serde(default)]
     pub model: Model,
-    pub data: Data,
+    pub data: Source,
     #[serde(default)]
     pub loader: Loader,
     #[serde(default)]
@@ -39,13 +40,16 @@ pub enum Recipe {
 pub struct Model {
     pub architecture: Option<Architecture>,
     pub stem: Option<Stem>,
+    pub width: Option<usize>,
     pub zero_init_residual: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Loader {
+    pub size: Option<usize>,
     pub augment: Option<bool>,
+    pub unreadable: Option<Unreadable>,
     pub workers: Option<usize>,
 }
 

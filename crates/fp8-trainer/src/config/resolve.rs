@@ -5,22 +5,26 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use fp8_autograd::{OptimizerRule, Recipe};
+use fp8_data::Source;
 use fp8_models::{Architecture, Stem};
 
-use super::{Config, Data, FieldError, Loader, Log, Model, RecipeSource, Schedule, Training, raw};
+use super::{Config, FieldError, Loader, Log, Model, RecipeSource, Schedule, Training, raw};
 
 type Result<T> = std::result::Result<T, FieldError>;
 
 pub fn resolve(raw: raw::Config) -> Result<Config> {
     let recipe = recipe(raw.recipe.unwrap_or_else(|| raw::Recipe::Name("fp8".into())))?;
     let loss_scaling = raw.loss_scaling.unwrap_or_else(|| recipe.recipe.loss_scaling.clone());
+    let size = raw.loader.size.or(raw.data.size()).unwrap_or(224);
     let config = Config {
         seed: raw.seed.unwrap_or(0),
         recipe,
-        model: model(&raw.model, raw.data.size()),
+        model: model(&raw.model, size),
         data: raw.data,
         loader: Loader {
+            size,
             augment: raw.loader.augment.unwrap_or(true),
+            unreadable: raw.loader.unreadable.unwrap_or_default(),
             workers: raw.loader.workers.unwrap_or_else(|| available_parallelism().map_or(1, usize::from)),
         },
         training: training(&raw.training),
@@ -63,6 +67,7 @@ fn model(raw: &raw::Model, size: usize) -> Model {
     Model {
         architecture: raw.architecture.unwrap_or(Architecture::ResNet18),
         stem: raw.stem.unwrap_or(if size > 64 { Stem::ImageNet } else { Stem::Cifar }),
+        width: raw.width.unwrap_or(64),
         zero_init_residual: raw.zero_init_residual.unwrap_or(false),
     }
 }
@@ -102,17 +107,13 @@ fn check(config: &Config) -> Result<()> {
         ("loader.workers", positive(loader.workers), "must be at least 1"),
         ("log.every_steps", log.every_steps > 0, "must be at least 1"),
         ("log.checkpoint_every_steps", log.checkpoint_every_steps != Some(0), "must be at least 1"),
-        ("data.size", config.data.size() >= 8, "must be at least 8"),
+        ("model.width", positive(config.model.width), "must be at least 1"),
+        ("loader.size", loader.size >= 8, "must be at least 8"),
     ];
     if let Some((field, _, reason)) = rows.into_iter().find(|(_, holds, _)| !holds) {
         return invalid(field, reason);
     }
-    if let Data::Generated { training: images, .. } = config.data
-        && images < training.batch
-    {
-        return invalid("training.batch", &format!("is {}, there are {images} training images", training.batch));
-    }
-    if let Data::Cifar10 { held_out: Some(batch), .. } = config.data
+    if let Source::Cifar10 { held_out: Some(batch), .. } = config.data
         && !(1..=5).contains(&batch)
     {
         return invalid("data.held_out", "must be a training batch, 1 to 5");
@@ -125,6 +126,7 @@ fn check(config: &Config) -> Result<()> {
             return invalid("schedule.factor", "must be a finite number from 0 on");
         }
     }
+    config.optimizer.check().or_else(|reason| invalid("optimizer", &reason))?;
     config.loss_scaling.check().or_else(|reason| invalid("loss_scaling", &reason))
 }
 

@@ -1,5 +1,9 @@
 //! Training runs.
 
+mod folder;
+mod images;
+mod running;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,6 +12,9 @@ use fp8_kernels::Backend;
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::{EpochRecord, StepRecord};
+use crate::{Config, Result};
+
+pub use images::Images;
 
 /// How a run is carried out. Nothing here changes its result.
 pub struct RunOptions<'a> {
@@ -71,4 +78,16 @@ pub struct RunResult {
     pub seconds: f64,
     /// SHA-256, in hexadecimal, of the weights as a safetensors file.
     pub weights_digest: String,
+}
+
+/// Trains as `config` says.
+///
+/// The result depends on the configuration alone: not on threads, instruction sets, workers, nor on whether the run was
+/// stopped and resumed.
+///
+/// # Errors
+/// See [`crate::Error`]. What was written before is whole, and the run can be resumed from its last checkpoint.
+pub fn train(config: &Config, options: RunOptions<'_>) -> Result<RunResult> {
+    let images = Images::open(config)?;
+    running::Running::start(config, &images, options)?.finish()
 }

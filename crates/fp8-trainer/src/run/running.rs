@@ -1,0 +1,313 @@
+//! The loop over epochs and steps.
+
+use std::path::Path;
+use std::time::Instant;
+
+use fp8_models::state_dict;
+use sha2::{Digest, Sha256};
+
+use super::folder::RunFolder;
+use super::{Event, Images, RunOptions, RunResult};
+use crate::checkpoint::{self, Checkpoint, Progress};
+use crate::config::Config;
+use crate::metrics::{EpochRecord, Record, Score, StepRecord, Tally};
+use crate::provenance::Provenance;
+use crate::schedule::learning_rate;
+use crate::state::{Outcome, State};
+use crate::{Error, Result};
+
+/// A run under way.
+pub struct Running<'a, 'o> {
+    config: &'a Config,
+    images: &'a Images,
+    options: RunOptions<'o>,
+    folder: Option<RunFolder>,
+    state: State,
+    progress: Progress,
+    /// What has been logged.
+    records: Vec<Record>,
+    /// Images per second of each step made here.
+    speeds: Vec<f64>,
+    /// When time was last added to the progress.
+    clock: Instant,
+}
+
+impl<'a, 'o> Running<'a, 'o> {
+    /// A new run, or one that goes on from the folder's checkpoint.
+    pub fn start(config: &'a Config, images: &'a Images, options: RunOptions<'o>) -> Result<Self> {
+        options.backend.reset_peak();
+        let mut state = State::new(config, images.shape(), options.backend.clone())?;
+        let found = match &options.folder {
+            Some(folder) if options.resume => checkpoint::load(folder)?,
+            _ => None,
+        };
+        let (mut progress, mut records, mut folder) = (Progress::default(), Vec::new(), None);
+        if let Some(path) = &options.folder {
+            folder = Some(match &found {
+                Some(checkpoint) => {
+                    same_run(path, checkpoint, config)?;
+                    state.restore(checkpoint)?;
+                    progress = checkpoint.progress;
+                    let (folder, before) = RunFolder::resume(path, state.steps())?;
+                    records = before;
+                    folder
+                }
+                None => RunFolder::create(path, options.resume)?,
+            });
+        }
+        let (speeds, clock) = (Vec::new(), Instant::now());
+        let mut run = Self { config, images, options, folder, state, progress, records, speeds, clock };
+        run.describe()?;
+        Ok(run)
+    }
+
+    /// Writes down what is run, and where.
+    fn describe(&mut self) -> Result<()> {
+        let provenance = Provenance::here(self.state.parameters.backend().name(), self.config.seed);
+        if let Some(folder) = &self.folder {
+            folder.write("config.toml", self.config.to_toml().as_bytes())?;
+            let text = toml::to_string(&provenance).map_err(|error| Error::content(folder.path(), error))?;
+            folder.write("provenance.toml", text.as_bytes())?;
+        }
+        self.tell(Event::Start {
+            steps: self.state.steps(),
+            steps_per_epoch: self.images.batches(),
+            epochs: self.config.training.epochs,
+            batch: self.config.training.batch,
+        });
+        Ok(())
+    }
+
+    /// Trains to the end, or until it is stopped.
+    pub fn finish(mut self) -> Result<RunResult> {
+        let mut finished = true;
+        while finished && self.progress.epoch < self.config.training.epochs {
+            finished = self.epoch()?;
+        }
+        let weights = state_dict::save(&self.state.parameters)?;
+        if finished && let Some(folder) = &self.folder {
+            folder.write("weights.safetensors", &weights)?;
+        }
+        Ok(self.result(finished, &weights))
+    }
+
+    /// The rest of the epoch under way, and its validation; false when stopped.
+    fn epoch(&mut self) -> Result<bool> {
+        let images = self.images;
+        for batch in images.training(self.progress.epoch, self.progress.batch)? {
+            self.step(&batch?)?;
+            let stopped = self.stopped();
+            if stopped || self.checkpoint_is_due() {
+                self.save()?;
+            }
+            if stopped {
+                return Ok(false);
+            }
+        }
+        let Some(validation) = self.validate()? else {
+            self.save()?;
+            return Ok(false);
+        };
+        let record = self.epoch_record(validation);
+        let Progress { stuck, seconds, .. } = self.progress;
+        self.progress = Progress { epoch: record.epoch, stuck, seconds, ..Progress::default() };
+        self.log(Record::Epoch(record.clone()))?;
+        self.save()?;
+        self.tell(Event::Epoch(&record));
+        Ok(!self.stopped() || self.progress.epoch == self.config.training.epochs)
+    }
+
+    fn step(&mut self, batch: &fp8_data::Batch) -> Result<()> {
+        let start = Instant::now();
+        self.count_unreadable(batch);
+        let (step, steps_per_epoch) = (self.state.steps(), self.images.batches());
+        let learning_rate = learning_rate(&self.config.training, &self.config.schedule, step, steps_per_epoch);
+        let outcome = self.state.step(batch.into(), learning_rate)?;
+        self.progress.batch += 1;
+        self.account(step, &outcome, &batch.labels)?;
+        let images_per_second = batch.labels.len() as f64 / start.elapsed().as_secs_f64();
+        self.speeds.push(images_per_second);
+        let finite = |value: f32| value.is_finite().then_some(value);
+        let record = StepRecord {
+            step,
+            epoch: self.progress.epoch + 1,
+            loss: finite(outcome.loss),
+            learning_rate,
+            loss_scale: outcome.loss_scale,
+            gradient_norm: finite(outcome.gradient_norm),
+            overflowed: outcome.overflowed,
+            images_per_second,
+        };
+        self.tell(Event::Step(&record));
+        if record.skipped() || step.is_multiple_of(self.config.log.every_steps) {
+            self.log(Record::Step(record))?;
+        }
+        Ok(())
+    }
+
+    fn count_unreadable(&mut self, batch: &fp8_data::Batch) {
+        for (index, error) in &batch.skipped {
+            tracing::warn!(index, error = error as &dyn std::error::Error, "an image is left out");
+        }
+        self.progress.unreadable += batch.skipped.len() as u64;
+    }
+
+    /// Counts a step, and ends a run that leads nowhere.
+    fn account(&mut self, step: u64, outcome: &Outcome, targets: &[u32]) -> Result<()> {
+        let diverged = |reason| Err(Error::Diverged { step, reason });
+        if outcome.loss.is_finite() {
+            self.progress.tally.add(outcome.loss, &outcome.logits, targets);
+        } else {
+            let damaged = self.state.damaged_weights()?;
+            if !damaged.is_empty() {
+                return diverged(format!(
+                    "the loss is {} and so are weights, which an earlier step overflowed: {}; a smaller learning rate or a \
+                     longer warm-up may help",
+                    outcome.loss,
+                    list(&damaged)
+                ));
+            }
+        }
+        let skipped = !outcome.overflowed.is_empty();
+        self.progress.skipped += u64::from(skipped);
+        self.progress.stuck = match skipped {
+            true if outcome.scale_moved => self.progress.stuck,
+            true => self.progress.stuck + 1,
+            false => 0,
+        };
+        if self.progress.stuck >= self.config.training.skipped_in_a_row {
+            return diverged(format!(
+                "the last {} steps were skipped at loss scale {}, which is as low as it goes; Inf or NaN in this one: {}; \
+                 a smaller learning rate, a longer warm-up or a lower loss scale may help",
+                self.progress.stuck,
+                outcome.loss_scale,
+                list(&outcome.overflowed)
+            ));
+        }
+        Ok(())
+    }
+
+    /// `None` when stopped.
+    fn validate(&mut self) -> Result<Option<Score>> {
+        let images = self.images;
+        let (mut tally, of) = (Tally::default(), images.validation_batches());
+        for (done, batch) in (1..).zip(images.validation()?) {
+            let batch = batch?;
+            self.count_unreadable(&batch);
+            let (loss, logits) = self.state.evaluate((&batch).into())?;
+            tally.add(loss, &logits, &batch.labels);
+            self.tell(Event::Validation { done, of });
+            if self.stopped() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(tally.score()))
+    }
+
+    fn epoch_record(&mut self, validation: Score) -> EpochRecord {
+        let Self { config, state, images, .. } = self;
+        let last = state.steps().saturating_sub(1);
+        EpochRecord {
+            epoch: self.progress.epoch + 1,
+            steps: state.steps(),
+            training: self.progress.tally.score(),
+            validation,
+            learning_rate: learning_rate(&config.training, &config.schedule, last, images.batches()),
+            loss_scale: state.loss_scale(),
+            skipped: self.progress.skipped,
+            unreadable: self.progress.unreadable,
+            images_per_second: median(&self.speeds),
+            peak_bytes: state.parameters.backend().memory().peak as u64,
+            seconds: self.seconds(),
+        }
+    }
+
+    fn result(mut self, finished: bool, weights: &[u8]) -> RunResult {
+        let (seconds, steps) = (self.seconds(), self.state.steps());
+        let peak_bytes = self.state.parameters.backend().memory().peak as u64;
+        let (mut curve, mut epochs) = (Vec::new(), Vec::new());
+        for record in self.records {
+            match record {
+                Record::Step(record) => curve.push(record),
+                Record::Epoch(record) => epochs.push(record),
+            }
+        }
+        let skipped = curve.iter().filter(|record| record.skipped()).count() as u64;
+        let images_per_second = median(&self.speeds);
+        let weights_digest = Sha256::digest(weights).iter().map(|byte| format!("{byte:02x}")).collect();
+        RunResult { finished, steps, skipped, curve, epochs, images_per_second, peak_bytes, seconds, weights_digest }
+    }
+
+    fn stopped(&self) -> bool {
+        self.options.stop.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    fn checkpoint_is_due(&self) -> bool {
+        let every = self.config.log.checkpoint_every_steps;
+        every.is_some_and(|every| self.state.steps().is_multiple_of(every))
+    }
+
+    fn save(&mut self) -> Result<()> {
+        self.progress.seconds = self.seconds();
+        match &self.folder {
+            Some(folder) => {
+                let checkpoint = self.state.checkpoint(identity(self.config), self.progress)?;
+                checkpoint::save(folder.path(), &checkpoint)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Time spent so far.
+    fn seconds(&mut self) -> f64 {
+        self.progress.seconds += std::mem::replace(&mut self.clock, Instant::now()).elapsed().as_secs_f64();
+        self.progress.seconds
+    }
+
+    fn log(&mut self, record: Record) -> Result<()> {
+        if let Some(folder) = &mut self.folder {
+            folder.log(&record)?;
+        }
+        self.records.push(record);
+        Ok(())
+    }
+
+    fn tell(&mut self, event: Event<'_>) {
+        (self.options.observer)(&event);
+    }
+}
+
+/// The configuration as far as it changes the result.
+fn identity(config: &Config) -> String {
+    let mut config = config.clone();
+    (config.loader.workers, config.log) = (1, crate::config::Log { every_steps: 1, checkpoint_every_steps: None });
+    config.to_toml()
+}
+
+/// Refuses to go on with another run than the checkpoint's.
+fn same_run(folder: &Path, checkpoint: &Checkpoint, config: &Config) -> Result<()> {
+    let ours = identity(config);
+    if checkpoint.config == ours {
+        return Ok(());
+    }
+    let other = |theirs: &&str| !ours.lines().any(|line| line == *theirs);
+    let differing = checkpoint.config.lines().find(other).unwrap_or("fewer fields");
+    let reason = format!("its checkpoint is of another configuration: it has {differing}");
+    Err(Error::Folder { folder: folder.into(), reason })
+}
+
+/// The first names, and how many more.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 4;
+    match names.len() {
+        0..=SHOWN => names.join(", "),
+        more => format!("{} and {} more", names[..SHOWN].join(", "), more - SHOWN),
+    }
+}
+
+/// 0 of nothing.
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}

@@ -1,0 +1,131 @@
+//! Whole runs: what they leave behind, and that stopping and resuming changes nothing.
+
+mod common;
+
+use std::fs;
+
+use common::{run, tiny};
+use fp8_trainer::checkpoint::{self, Checkpoint};
+use fp8_trainer::{Config, Error};
+
+/// All that a run is, time apart.
+fn timeless(mut checkpoint: Checkpoint) -> Checkpoint {
+    checkpoint.progress.seconds = 0.0;
+    checkpoint
+}
+
+#[test]
+fn a_run_leaves_its_folder_complete() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs/tiny");
+    let config = tiny(&["training.epochs=1"]);
+    let result = run(&config, Some(path.clone()), false, None).unwrap();
+    assert!(result.finished);
+    assert_eq!((result.steps, result.epochs.len(), result.curve.len()), (4, 1, 4));
+    assert_eq!((result.epochs[0].training.images, result.epochs[0].validation.images), (32, 12));
+    assert!(result.peak_bytes > 0 && result.images_per_second > 0.0);
+
+    let mut names: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["checkpoint", "config.toml", "metrics.jsonl", "provenance.toml", "weights.safetensors"]);
+    let none: [&str; 0] = [];
+    assert_eq!(Config::load(&path.join("config.toml"), &none).unwrap(), config);
+    assert_eq!(fs::read_to_string(path.join("metrics.jsonl")).unwrap().lines().count(), 5);
+    assert!(fs::read_to_string(path.join("provenance.toml")).unwrap().contains("backend = "));
+
+    let error = run(&config, Some(path.clone()), false, None).unwrap_err();
+    assert!(matches!(&error, Error::Folder { folder, .. } if *folder == path), "{error}");
+    // Resuming a finished run changes nothing.
+    let again = run(&config, Some(path), true, None).unwrap();
+    assert_eq!((again.weights_digest, again.epochs), (result.weights_digest, result.epochs));
+}
+
+/// Stopped at every step in turn, resumed, and compared to the byte with a run that never stopped: stochastic rounding,
+/// back-off, augmentation and momentum included.
+#[test]
+fn resume_is_exact() {
+    let overrides = ["loss_scaling={kind = 'back-off', initial = 64, growth_interval = 3}", "schedule.kind=cosine"];
+    let config = tiny(&overrides);
+    let whole = tempfile::tempdir().unwrap();
+    let expected = run(&config, Some(whole.path().into()), false, None).unwrap();
+    let expected_checkpoint = timeless(checkpoint::load(whole.path()).unwrap().unwrap());
+    let parts = tempfile::tempdir().unwrap();
+    let mut result = None;
+    for stop in 1..=8 {
+        result = Some(run(&config, Some(parts.path().into()), true, Some(stop)).unwrap());
+        assert_eq!(result.as_ref().unwrap().steps, stop);
+    }
+    let stopped = result.unwrap();
+    assert!(!stopped.finished, "the last validation is missing");
+    let result = run(&config, Some(parts.path().into()), true, None).unwrap();
+    assert!(result.finished);
+    assert_eq!(timeless(checkpoint::load(parts.path()).unwrap().unwrap()), expected_checkpoint);
+    assert_eq!(result.weights_digest, expected.weights_digest);
+    for (ours, theirs) in result.epochs.iter().zip(&expected.epochs) {
+        assert_eq!((ours.training, ours.validation, ours.steps), (theirs.training, theirs.validation, theirs.steps));
+    }
+    let losses = |result: &fp8_trainer::RunResult| result.curve.iter().map(|step| step.loss).collect::<Vec<_>>();
+    assert_eq!(losses(&result), losses(&expected));
+    let weights = |folder: &std::path::Path| fs::read(folder.join("weights.safetensors")).unwrap();
+    assert_eq!(weights(parts.path()), weights(whole.path()));
+}
+
+#[test]
+fn a_damaged_checkpoint_gives_way_to_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = tiny(&["log.checkpoint_every_steps=1", "training.epochs=1"]);
+    run(&config, Some(folder.path().into()), false, Some(3)).unwrap();
+    let path = folder.path().join("checkpoint");
+    let mut bytes = fs::read(&path).unwrap();
+    let end = bytes.len() - 1;
+    bytes[end] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let result = run(&config, Some(folder.path().into()), true, None).unwrap();
+    assert_eq!((result.finished, result.steps, result.curve.len()), (true, 4, 4));
+
+    for (bytes, message) in [
+        (&bytes[..20], "checkpoint: a checkpoint cut short: 20 bytes"),
+        (b"something else that is long enough to hold a digest", "checkpoint: not a checkpoint of this version"),
+        (&bytes[..end], "checkpoint: a damaged checkpoint: its digest does not fit its content"),
+    ] {
+        fs::write(&path, bytes).unwrap();
+        fs::write(folder.path().join("checkpoint.previous"), bytes).unwrap();
+        let error = run(&config, Some(folder.path().into()), true, None).unwrap_err().to_string();
+        assert!(error.contains(message.split_once(": ").unwrap().1), "{error}");
+    }
+}
+
+#[test]
+fn another_configuration_cannot_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    run(&tiny(&[]), Some(folder.path().into()), false, Some(1)).unwrap();
+    let error = run(&tiny(&["training.batch=4"]), Some(folder.path().into()), true, None).unwrap_err().to_string();
+    assert!(error.contains("its checkpoint is of another configuration: it has batch = 8"), "{error}");
+    // What changes no result may change.
+    run(&tiny(&["loader.workers=2", "log.every_steps=3"]), Some(folder.path().into()), true, Some(2)).unwrap();
+}
+
+/// An impossible loss scale: every step overflows.
+#[test]
+fn a_run_that_only_overflows_ends_with_an_explanation() {
+    let folder = tempfile::tempdir().unwrap();
+    let overrides = ["loss_scaling={kind = 'constant', scale = 1e30}", "training.skipped_in_a_row=3"];
+    let error = run(&tiny(&overrides), Some(folder.path().into()), false, None).unwrap_err().to_string();
+    let expected = "step 2: the last 3 steps were skipped at loss scale 1000000000000000000000000000000";
+    assert!(error.starts_with(expected), "{error}");
+    assert!(error.contains("Inf or NaN in this one: conv1.weight"), "{error}");
+    let metrics = fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
+    assert_eq!(metrics.matches("\"overflowed\":[\"").count(), 2);
+
+    // Back-off finds a scale that does.
+    let overrides = ["loss_scaling={kind = 'back-off', initial = 1e9, growth_interval = 100}", "training.epochs=8"];
+    let result = run(&tiny(&overrides), None, false, None).unwrap();
+    assert!(result.skipped > 0 && result.skipped < 30, "{}", result.skipped);
+    assert!(result.epochs[7].loss_scale < 1e9);
+}
+
+#[test]
+fn weights_that_overflow_are_named() {
+    let error = run(&tiny(&["training.learning_rate=1e9", "recipe=fp8"]), None, false, None).unwrap_err().to_string();
+    assert!(error.contains("and so are weights, which an earlier step overflowed: "), "{error}");
+}
