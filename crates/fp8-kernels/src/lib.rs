@@ -48,6 +48,8 @@ pub mod math;
 pub mod pool;
 pub mod reduce;
 pub mod spec;
+#[cfg(test)]
+mod testing;
 pub mod update;
 pub mod view;
 

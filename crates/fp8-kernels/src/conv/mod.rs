@@ -9,6 +9,10 @@
 //! Elements of a window outside the image are zeros and take part in the sum like others.
 
 mod patches;
+#[cfg(test)]
+mod scalar;
+#[cfg(test)]
+mod tests;
 
 use patches::{Divisor, Patches};
 

@@ -10,55 +10,21 @@ use std::mem::transmute;
 use std::sync::OnceLock;
 
 use super::kernel::{BLOCK, Kernel, Panels};
-use super::tile::{Vector, tiles};
+use super::tile::{tiles, vector};
 use super::{avx512, portable};
 use crate::DType;
 use crate::isa::Isa;
 
-/// 16 sums, two bf16 a unit.
-#[derive(Clone, Copy)]
-struct Sums(__m512);
-
-impl Vector for Sums {
-    const LANES: usize = 16;
-    type Units = __m512i;
-
-    // SAFETY (all): the caller has AVX-512 F and BF16, and the memory that the trait asks for.
-    #[inline(always)]
-    unsafe fn zero() -> Self {
-        Self(unsafe { _mm512_setzero_ps() })
-    }
-
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        Self(unsafe { _mm512_loadu_ps(from) })
-    }
-
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32) {
-        unsafe { _mm512_storeu_ps(to, self.0) }
-    }
-
-    #[inline(always)]
-    unsafe fn add(self, other: Self) -> Self {
-        Self(unsafe { _mm512_add_ps(self.0, other.0) })
-    }
-
-    #[inline(always)]
-    unsafe fn units(from: *const u32) -> __m512i {
-        unsafe { _mm512_loadu_si512(from.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn broadcast(from: *const u32) -> __m512i {
-        unsafe { _mm512_set1_epi32(*from.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn multiply_add(self, a: __m512i, b: __m512i) -> Self {
-        // SAFETY: besides the above, the types are both 512 plain bits.
-        Self(unsafe { _mm512_dpbf16_ps(self.0, transmute::<__m512i, __m512bh>(a), transmute::<__m512i, __m512bh>(b)) })
-    }
+vector! {
+    /// 16 sums, two bf16 a unit.
+    Sums: [__m512; 16], units: __m512i,
+    zero: _mm512_setzero_ps(),
+    load: |from| _mm512_loadu_ps(from),
+    store: |to, sums| _mm512_storeu_ps(to, sums),
+    add: |a, b| _mm512_add_ps(a, b),
+    read: |from| _mm512_loadu_si512(from.cast()),
+    broadcast: |unit| _mm512_set1_epi32(unit as i32),
+    multiply_add: |sums, a, b| _mm512_dpbf16_ps(sums, transmute::<__m512i, __m512bh>(a), transmute::<__m512i, __m512bh>(b)),
 }
 
 pub(super) static KERNEL: Kernel = Kernel {
@@ -187,8 +153,8 @@ fn across(table: &Table, first: &[u8], second: &[u8], panels: Panels<'_>) {
 struct Lookup {
     upper: [__m512i; 2],
     lower: [__m512i; 2],
-    /// Upper byte of what negative zero becomes besides its sign: zero, or a NaN.
-    negative_zero: __m512i,
+    /// What the upper and lower byte of negative zero get besides its sign: nothing, or a NaN.
+    negative_zero: [__m512i; 2],
     /// Where the bytes of the first and last 16 units stand among 64 upper (0..) and 64 lower bytes (64..).
     order: [__m512i; 2],
 }
@@ -211,7 +177,8 @@ impl Lookup {
         Self {
             upper: halves(&table.upper),
             lower: halves(&table.lower),
-            negative_zero: _mm512_set1_epi8(if table.negative_zero_is_nan { 0x7f } else { 0 }),
+            negative_zero: if table.negative_zero_is_nan { [0x7f, 0xc0] } else { [0, 0] }
+                .map(|byte: u8| _mm512_set1_epi8(byte as i8)),
             order: [order(0), order(16)],
         }
     }
@@ -221,10 +188,11 @@ impl Lookup {
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
     fn units(&self, codes: __m512i, units: &mut [u32]) {
         let sign = _mm512_set1_epi8(i8::MIN);
-        let nan = _mm512_maskz_mov_epi8(_mm512_cmpeq_epi8_mask(codes, sign), self.negative_zero);
+        let negative_zero = _mm512_cmpeq_epi8_mask(codes, sign);
+        let [upper_nan, lower_nan] = self.negative_zero.map(|byte| _mm512_maskz_mov_epi8(negative_zero, byte));
         let upper = _mm512_permutex2var_epi8(self.upper[0], codes, self.upper[1]);
-        let upper = _mm512_or_si512(_mm512_or_si512(upper, _mm512_and_si512(codes, sign)), nan);
-        let lower = _mm512_permutex2var_epi8(self.lower[0], codes, self.lower[1]);
+        let upper = _mm512_or_si512(_mm512_or_si512(upper, _mm512_and_si512(codes, sign)), upper_nan);
+        let lower = _mm512_or_si512(_mm512_permutex2var_epi8(self.lower[0], codes, self.lower[1]), lower_nan);
         for (order, units) in self.order.into_iter().zip(units.chunks_mut(16)) {
             store(units, _mm512_permutex2var_epi8(upper, order, lower));
         }

@@ -29,6 +29,10 @@ mod neon;
 mod pack;
 mod portable;
 mod product;
+#[cfg(test)]
+pub(crate) mod scalar;
+#[cfg(test)]
+mod tests;
 mod tile;
 
 pub(crate) use epilogue::Output;

@@ -4,51 +4,18 @@ use std::arch::aarch64::*;
 
 use super::f32_units;
 use super::kernel::{BLOCK, Kernel};
-use super::tile::{Vector, tiles};
+use super::tile::{tiles, vector};
 
-/// 4 sums, one f32 a unit.
-#[derive(Clone, Copy)]
-struct Sums(float32x4_t);
-
-impl Vector for Sums {
-    const LANES: usize = 4;
-    type Units = float32x4_t;
-
-    // SAFETY (all): Advanced SIMD is part of AArch64; the caller has the memory that the trait asks for.
-    #[inline(always)]
-    unsafe fn zero() -> Self {
-        Self(unsafe { vdupq_n_f32(0.0) })
-    }
-
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        Self(unsafe { vld1q_f32(from) })
-    }
-
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32) {
-        unsafe { vst1q_f32(to, self.0) }
-    }
-
-    #[inline(always)]
-    unsafe fn add(self, other: Self) -> Self {
-        Self(unsafe { vaddq_f32(self.0, other.0) })
-    }
-
-    #[inline(always)]
-    unsafe fn units(from: *const u32) -> float32x4_t {
-        unsafe { vld1q_f32(from.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn broadcast(from: *const u32) -> float32x4_t {
-        unsafe { vdupq_n_f32(from.cast::<f32>().read()) }
-    }
-
-    #[inline(always)]
-    unsafe fn multiply_add(self, a: float32x4_t, b: float32x4_t) -> Self {
-        Self(unsafe { vfmaq_f32(self.0, a, b) })
-    }
+vector! {
+    /// 4 sums, one f32 a unit.
+    Sums: [float32x4_t; 4], units: float32x4_t,
+    zero: vdupq_n_f32(0.0),
+    load: |from| vld1q_f32(from),
+    store: |to, sums| vst1q_f32(to, sums),
+    add: |a, b| vaddq_f32(a, b),
+    read: |from| vld1q_f32(from.cast()),
+    broadcast: |unit| vdupq_n_f32(f32::from_bits(unit)),
+    multiply_add: |sums, a, b| vfmaq_f32(sums, a, b),
 }
 
 pub(super) static KERNEL: Kernel = Kernel {

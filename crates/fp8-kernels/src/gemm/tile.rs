@@ -80,4 +80,74 @@ macro_rules! tiles {
         })),+]
     };
 }
-pub(super) use tiles;
+
+/// A [`Vector`] from what its functions are on this instruction set.
+macro_rules! vector {
+    ($(#[$doc:meta])* $name:ident: [$sums:ty; $lanes:literal], units: $units:ty,
+     zero: $zero:expr,
+     load: |$load_from:ident| $load:expr,
+     store: |$store_to:ident, $stored:ident| $store:expr,
+     add: |$add_a:ident, $add_b:ident| $add:expr,
+     read: |$read_from:ident| $read:expr,
+     broadcast: |$unit:ident| $broadcast:expr,
+     multiply_add: |$sum:ident, $a:ident, $b:ident| $multiply_add:expr $(,)?) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        struct $name($sums);
+
+        #[allow(unused_unsafe)]
+        impl $crate::gemm::tile::Vector for $name {
+            const LANES: usize = $lanes;
+            type Units = $units;
+
+            #[inline(always)]
+            unsafe fn zero() -> Self {
+                // SAFETY: the caller has the instruction set.
+                Self(unsafe { $zero })
+            }
+
+            #[inline(always)]
+            unsafe fn load($load_from: *const f32) -> Self {
+                // SAFETY: the caller has the instruction set and the memory.
+                Self(unsafe { $load })
+            }
+
+            #[inline(always)]
+            unsafe fn store(self, $store_to: *mut f32) {
+                let $stored = self.0;
+                // SAFETY: the caller has the instruction set and the memory.
+                unsafe { $store }
+            }
+
+            #[inline(always)]
+            unsafe fn add(self, other: Self) -> Self {
+                let ($add_a, $add_b) = (self.0, other.0);
+                // SAFETY: the caller has the instruction set.
+                Self(unsafe { $add })
+            }
+
+            #[inline(always)]
+            unsafe fn units($read_from: *const u32) -> $units {
+                // SAFETY: the caller has the instruction set and the memory.
+                unsafe { $read }
+            }
+
+            #[inline(always)]
+            unsafe fn broadcast(from: *const u32) -> $units {
+                // SAFETY: the caller has the memory.
+                let $unit = unsafe { from.read() };
+                // SAFETY: the caller has the instruction set.
+                unsafe { $broadcast }
+            }
+
+            #[inline(always)]
+            unsafe fn multiply_add(self, $a: $units, $b: $units) -> Self {
+                let $sum = self.0;
+                // SAFETY: the caller has the instruction set.
+                Self(unsafe { $multiply_add })
+            }
+        }
+    };
+}
+
+pub(super) use {tiles, vector};

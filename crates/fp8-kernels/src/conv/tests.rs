@@ -1,0 +1,97 @@
+use super::*;
+use crate::DType;
+use crate::testing::{OwnedEpilogue, codes, epilogues, finish, in_pools, values, view_mut};
+
+/// Batch, input, I, O, kernel, stride, padding: what ResNets have, and worse.
+const SHAPES: [(usize, [usize; 2], usize, usize, [usize; 2], usize, usize); 9] = [
+    (2, [6, 6], 3, 16, [3, 3], 1, 1),
+    (1, [14, 14], 3, 8, [7, 7], 2, 3),
+    (2, [5, 7], 70, 33, [3, 3], 1, 1),
+    (3, [8, 6], 20, 40, [3, 3], 2, 1),
+    (2, [7, 7], 16, 24, [1, 1], 2, 0),
+    (1, [4, 4], 5, 7, [1, 1], 1, 0),
+    (2, [9, 8], 4, 3, [2, 3], 3, 2),
+    (1, [3, 3], 2, 2, [3, 3], 1, 4),
+    (26, [5, 5], 3, 2, [5, 5], 1, 2),
+];
+
+const OPERANDS: [(DType, DType); 4] =
+    [(DType::E5M2, DType::E5M2), (DType::E5M2, DType::E4M3), (DType::F16, DType::F16), (DType::F32, DType::F32)];
+
+fn shapes() -> impl Iterator<Item = Conv2d> {
+    SHAPES.into_iter().map(|(batch, input, in_channels, out_channels, kernel, stride, padding)| Conv2d {
+        batch,
+        input,
+        in_channels,
+        out_channels,
+        kernel,
+        stride,
+        padding,
+    })
+}
+
+type Kernel = fn(Isa, &Conv2d, View<'_>, View<'_>, &EpilogueView<'_>, ViewMut<'_>);
+
+/// `kernel` on codes of `lens` elements against the sums of `oracle`, for every type, epilogue, instruction set and number of threads.
+fn check(
+    conv: &Conv2d,
+    lens: [usize; 2],
+    columns: usize,
+    kernel: Kernel,
+    oracle: fn(&Conv2d, &[f32], &[f32]) -> Vec<f32>,
+    epilogues: impl Fn(usize) -> Vec<OwnedEpilogue>,
+) {
+    for (a_type, b_type) in OPERANDS {
+        let (a, b) = (codes(1, a_type, lens[0]), codes(2, b_type, lens[1]));
+        let sums = oracle(conv, &values(a_type, &a), &values(b_type, &b));
+        for epilogue in epilogues(sums.len()) {
+            let expected = finish(&epilogue, columns, &sums);
+            in_pools(|isa, threads| {
+                let mut out = vec![0xaa; expected.len()];
+                let (a, b) = (View { dtype: a_type, bytes: &a }, View { dtype: b_type, bytes: &b });
+                kernel(isa, conv, a, b, &epilogue.view(), view_mut(&epilogue, &mut out));
+                assert!(out == expected, "{isa}, {threads} threads: {conv:?} of {a_type} and {b_type}, {epilogue:?}");
+            });
+        }
+    }
+}
+
+#[test]
+fn forward_equals_the_oracle() {
+    for conv in shapes() {
+        let (lens, columns) = ([conv.input_len(), conv.weight_len()], conv.out_channels);
+        check(&conv, lens, columns, forward, scalar::forward, |len| epilogues(columns, len).into());
+    }
+}
+
+#[test]
+fn data_gradient_equals_the_oracle() {
+    for conv in shapes() {
+        let (lens, columns) = ([conv.output_len(), conv.weight_len()], conv.in_channels);
+        check(&conv, lens, columns, backward_data, scalar::backward_data, |len| epilogues(columns, len).into());
+    }
+}
+
+#[test]
+fn weight_gradient_equals_the_oracle() {
+    for conv in shapes() {
+        let lens = [conv.input_len(), conv.output_len()];
+        let plain = |len: usize| epilogues(1, len).into_iter().take(1).collect();
+        check(&conv, lens, 1, backward_weight, scalar::backward_weight, plain);
+    }
+}
+
+/// The gradients are those of the forward pass: <y, dy> = <x, dx> = <w, dw> for a product that is linear in both.
+#[test]
+fn gradients_are_adjoint() {
+    for conv in shapes() {
+        let [x, w, dy] = [conv.input_len(), conv.weight_len(), conv.output_len()]
+            .map(|len| values(DType::F32, &codes(len as u32, DType::F32, len)));
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        let along_y = dot(&scalar::forward(&conv, &x, &w), &dy);
+        let along_x = dot(&scalar::backward_data(&conv, &dy, &w), &x);
+        let along_w = dot(&scalar::backward_weight(&conv, &x, &dy), &w);
+        let scale = dy.len() as f64;
+        assert!((along_y - along_x).abs() < 1e-4 * scale && (along_y - along_w).abs() < 1e-4 * scale, "{conv:?}");
+    }
+}

@@ -1,0 +1,110 @@
+use super::*;
+use crate::testing::{codes, epilogues, finish, in_pools, values, view_mut};
+use crate::{DType, Gemm, Layout};
+
+const OPERANDS: [(DType, DType); 7] = [
+    (DType::E5M2, DType::E5M2),
+    (DType::E4M3, DType::E5M2),
+    (DType::E5M2Fnuz, DType::E4M3Fnuz),
+    (DType::E3M4, DType::E3M4),
+    (DType::F16, DType::E5M2),
+    (DType::Bf16, DType::Bf16),
+    (DType::F32, DType::F32),
+];
+
+/// Rows, columns and k around the sizes of tiles, of units and of blocks.
+const SHAPES: [[usize; 3]; 9] = [
+    [1, 1, 1],
+    [5, 17, 2],
+    [13, 33, 31],
+    [97, 40, 575],
+    [12, 32, 576],
+    [6, 16, 577],
+    [3, 50, 1300],
+    [2, 3, 0],
+    [0, 3, 4],
+];
+
+#[test]
+fn products_equal_the_oracle() {
+    for (a_type, b_type) in OPERANDS {
+        for ([m, n, k], layout) in
+            SHAPES.into_iter().flat_map(|shape| [Layout::NN, Layout::NT, Layout::TN].map(|l| (shape, l)))
+        {
+            let shape = Gemm { m, n, k, layout };
+            let (a, b) = (codes(1, a_type, m * k), codes(2, b_type, k * n));
+            let sums = scalar::gemm(&shape, &values(a_type, &a), &values(b_type, &b));
+            for epilogue in epilogues(n, m * n) {
+                let expected = finish(&epilogue, n, &sums);
+                in_pools(|isa, threads| {
+                    let mut c = vec![0xaa; expected.len()];
+                    let (a, b) = (View { dtype: a_type, bytes: &a }, View { dtype: b_type, bytes: &b });
+                    gemm(isa, &shape, a, b, &epilogue.view(), view_mut(&epilogue, &mut c));
+                    assert!(
+                        c == expected,
+                        "{isa}, {threads} threads: {shape:?} of {a_type} and {b_type}, {epilogue:?}"
+                    );
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn infinities_and_nan_are_the_same_everywhere() {
+    let shape = Gemm { m: 3, n: 40, k: 600, layout: Layout::NT };
+    for dtype in [DType::E5M2, DType::E4M3, DType::E5M2Fnuz, DType::E3M4] {
+        // All codes, specials too: most sums become NaN, some infinite.
+        let a: Vec<u8> = (0..shape.m * shape.k).map(|i| (i % 251) as u8 + 5).collect();
+        let b: Vec<u8> = (0..shape.n * shape.k).map(|i| if i / shape.k % 2 == 0 { i as u8 } else { 0x3c }).collect();
+        let sums = scalar::gemm(&shape, &values(dtype, &a), &values(dtype, &b));
+        assert!(sums.iter().any(|sum| sum.is_nan()));
+        for epilogue in epilogues(shape.n, sums.len()) {
+            let expected = finish(&epilogue, shape.n, &sums);
+            in_pools(|isa, threads| {
+                let mut c = vec![0; expected.len()];
+                let (a, b) = (View { dtype, bytes: &a }, View { dtype, bytes: &b });
+                gemm(isa, &shape, a, b, &epilogue.view(), view_mut(&epilogue, &mut c));
+                assert!(c == expected, "{isa}, {threads} threads, {dtype}, {epilogue:?}");
+            });
+        }
+    }
+}
+
+/// matrixmultiply knows another order of sums: what it finds must be near.
+#[test]
+fn f32_is_near_matrixmultiply() {
+    let [m, n, k] = [70, 90, 1300];
+    let (a, b) = (codes(3, DType::F32, m * k), codes(4, DType::F32, k * n));
+    let (x, y) = (values(DType::F32, &a), values(DType::F32, &b));
+    let mut expected = vec![0.0; m * n];
+    // SAFETY: the slices are the matrices that sizes and strides describe.
+    unsafe {
+        let (k_stride, n_stride) = (k as isize, n as isize);
+        matrixmultiply::sgemm(
+            m,
+            k,
+            n,
+            1.0,
+            x.as_ptr(),
+            k_stride,
+            1,
+            y.as_ptr(),
+            n_stride,
+            1,
+            0.0,
+            expected.as_mut_ptr(),
+            n_stride,
+            1,
+        );
+    }
+    in_pools(|isa, _| {
+        let mut c = vec![0; 4 * m * n];
+        let epilogue = &epilogues(n, m * n)[0];
+        let (a, b) = (View { dtype: DType::F32, bytes: &a }, View { dtype: DType::F32, bytes: &b });
+        gemm(isa, &Gemm { m, n, k, layout: Layout::NN }, a, b, &epilogue.view(), view_mut(epilogue, &mut c));
+        for (found, expected) in values(DType::F32, &c).iter().zip(&expected) {
+            assert!((found - expected).abs() < 1e-3, "{isa}: {found} for {expected}");
+        }
+    });
+}
