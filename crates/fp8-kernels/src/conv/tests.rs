@@ -2,8 +2,11 @@ use super::*;
 use crate::DType;
 use crate::testing::{OwnedEpilogue, codes, epilogues, finish, in_pools, values, view_mut};
 
-/// Batch, input, I, O, kernel, stride, padding: what ResNets have, and worse.
-const SHAPES: [(usize, [usize; 2], usize, usize, [usize; 2], usize, usize); 9] = [
+/// Batch, input, I, O, kernel, stride, padding.
+type Shape = (usize, [usize; 2], usize, usize, [usize; 2], usize, usize);
+
+/// What ResNets have, and worse.
+const SHAPES: [Shape; 9] = [
     (2, [6, 6], 3, 16, [3, 3], 1, 1),
     (1, [14, 14], 3, 8, [7, 7], 2, 3),
     (2, [5, 7], 70, 33, [3, 3], 1, 1),

@@ -22,6 +22,9 @@ pub(super) struct Panels<'a> {
 }
 
 /// Transposes 16 by 16 units: from, its stride, to, its stride.
+///
+/// # Safety
+/// 16 rows of 16 units at both pointers, at their strides, that do not overlap; the CPU has the instruction set.
 pub(super) type Transpose = unsafe fn(*const u32, usize, *mut u32, usize);
 
 /// How products are computed.

@@ -56,7 +56,8 @@ fn infinities_and_nan_are_the_same_everywhere() {
     for dtype in [DType::E5M2, DType::E4M3, DType::E5M2Fnuz, DType::E3M4] {
         // All codes, specials too: most sums become NaN, some infinite.
         let a: Vec<u8> = (0..shape.m * shape.k).map(|i| (i % 251) as u8 + 5).collect();
-        let b: Vec<u8> = (0..shape.n * shape.k).map(|i| if i / shape.k % 2 == 0 { i as u8 } else { 0x3c }).collect();
+        let b: Vec<u8> =
+            (0..shape.n * shape.k).map(|i| if (i / shape.k).is_multiple_of(2) { i as u8 } else { 0x3c }).collect();
         let sums = scalar::gemm(&shape, &values(dtype, &a), &values(dtype, &b));
         assert!(sums.iter().any(|sum| sum.is_nan()));
         for epilogue in epilogues(shape.n, sums.len()) {

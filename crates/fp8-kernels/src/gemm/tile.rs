@@ -3,31 +3,50 @@
 /// A register of FP32 sums, and how it takes products of units.
 ///
 /// A *unit* is 32 bits of packed operand: one f32, or two bf16, of which the upper one comes first in k.
-///
-/// # Safety
-/// Every function needs the instruction set of its type and, where it takes a pointer, the memory it says.
 pub(super) trait Vector: Copy {
     /// Sums in the register.
     const LANES: usize;
     /// A register of units.
     type Units: Copy;
 
+    /// # Safety
+    /// The CPU has the instruction set.
     unsafe fn zero() -> Self;
-    /// Reads [`Self::LANES`] sums.
+
+    /// # Safety
+    /// The CPU has the instruction set; [`Self::LANES`] sums at `from`.
     unsafe fn load(from: *const f32) -> Self;
-    /// Writes [`Self::LANES`] sums.
+
+    /// # Safety
+    /// The CPU has the instruction set; room for [`Self::LANES`] sums at `to`.
     unsafe fn store(self, to: *mut f32);
+
+    /// # Safety
+    /// The CPU has the instruction set.
     unsafe fn add(self, other: Self) -> Self;
-    /// Reads [`Self::LANES`] units.
+
+    /// # Safety
+    /// The CPU has the instruction set; [`Self::LANES`] units at `from`.
     unsafe fn units(from: *const u32) -> Self::Units;
+
     /// One unit in every lane.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set; a unit at `from`.
     unsafe fn broadcast(from: *const u32) -> Self::Units;
+
     /// self + a b, lane by lane, each product added with one rounding.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set.
     unsafe fn multiply_add(self, a: Self::Units, b: Self::Units) -> Self;
 }
 
 /// Computes one tile: C (rows, columns) = A B when `first`, else C + A B; every element of A B is summed in ascending order
 /// from zero. The arguments: how many units, A, B, C, the distance of C's rows, and whether this is the first block.
+///
+/// # Safety
+/// As for [`tile`].
 pub(super) type TileFn = unsafe fn(usize, *const u32, *const u32, *mut f32, usize, bool);
 
 /// A [`TileFn`] of ROWS rows and COLUMNS registers of columns.
@@ -72,6 +91,7 @@ macro_rules! tiles {
     (#[$attribute:meta] $vector:ty, columns: $columns:literal, stride: $stride:expr, rows: $($rows:literal),+) => {
         &[$(($rows, {
             #[$attribute]
+            // SAFETY: promised by the caller, as `tile` asks.
             unsafe fn rows(units: usize, a: *const u32, b: *const u32, c: *mut f32, c_stride: usize, first: bool) {
                 // SAFETY: the caller's promises.
                 unsafe { $crate::gemm::tile::tile::<$vector, $rows, $columns, { $stride }>(units, a, b, c, c_stride, first) }
@@ -100,18 +120,21 @@ macro_rules! vector {
             const LANES: usize = $lanes;
             type Units = $units;
 
+            // SAFETY: promised by the caller, as the trait asks.
             #[inline(always)]
             unsafe fn zero() -> Self {
                 // SAFETY: the caller has the instruction set.
                 Self(unsafe { $zero })
             }
 
+            // SAFETY: promised by the caller, as the trait asks.
             #[inline(always)]
             unsafe fn load($load_from: *const f32) -> Self {
                 // SAFETY: the caller has the instruction set and the memory.
                 Self(unsafe { $load })
             }
 
+            // SAFETY: promised by the caller, as the trait asks.
             #[inline(always)]
             unsafe fn store(self, $store_to: *mut f32) {
                 let $stored = self.0;
@@ -119,6 +142,7 @@ macro_rules! vector {
                 unsafe { $store }
             }
 
+            // SAFETY: promised by the caller, as the trait asks.
             #[inline(always)]
             unsafe fn add(self, other: Self) -> Self {
                 let ($add_a, $add_b) = (self.0, other.0);
@@ -126,12 +150,14 @@ macro_rules! vector {
                 Self(unsafe { $add })
             }
 
+            // SAFETY: promised by the caller, as the trait asks.
             #[inline(always)]
             unsafe fn units($read_from: *const u32) -> $units {
                 // SAFETY: the caller has the instruction set and the memory.
                 unsafe { $read }
             }
 
+            // SAFETY: promised by the caller, as the trait asks.
             #[inline(always)]
             unsafe fn broadcast(from: *const u32) -> $units {
                 // SAFETY: the caller has the memory.
@@ -140,6 +166,7 @@ macro_rules! vector {
                 unsafe { $broadcast }
             }
 
+            // SAFETY: promised by the caller, as the trait asks.
             #[inline(always)]
             unsafe fn multiply_add(self, $a: $units, $b: $units) -> Self {
                 let $sum = self.0;
