@@ -11,7 +11,7 @@ use crate::{repository, tidy};
 /// Options of `cargo xtask check`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Also run the slow proofs: every f32 through every cast, on every instruction-set path
+    /// Also run the slow proofs: every f32 through every cast and elementary function, on every instruction-set path
     #[arg(long)]
     exhaustive: bool,
 }
@@ -46,12 +46,18 @@ const STEPS: &[Step] = &[
     Step { name: "examples", work: Work::Examples },
 ];
 
-const SLOW_EXAMPLES: &[&str] = &["exhaustive_casts"];
+const SLOW_EXAMPLES: &[&str] = &["exhaustive_casts", "exhaustive_math"];
 
-const EXHAUSTIVE: &[Step] = &[Step {
-    name: "all 2^32 casts",
-    work: Work::Cargo(&["run", "--release", "--package", "fp8-kernels", "--example", "exhaustive_casts"], &[]),
-}];
+const EXHAUSTIVE: &[Step] = &[
+    Step {
+        name: "all 2^32 casts",
+        work: Work::Cargo(&["run", "--release", "--package", "fp8-kernels", "--example", "exhaustive_casts"], &[]),
+    },
+    Step {
+        name: "all 2^32 exps",
+        work: Work::Cargo(&["run", "--release", "--package", "fp8-kernels", "--example", "exhaustive_math"], &[]),
+    },
+];
 
 /// Tests that passed and failed, as `cargo test` counts them.
 #[derive(Clone, Copy, Default)]

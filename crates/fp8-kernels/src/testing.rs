@@ -1,4 +1,5 @@
-//! What the tests of kernels share: codes, epilogues in plain loops, every instruction set and several numbers of threads.
+//! What the tests of kernels share: numbers, codes, epilogues in plain loops, every instruction set and several numbers of
+//! threads.
 
 use fp8_core::{Rounding, Stream};
 
@@ -25,14 +26,70 @@ pub fn values(dtype: DType, codes: &[u8]) -> Vec<f32> {
     values
 }
 
-/// Runs `body` on every instruction set that keeps the order of sums, in pools of 1 and 3 threads.
+/// Runs `body` on every instruction set that keeps the order of sums, in pools of 1 to 3 threads.
 pub fn in_pools(body: impl Fn(Isa, usize) + Sync) {
-    for threads in [1, 3] {
+    for threads in 1..=3 {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         for isa in Isa::available().into_iter().filter(|isa| *isa != Isa::Amx) {
             pool.install(|| body(isa, threads));
         }
     }
+}
+
+/// What `kernel` writes, which must be the same bytes everywhere.
+pub fn on_every_path(kernel: impl Fn(Isa) -> Vec<u8> + Sync) -> Vec<u8> {
+    let expected = kernel(Isa::available()[0]);
+    in_pools(|isa, threads| assert!(kernel(isa) == expected, "{isa}, {threads} threads: other bytes"));
+    expected
+}
+
+/// Numbers in -2..2 that look random; every seventh is a small integer or zero, so that some are equal.
+pub fn numbers(seed: u32, len: usize) -> Vec<f32> {
+    let stream = Stream { seed: 11, step: 0, id: seed };
+    let number = |i: usize| stream.draw(i as u64, 24) as f32 / (1 << 22) as f32 - 2.0;
+    (0..len).map(|i| if i % 7 == 0 { number(i).round() } else { number(i) }).collect()
+}
+
+/// Numbers and everything special.
+pub fn numbers_and_specials(seed: u32, len: usize) -> Vec<f32> {
+    let specials = [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 1e-45, 3e38];
+    let special = |i: usize| specials[(i / 5 * 3 + seed as usize) % specials.len()];
+    numbers(seed, len).into_iter().enumerate().map(|(i, x)| if i % 5 == 3 { special(i) } else { x }).collect()
+}
+
+/// Elements in memory.
+pub struct Codes {
+    dtype: DType,
+    bytes: Vec<u8>,
+}
+
+impl Codes {
+    /// `x` to nearest even.
+    pub fn new(dtype: DType, x: &[f32]) -> Self {
+        Self { dtype, bytes: encoded(&Store::nearest(dtype), x) }
+    }
+
+    pub fn view(&self) -> View<'_> {
+        View { dtype: self.dtype, bytes: &self.bytes }
+    }
+
+    pub fn values(&self) -> Vec<f32> {
+        values(self.dtype, &self.bytes)
+    }
+}
+
+/// The codes of `x`.
+pub fn encoded(store: &Store, x: &[f32]) -> Vec<u8> {
+    let mut bytes = vec![0; x.len() * store.dtype.size()];
+    codec::encode(Isa::available()[0], store, 0, x, &mut bytes);
+    bytes
+}
+
+/// FP32, and stochastic rounding to 8 and 16 bits with a scale.
+pub fn stores() -> [Store; 3] {
+    let random = Stream { seed: 3, step: 4, id: 5 };
+    let rounded = |dtype, scale| Store { rounding: Rounding::STOCHASTIC, random, scale, ..Store::nearest(dtype) };
+    [Store::F32, rounded(DType::E5M2, 4.0), rounded(DType::F16, 1.0)]
 }
 
 /// An epilogue that owns its operands.

@@ -1,11 +1,14 @@
 //! Elementwise operations: y_i is a function of the elements i of the inputs.
 
+#[cfg(test)]
+mod tests;
+
+use rayon::prelude::*;
+
 use crate::arithmetic::{add as add_to, divide, mask, relu as relu_of};
 use crate::blocks::{CHUNK, map};
 use crate::isa::Isa;
 use crate::{Store, View, ViewMut, codec};
-
-use rayon::prelude::*;
 
 /// y = store(x / x_scale).
 pub fn cast(isa: Isa, x: View<'_>, x_scale: f32, store: &Store, y: ViewMut<'_>) {

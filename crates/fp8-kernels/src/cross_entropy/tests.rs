@@ -1,0 +1,112 @@
+//! Against the formula in f64, row by row.
+
+use super::{backward, forward};
+use crate::testing::{Codes, numbers, on_every_path, stores, values};
+use crate::{CrossEntropy, DType, Store, View, ViewMut};
+
+fn losses(spec: &CrossEntropy, logits: View<'_>, targets: &[u32]) -> Vec<f32> {
+    let bytes = on_every_path(|isa| {
+        let mut bytes = vec![0xAA; spec.rows * 4];
+        forward(isa, spec, logits, targets, ViewMut { dtype: DType::F32, bytes: &mut bytes });
+        bytes
+    });
+    values(DType::F32, &bytes)
+}
+
+fn errors(spec: &CrossEntropy, logits: View<'_>, targets: &[u32], factor: f32, store: &Store) -> Vec<u8> {
+    on_every_path(|isa| {
+        let mut bytes = vec![0xAA; spec.rows * spec.classes * store.dtype.size()];
+        let dlogits = ViewMut { dtype: store.dtype, bytes: &mut bytes };
+        backward(isa, spec, logits, targets, factor, store, dlogits);
+        bytes
+    })
+}
+
+fn targets(spec: &CrossEntropy) -> Vec<u32> {
+    (0..spec.rows).map(|row| (row * 7 % spec.classes) as u32).collect()
+}
+
+/// log softmax of a row, and its targets.
+fn oracle(spec: &CrossEntropy, logits: &[f32], target: u32) -> (Vec<f64>, Vec<f64>) {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let total: f64 = logits.iter().map(|x| f64::from(x - most).exp()).sum();
+    let smoothing = f64::from(spec.smoothing);
+    let share = |class: usize| if class == target as usize { 1.0 - smoothing } else { 0.0 };
+    let target = |class| share(class) + smoothing / spec.classes as f64;
+    (
+        logits.iter().map(|x| f64::from(*x) - f64::from(most) - total.ln()).collect(),
+        (0..spec.classes).map(target).collect(),
+    )
+}
+
+/// Shapes with full and partial lanes, one class, many rows, and more classes than a chunk has elements.
+const SHAPES: [[usize; 2]; 7] = [[1, 1], [3, 10], [5, 16], [4, 33], [3300, 10], [2, 1000], [2, 33_000]];
+
+#[test]
+fn losses_and_errors_are_those_of_the_formula() {
+    for [rows, classes] in SHAPES {
+        for (smoothing, dtype) in [(0.0, DType::F32), (0.1, DType::F16), (0.25, DType::E5M2)] {
+            let spec = CrossEntropy { rows, classes, smoothing };
+            let logits = numbers(1, rows * classes).iter().map(|x| 6.0 * x).collect::<Vec<_>>();
+            let logits = Codes::new(dtype, &logits);
+            let (targets, x) = (targets(&spec), logits.values());
+            let losses = losses(&spec, logits.view(), &targets);
+            let errors = values(DType::F32, &errors(&spec, logits.view(), &targets, 128.0, &Store::F32));
+            for row in 0..rows {
+                let span = row * classes..(row + 1) * classes;
+                let (logs, shares) = oracle(&spec, &x[span.clone()], targets[row]);
+                let exact: f64 = -logs.iter().zip(&shares).map(|(log, share)| log * share).sum::<f64>();
+                let loss = f64::from(losses[row]);
+                assert!((loss - exact).abs() <= 3e-7 * (1.0 + exact), "{spec:?} {row}: {loss} not {exact}");
+                for ((log, share), error) in logs.iter().zip(shares).zip(&errors[span]) {
+                    let exact = 128.0 * (log.exp() - share);
+                    assert!((f64::from(*error) - exact).abs() <= 128.0 * 3e-7, "{spec:?} {row}: {error} not {exact}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn errors_are_stored_as_asked() {
+    let spec = CrossEntropy { rows: 70, classes: 611, smoothing: 0.1 };
+    let logits = Codes::new(DType::E4M3, &numbers(2, spec.rows * spec.classes));
+    let targets = targets(&spec);
+    let exact = values(DType::F32, &errors(&spec, logits.view(), &targets, 64.0, &Store::F32));
+    for store in stores() {
+        let found = errors(&spec, logits.view(), &targets, 64.0, &store);
+        assert!(found == crate::testing::encoded(&store, &exact), "{store:?}");
+    }
+}
+
+#[test]
+fn logits_without_bound() {
+    let (inf, nan) = (f32::INFINITY, f32::NAN);
+    let loss = |smoothing, logits: [f32; 3]| {
+        let spec = CrossEntropy { rows: 1, classes: 3, smoothing };
+        losses(&spec, View { dtype: DType::F32, bytes: &logits.map(f32::to_le_bytes).concat() }, &[1])[0]
+    };
+    // As torch.nn.functional.cross_entropy.
+    assert_eq!(loss(0.0, [-inf, 0.0, 0.0]), std::f32::consts::LN_2);
+    assert_eq!(loss(0.0, [0.0, -inf, 0.0]), inf);
+    assert_eq!(loss(0.1, [-inf, 0.0, 0.0]), inf);
+    assert_eq!(loss(0.0, [-3e38, 3e38, 0.0]), 0.0);
+    assert_eq!(loss(0.0, [3e38, -3e38, 0.0]), inf);
+    for logits in [[nan, 0.0, 0.0], [0.0, -nan, 1.0], [inf, 0.0, 0.0], [inf, inf, 0.0], [-inf; 3]] {
+        for smoothing in [0.0, 0.1] {
+            assert_eq!(loss(smoothing, logits).to_bits(), nan.to_bits(), "{logits:?}");
+        }
+        let spec = CrossEntropy { rows: 1, classes: 3, smoothing: 0.0 };
+        let view = View { dtype: DType::F32, bytes: &logits.map(f32::to_le_bytes).concat() };
+        let errors = values(DType::F32, &errors(&spec, view, &[1], 2.0, &Store::F32));
+        assert!(errors.iter().all(|error| error.to_bits() == nan.to_bits()), "{logits:?}: {errors:?}");
+    }
+}
+
+#[test]
+fn no_rows() {
+    let spec = CrossEntropy { rows: 0, classes: 10, smoothing: 0.1 };
+    let none = View { dtype: DType::E5M2, bytes: &[] };
+    assert!(losses(&spec, none, &[]).is_empty());
+    assert!(errors(&spec, none, &[], 1.0, &Store::F32).is_empty());
+}
