@@ -99,8 +99,11 @@ fn choose(asked: Option<&str>) -> Result<Isa> {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    #[cfg(target_os = "linux")]
+    use std::arch::asm;
     use std::arch::is_x86_feature_detected;
     use std::arch::x86_64::__cpuid_count;
+    use std::sync::OnceLock;
 
     pub fn has_avx2() -> bool {
         is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
@@ -119,11 +122,38 @@ mod x86 {
         is_x86_feature_detected!("avx512bf16")
     }
 
-    /// Whether the CPU has AMX_TILE and AMX_BF16 (CPUID leaf 7: EDX bits 24 and 22). The kernel's permission is
-    /// asked for by the AMX kernels themselves, and a refusal there is an error.
+    /// Whether the CPU has AMX_TILE and AMX_BF16 (CPUID leaf 7: EDX bits 24 and 22) and the system lets us use them.
     pub fn has_amx() -> bool {
+        static PERMITTED: OnceLock<bool> = OnceLock::new();
         let edx = __cpuid_count(7, 0).edx;
-        edx & (1 << 24) != 0 && edx & (1 << 22) != 0
+        edx & (1 << 24) != 0 && edx & (1 << 22) != 0 && *PERMITTED.get_or_init(request_amx)
+    }
+
+    /// Asks Linux for the state of AMX tiles, which a process gets on request only.
+    #[cfg(target_os = "linux")]
+    fn request_amx() -> bool {
+        const SYS_ARCH_PRCTL: isize = 158;
+        const ARCH_REQ_XCOMP_PERM: usize = 0x1023;
+        const XFEATURE_XTILEDATA: usize = 18;
+        let result: isize;
+        // SAFETY: the call takes two numbers, touches no memory of ours, and clobbers what a system call clobbers.
+        unsafe {
+            asm!(
+                "syscall",
+                inlateout("rax") SYS_ARCH_PRCTL => result,
+                in("rdi") ARCH_REQ_XCOMP_PERM,
+                in("rsi") XFEATURE_XTILEDATA,
+                out("rcx") _,
+                out("r11") _,
+                options(nostack),
+            );
+        }
+        result == 0
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn request_amx() -> bool {
+        false
     }
 }
 

@@ -132,7 +132,7 @@ fn decode_across(_: Isa, dtype: DType, first: &[u8], second: Option<&[u8]>, pane
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
 fn line(table: &Table, codes: &[u8], units: &mut [u32]) {
-    let lookup = Lookup::new(table, |unit| [2 * unit, 2 * unit + 1]);
+    let lookup = Lookup::new(table, &NEIGHBOURS);
     for (i, units) in units.chunks_mut(32).enumerate() {
         lookup.units(load(codes, 64 * i, 64), units);
     }
@@ -140,7 +140,7 @@ fn line(table: &Table, codes: &[u8], units: &mut [u32]) {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
 fn across(table: &Table, first: &[u8], second: &[u8], panels: Panels<'_>) {
-    let lookup = Lookup::new(table, |unit| [unit, unit + 32]);
+    let lookup = Lookup::new(table, &HALVES);
     for at in (0..first.len()).step_by(32) {
         let halves = [first, second].map(|codes| _mm512_castsi512_si256(load(codes, at, 32)));
         let codes = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(halves[0]), halves[1]);
@@ -149,37 +149,53 @@ fn across(table: &Table, first: &[u8], second: &[u8], panels: Panels<'_>) {
     }
 }
 
+/// Where the bytes of 32 units stand among the 64 upper (0..) and 64 lower bytes (64..) of codes.
+type Order = [u8; 128];
+
+/// A unit is two neighbouring codes.
+static NEIGHBOURS: Order = order(2, 1);
+/// A unit is a code of the first half and its like of the second.
+static HALVES: Order = order(1, 32);
+
+/// Unit `u` is codes `step * u` (upper half) and `step * u + other`.
+const fn order(step: u8, other: u8) -> Order {
+    let mut order = [0; 128];
+    let mut unit = 0;
+    while unit < 32 {
+        let (first, second) = (step * unit, step * unit + other);
+        let bytes = [second + 64, second, first + 64, first];
+        let mut byte = 0;
+        while byte < 4 {
+            order[4 * unit as usize + byte] = bytes[byte];
+            byte += 1;
+        }
+        unit += 1;
+    }
+    order
+}
+
 /// Makes units of 64 codes: both bytes of each bf16 by a look-up of the code without its sign, then in place.
 struct Lookup {
     upper: [__m512i; 2],
     lower: [__m512i; 2],
     /// What the upper and lower byte of negative zero get besides its sign: nothing, or a NaN.
     negative_zero: [__m512i; 2],
-    /// Where the bytes of the first and last 16 units stand among 64 upper (0..) and 64 lower bytes (64..).
     order: [__m512i; 2],
 }
 
 impl Lookup {
-    /// `codes` says which two codes make a unit, upper half first.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn new(table: &Table, codes: impl Fn(u8) -> [u8; 2]) -> Self {
-        // SAFETY: each half of a table is 64 bytes.
-        let halves = |bytes: &[u8; 128]| [0, 64].map(|at| unsafe { _mm512_loadu_si512(bytes[at..].as_ptr().cast()) });
-        let order = |from: u8| {
-            let bytes: [u8; 64] = std::array::from_fn(|byte| {
-                let [upper, lower] = codes(from + byte as u8 / 4);
-                [lower + 64, lower, upper + 64, upper][byte % 4]
-            });
-            // SAFETY: both are 64 plain bytes.
-            unsafe { transmute::<[u8; 64], __m512i>(bytes) }
-        };
+    fn new(table: &Table, order: &Order) -> Self {
+        // SAFETY: 64 bytes from `at` on.
+        let part = |bytes: &[u8; 128], at| unsafe { _mm512_loadu_si512(bytes[at..at + 64].as_ptr().cast()) };
+        let parts = |bytes| [part(bytes, 0), part(bytes, 64)];
+        let nan: [u8; 2] = if table.negative_zero_is_nan { [0x7f, 0xc0] } else { [0, 0] };
         Self {
-            upper: halves(&table.upper),
-            lower: halves(&table.lower),
-            negative_zero: if table.negative_zero_is_nan { [0x7f, 0xc0] } else { [0, 0] }
-                .map(|byte: u8| _mm512_set1_epi8(byte as i8)),
-            order: [order(0), order(16)],
+            upper: parts(&table.upper),
+            lower: parts(&table.lower),
+            negative_zero: nan.map(|byte| _mm512_set1_epi8(byte as i8)),
+            order: parts(order),
         }
     }
 
@@ -204,6 +220,10 @@ impl Lookup {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn load(codes: &[u8], at: usize, len: usize) -> __m512i {
     let rest = codes.get(at..).unwrap_or(&[]);
+    if len == 64 && rest.len() >= 64 {
+        // SAFETY: 64 codes are there.
+        return unsafe { _mm512_loadu_si512(rest.as_ptr().cast()) };
+    }
     // SAFETY: the mask keeps the load inside the slice.
     unsafe {
         _mm512_maskz_loadu_epi8(
@@ -213,11 +233,15 @@ fn load(codes: &[u8], at: usize, len: usize) -> __m512i {
     }
 }
 
-/// Up to 16 units.
+/// Up to 16 units; a whole line without a mask, which costs more on some CPUs.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn store(units: &mut [u32], values: __m512i) {
-    let mask = u16::MAX >> (16 - units.len().min(16));
-    // SAFETY: the mask keeps the store inside the slice, which is not empty.
+    if let Ok(line) = <&mut [u32; 16]>::try_from(&mut *units) {
+        // SAFETY: the line has room for 16 units.
+        return unsafe { _mm512_storeu_si512(line.as_mut_ptr().cast(), values) };
+    }
+    let mask = u16::MAX >> (16 - units.len());
+    // SAFETY: the mask keeps the store inside the slice, which is not empty and shorter than 16.
     unsafe { _mm512_mask_storeu_epi32(units.as_mut_ptr().cast(), mask, values) };
 }

@@ -61,7 +61,9 @@ impl Kernel {
         let eight_bits = a.size() == 1 && b.size() == 1;
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 | Isa::Amx if eight_bits && super::avx512_bf16::usable(isa) => &super::avx512_bf16::KERNEL,
+            Isa::Amx if eight_bits => &super::amx::KERNEL,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 if eight_bits && super::avx512_bf16::usable(isa) => &super::avx512_bf16::KERNEL,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 | Isa::Amx => &super::avx512::KERNEL,
             #[cfg(target_arch = "x86_64")]

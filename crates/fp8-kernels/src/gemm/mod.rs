@@ -11,9 +11,11 @@
 //! | `lines`, `pack` | from codes in memory to packed units |
 //! | `kernel` | the table of what differs between instruction sets |
 //! | `tile` | the innermost loops, once for all |
-//! | `portable`, `avx2`, `avx512`, `avx512_bf16`, `neon` | registers |
+//! | `portable`, `avx2`, `avx512`, `avx512_bf16`, `amx`, `neon` | registers |
 //! | `epilogue` | from sums to stored codes |
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]

@@ -167,9 +167,9 @@ impl Room {
         Self { a: Vec::new(), b: Vec::new(), sums: Vec::new(), scratch: PackScratch::new() }
     }
 
-    /// Makes it large enough; rows up to the next multiple of 16, which covers transposition and the tile at the end.
+    /// Makes it large enough; rows up to the next multiple of 32, which covers transposition and the tile at the end.
     fn reserve(&mut self, kernel: &Kernel, rows: usize, width: usize) {
-        let rows = rows.next_multiple_of(16);
+        let rows = rows.next_multiple_of(32);
         for (room, units) in [
             (&mut self.a, rows.min(ROWS_AT_ONCE) * kernel.stride()),
             (&mut self.b, width * kernel.stride()),

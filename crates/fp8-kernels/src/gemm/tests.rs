@@ -72,6 +72,29 @@ fn infinities_and_nan_are_the_same_everywhere() {
     }
 }
 
+/// AMX sums in an order of its own: within the bound of any order.
+#[test]
+fn amx_is_within_its_bound() {
+    let Some(amx) = Isa::available().into_iter().find(|isa| *isa == Isa::Amx) else { return };
+    let dtype = DType::E5M2;
+    for [m, n, k] in SHAPES.into_iter().chain([[70, 70, 4000]]) {
+        let shape = Gemm { m, n, k, layout: Layout::NT };
+        let (a, b) = (codes(1, dtype, m * k), codes(2, dtype, k * n));
+        let (x, y) = (values(dtype, &a), values(dtype, &b));
+        let sums = scalar::gemm(&shape, &x, &y);
+        let absolute = |values: &[f32]| values.iter().map(|value| value.abs()).collect::<Vec<_>>();
+        let sizes = scalar::gemm(&shape, &absolute(&x), &absolute(&y));
+        let epilogue = &epilogues(n, m * n)[0];
+        let mut c = vec![0; 4 * m * n];
+        let (a, b) = (View { dtype, bytes: &a }, View { dtype, bytes: &b });
+        gemm(amx, &shape, a, b, &epilogue.view(), view_mut(epilogue, &mut c));
+        for ((found, sum), size) in values(DType::F32, &c).iter().zip(&sums).zip(&sizes) {
+            let bound = 2.0 * k as f32 * f32::EPSILON / 2.0 * size;
+            assert!((found - sum).abs() <= bound, "{shape:?}: {found} for {sum}");
+        }
+    }
+}
+
 /// matrixmultiply knows another order of sums: what it finds must be near.
 #[test]
 fn f32_is_near_matrixmultiply() {
