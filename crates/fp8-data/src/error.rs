@@ -46,6 +46,45 @@ pub enum Error {
         /// Number of names.
         found: usize,
     },
+    /// An IDX file that is not what it should be.
+    #[error("{}: {problem}", path.display())]
+    Idx {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A JPEG file that cannot be decoded.
+    #[error("{}: not a whole JPEG image: {problem}", path.display())]
+    Jpeg {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A folder without images.
+    #[error("{}: empty; expected {expected}", path.display())]
+    NoImages {
+        /// The folder.
+        path: PathBuf,
+        /// What it should hold.
+        expected: &'static str,
+    },
+    /// A folder that stands for no class.
+    #[error("{}: no class of the training images has this name", path.display())]
+    UnknownClass {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder that holds no data set of a known kind.
+    #[error(
+        "{}: no data set here; expected data_batch_1.bin (CIFAR-10), train.bin (CIFAR-100), train-images-idx3-ubyte[.gz] (MNIST, Fashion-MNIST) or train/CLASS/*.JPEG",
+        path.display()
+    )]
+    UnknownData {
+        /// The folder.
+        path: PathBuf,
+    },
     /// An image of a size that the transformation cannot take as it is.
     #[error("an image of {height}x{width} where {size}x{size} is needed: choose a transformation that resizes")]
     ImageSize {

@@ -27,7 +27,10 @@
 pub mod cifar;
 mod dataset;
 mod error;
+pub mod folder;
 pub mod generated;
+pub mod idx;
+mod jpeg;
 mod loader;
 pub mod random;
 mod source;

@@ -1,19 +1,21 @@
 //! Where a data set comes from, as a configuration says it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::cifar::{self, Cifar, Variant};
+use crate::folder::Folder;
 use crate::generated::{self, Generated};
-use crate::{Dataset, Result, Split, Transform};
+use crate::idx::{self, Idx};
+use crate::{Dataset, Error, Result, Split, Transform};
 
 /// A data set that can be opened.
 ///
 /// In a configuration: `kind = "cifar10"` with the fields of the variant beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Source {
     /// Images made by arithmetic: needs no files.
     Generated(generated::Options),
@@ -30,6 +32,21 @@ pub enum Source {
         /// Folder of `train.bin` and `test.bin`.
         folder: PathBuf,
     },
+    /// MNIST.
+    Mnist {
+        /// Folder of `train-images-idx3-ubyte` and so on, with or without `.gz`.
+        folder: PathBuf,
+    },
+    /// Fashion-MNIST.
+    FashionMnist {
+        /// Folder of `train-images-idx3-ubyte` and so on, with or without `.gz`.
+        folder: PathBuf,
+    },
+    /// A tree of photographs as ImageNet's.
+    Folder {
+        /// Folder of `train/CLASS/*.JPEG` and `val/CLASS/*.JPEG`.
+        folder: PathBuf,
+    },
 }
 
 impl Default for Source {
@@ -39,12 +56,41 @@ impl Default for Source {
 }
 
 impl Source {
+    /// What lies in `folder`, by the names of its files.
+    ///
+    /// CIFAR-10 without its test batch is validated on its fifth training batch. Files named as MNIST's are taken for Fashion-MNIST
+    /// where the folder's name has `fashion` in it, and for MNIST elsewhere.
+    pub fn detect(folder: &Path) -> Result<Self> {
+        let has = |name: &str| folder.join(name).exists();
+        let path = folder.to_path_buf();
+        if has("data_batch_1.bin") {
+            let held_out = (!has("test_batch.bin")).then_some(5);
+            Ok(Self::Cifar10 { folder: path, held_out })
+        } else if has("train.bin") {
+            Ok(Self::Cifar100 { folder: path })
+        } else if has("train-images-idx3-ubyte") || has("train-images-idx3-ubyte.gz") {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+            Ok(if name.contains("fashion") {
+                Self::FashionMnist { folder: path }
+            } else {
+                Self::Mnist { folder: path }
+            })
+        } else if has("train") {
+            Ok(Self::Folder { folder: path })
+        } else {
+            Err(Error::UnknownData { path })
+        }
+    }
+
     /// Opens a part of it.
     pub fn open(&self, split: Split) -> Result<Arc<dyn Dataset>> {
         Ok(match self {
             Self::Generated(options) => Arc::new(Generated::new(options.clone(), split)?),
             Self::Cifar10 { folder, held_out } => Arc::new(Cifar::open(folder, Variant::Cifar10, split, *held_out)?),
             Self::Cifar100 { folder } => Arc::new(Cifar::open(folder, Variant::Cifar100, split, None)?),
+            Self::Mnist { folder } => Arc::new(Idx::open(folder, idx::Variant::Mnist, split)?),
+            Self::FashionMnist { folder } => Arc::new(Idx::open(folder, idx::Variant::FashionMnist, split)?),
+            Self::Folder { folder } => Arc::new(Folder::open(folder, split)?),
         })
     }
 
@@ -53,17 +99,21 @@ impl Source {
         match self {
             Self::Generated(options) => Some(options.size),
             Self::Cifar10 { .. } | Self::Cifar100 { .. } => Some(cifar::SIZE),
+            Self::Mnist { .. } | Self::FashionMnist { .. } => Some(idx::SIZE),
+            Self::Folder { .. } => None,
         }
     }
 
     /// The usual transformation of its images to `size` rows and columns; to their own, or 224, if that is not said.
     ///
     /// Images of that size already are padded, cropped and mirrored in training and left alone in validation; others are resized as photographs
-    /// ([`Transform::small`], [`Transform::photograph`]).
+    /// ([`Transform::small`], [`Transform::photograph`]). Digits are not mirrored.
     pub fn transform(&self, split: Split, size: Option<usize>) -> Transform {
-        match (self.size(), size) {
-            (Some(own), size) if own == size.unwrap_or(own) => Transform::small(own, true, split),
+        let mut transform = match (self.size(), size) {
+            (Some(own), size) if own == size.unwrap_or(own) => Transform::small(own, split),
             (_, size) => Transform::photograph(size.unwrap_or(224), split),
-        }
+        };
+        transform.flip &= !matches!(self, Self::Mnist { .. });
+        transform
     }
 }

@@ -47,10 +47,10 @@ pub struct Transform {
 }
 
 impl Transform {
-    /// For images of `size` already: in training, padded by an eighth on each side and cropped at random, and mirrored if `flip`.
-    pub fn small(size: usize, flip: bool, split: Split) -> Self {
+    /// For images of `size` already: in training, padded by an eighth on each side, cropped at random, and mirrored every other time.
+    pub fn small(size: usize, split: Split) -> Self {
         match split {
-            Split::Training => Self { size, crop: Crop::Padded { padding: size / 8 }, flip },
+            Split::Training => Self { size, crop: Crop::Padded { padding: size / 8 }, flip: true },
             Split::Validation => Self { size, crop: Crop::Whole, flip: false },
         }
     }
@@ -253,5 +253,135 @@ impl Transformer {
                 *float = floats[usize::from(*byte)];
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Purpose;
+
+    /// Mean 0 and deviation 1/255: the floats are the bytes.
+    const BYTES: Normalization = Normalization { mean: [0.0; 3], deviation: [1.0 / 255.0; 3] };
+
+    fn random(index: u64) -> Random {
+        Random::new(1, Purpose::Augmentation, 0, index)
+    }
+
+    /// Grey; each pixel is its column plus `per_row` times its row.
+    fn ramp(height: usize, width: usize, per_row: usize) -> Image {
+        let pixels = (0..height * width).map(|at| (at % width + at / width * per_row) as u8).collect();
+        Image { height, width, channels: 1, pixels }
+    }
+
+    fn apply(transform: Transform, image: &Image, index: u64) -> Vec<f32> {
+        let mut transformer = Transformer::new(transform, &BYTES, image.channels).unwrap();
+        let mut output = vec![f32::NAN; transformer.output_len()];
+        transformer.apply(image, &mut random(index), &mut output).unwrap();
+        output.iter().map(|value| (value * 10.0).round() / 10.0).collect()
+    }
+
+    #[test]
+    fn bytes_are_normalised_by_channel() {
+        let normalization = Normalization { mean: [0.5, 0.25, 0.0], deviation: [0.5, 0.25, 1.0] };
+        let transform = Transform { size: 1, crop: Crop::Whole, flip: false };
+        let mut transformer = Transformer::new(transform, &normalization, 3).unwrap();
+        let image = Image { height: 1, width: 1, channels: 3, pixels: vec![255, 51, 51] };
+        let mut output = [0.0; 3];
+        transformer.apply(&image, &mut random(0), &mut output).unwrap();
+        assert_eq!(output, [1.0, (51.0 / 255.0 - 0.25) / 0.25, 0.2]);
+    }
+
+    /// Every place occurs, the border is black, and the mirror image of each occurs too.
+    #[test]
+    fn padded_crops_are_all_there() {
+        let image = Image { pixels: (1..=9).collect(), ..ramp(3, 3, 3) };
+        let pixel = |row: isize, column: isize| match (row, column) {
+            (0..3, 0..3) => (row * 3 + column + 1) as f32,
+            _ => 0.0,
+        };
+        let mut expected = Vec::new();
+        for (down, right) in (-1..=1).flat_map(|down| (-1..=1).map(move |right| (down, right))) {
+            let crop = |mirrored: bool| -> Vec<f32> {
+                let column = |at: isize| right + if mirrored { 2 - at } else { at };
+                (0..9).map(|at| pixel(down + at / 3, column(at % 3))).collect()
+            };
+            expected.extend([crop(false), crop(true)]);
+        }
+        let transform = Transform { size: 3, crop: Crop::Padded { padding: 1 }, flip: true };
+        let found: Vec<Vec<f32>> = (0..600).map(|index| apply(transform, &image, index)).collect();
+        assert!(found.iter().all(|crop| expected.contains(crop)));
+        // Each is expected 33 times.
+        assert!(expected.iter().all(|crop| found.iter().filter(|&found| found == crop).count() > 10));
+    }
+
+    #[test]
+    fn the_centre_is_the_centre() {
+        // Shorter side 8 to 8: nothing is resized.
+        let transform = Transform { size: 4, crop: Crop::Centre { shorter: 8 }, flip: false };
+        let output = apply(transform, &ramp(8, 16, 16), 0);
+        let expected: Vec<f32> = (0..16).map(|at| (6 + at % 4 + (2 + at / 4) * 16) as f32).collect();
+        assert_eq!(output, expected);
+        // Halved: means of neighbours, up to the filter's symmetric tails and rounding.
+        let halved = apply(Transform { size: 4, crop: Crop::Centre { shorter: 4 }, flip: false }, &ramp(8, 8, 0), 0);
+        for row in halved.chunks(4) {
+            for (column, value) in row.iter().enumerate() {
+                assert!((value - (2.0 * column as f32 + 0.5)).abs() <= 0.6, "{halved:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn random_rectangles_lie_inside_and_keep_their_bounds() {
+        let (area, aspect) = ([0.08, 1.0], [0.75, 4.0 / 3.0]);
+        let image = ramp(60, 90, 1);
+        let mut shares = Vec::new();
+        for index in 0..4000 {
+            let found = Rectangle::random(area, aspect, &image, &mut random(index));
+            assert!(found.left >= 0.0 && found.left + found.width <= 90.0, "{found:?}");
+            assert!(found.top >= 0.0 && found.top + found.height <= 60.0, "{found:?}");
+            let share = found.width * found.height / 5400.0;
+            assert!((0.07..=0.94).contains(&share), "{found:?}"); // the largest: 60 by 80
+            let ratio = found.width / found.height;
+            assert!(ratio > 0.75 - 0.06 && ratio < 4.0 / 3.0 + 0.09, "{found:?}");
+            shares.push(share);
+        }
+        // Uniform from 0.08 to about 0.75, thinner above.
+        let mean = shares.iter().sum::<f64>() / shares.len() as f64;
+        assert!((0.38..0.48).contains(&mean), "{mean}");
+    }
+
+    #[test]
+    fn extreme_images_give_the_middle() {
+        let wide = Rectangle::random([0.5, 1.0], [0.75, 4.0 / 3.0], &ramp(10, 200, 0), &mut random(0));
+        assert_eq!(wide, Rectangle { left: 93.5, top: 0.0, width: 13.0, height: 10.0 });
+        let one = Transform { size: 5, ..Transform::photograph(5, Split::Training) };
+        assert_eq!(apply(one, &Image { pixels: vec![7], ..ramp(1, 1, 0) }, 0), [7.0; 25]);
+    }
+
+    #[test]
+    fn images_that_do_not_fit_are_errors() {
+        let small = Transform::small(32, Split::Validation);
+        let mut transformer = Transformer::new(small, &BYTES, 1).unwrap();
+        let mut output = vec![0.0; 1024];
+        let mut message =
+            |image: Image| transformer.apply(&image, &mut random(0), &mut output).unwrap_err().to_string();
+        assert!(message(ramp(32, 31, 0)).contains("32x31 where 32x32"));
+        assert!(message(Image { channels: 3, ..ramp(32, 32, 0) }).contains("32x32x3 with 1024 bytes"));
+        assert!(message(ramp(0, 32, 0)).contains("0x32x1"));
+    }
+
+    #[test]
+    fn senseless_transformations_are_refused() {
+        let refused = |size, crop, word: &str| {
+            let error = Transform { size, crop, flip: false }.check().unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        };
+        refused(0, Crop::Whole, "size = 0");
+        refused(8, Crop::Padded { padding: 9 }, "padding = 9");
+        refused(8, Crop::Random { area: [0.0, 1.0], aspect: [1.0, 1.0] }, "area = [0, 1]");
+        refused(8, Crop::Random { area: [0.5, f64::NAN], aspect: [1.0, 1.0] }, "area = [0.5, NaN]");
+        refused(8, Crop::Random { area: [0.5, 1.0], aspect: [2.0, 1.0] }, "aspect = [2, 1]");
+        refused(8, Crop::Centre { shorter: 7 }, "shorter = 7");
     }
 }

@@ -1,0 +1,95 @@
+//! JPEG files as images of three channels.
+
+use std::fs;
+use std::io::Cursor;
+use std::path::Path;
+
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use crate::{Error, Image, Result};
+
+/// Most pixels, against small files that claim to be enormous: no photograph of ImageNet comes near.
+const MOST_PIXELS: usize = 1 << 26;
+
+/// Reads a JPEG file: baseline or progressive; grey, YCbCr, RGB, CMYK or YCCK. A truncated or otherwise damaged file is an error, not half an image.
+pub fn read(path: &Path) -> Result<Image> {
+    let bytes = fs::read(path).map_err(Error::io(path))?;
+    decode(&bytes).map_err(|problem| Error::Jpeg { path: path.into(), problem })
+}
+
+fn decode(bytes: &[u8]) -> std::result::Result<Image, String> {
+    let options = DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::RGB).set_strict_mode(true);
+    let mut decoder = JpegDecoder::new_with_options(Cursor::new(bytes), options);
+    decoder.decode_headers().map_err(|error| error.to_string())?;
+    let info = decoder.info().ok_or("no header")?;
+    let (height, width) = (usize::from(info.height), usize::from(info.width));
+    if height * width > MOST_PIXELS {
+        return Err(format!("its header claims {height}x{width} pixels; at most {MOST_PIXELS} are read"));
+    }
+    // The decoder does not notice that the end is missing within the last row of blocks.
+    if !is_ended(bytes) {
+        return Err("truncated: its last scan has no end".into());
+    }
+    let pixels = decoder.decode().map_err(|error| error.to_string())?;
+    if pixels.len() != height * width * 3 {
+        return Err(format!("{} bytes of pixels for {height}x{width}", pixels.len()));
+    }
+    Ok(Image { height, width, channels: 3, pixels })
+}
+
+/// Whether an end-of-image marker follows the last start of a scan. Neither can occur within a scan: there, a 0 follows each 0xFF of the data.
+fn is_ended(bytes: &[u8]) -> bool {
+    bytes.windows(2).rev().find_map(|pair| match pair {
+        [0xFF, 0xD9] => Some(true),
+        [0xFF, 0xDA] => Some(false),
+        _ => None,
+    }) == Some(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLOR: &[u8] = include_bytes!("../tests/fixtures/color.jpg");
+    /// Where COLOR's frame header has its height and width, two bytes each.
+    const SIZE_AT: usize = 163;
+    const ALL: [&[u8]; 4] = [
+        COLOR,
+        include_bytes!("../tests/fixtures/grey.jpg"),
+        include_bytes!("../tests/fixtures/progressive.jpg"),
+        include_bytes!("../tests/fixtures/cmyk.jpg"),
+    ];
+
+    #[test]
+    fn truncated_files_are_refused_wherever_they_end() {
+        for original in ALL {
+            assert!(decode(original).is_ok());
+            for len in 0..original.len() {
+                assert!(decode(&original[..len]).is_err(), "{len} of {} bytes", original.len());
+            }
+        }
+    }
+
+    #[test]
+    fn any_change_of_a_byte_gives_an_image_or_an_error() {
+        for original in ALL {
+            for at in 0..original.len() {
+                for value in [0, 0xFF, original[at] ^ 0x10] {
+                    let mut bytes = original.to_vec();
+                    bytes[at] = value;
+                    if let Ok(image) = decode(&bytes) {
+                        assert_eq!(image.pixels.len(), image.height * image.width * image.channels);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn enormous_claims_are_refused() {
+        let bytes = [&COLOR[..SIZE_AT], &[0x3F, 0xFF, 0x3F, 0xFF], &COLOR[SIZE_AT + 4..]].concat();
+        assert!(decode(&bytes).unwrap_err().contains("claims 16383x16383"));
+    }
+}
