@@ -101,7 +101,7 @@ fn pool_lens(op: Op, pool: &Pool2d) -> Result<[usize; 2]> {
         format!("the stride must not be zero and the kernel 1 to 15: {pool:?}")
     })?;
     op.require(pool.padding <= pool.kernel / 2, || format!("the padding is more than half of the kernel: {pool:?}"))?;
-    op.require(h.min(w).saturating_add(2 * pool.padding) >= pool.kernel, || {
+    op.require(h.min(w) > 0 && h.min(w).saturating_add(2 * pool.padding) >= pool.kernel, || {
         format!("the kernel {0}x{0} is larger than the input {h}x{w} with padding {1}", pool.kernel, pool.padding)
     })?;
     let [oh, ow] = pool.output();

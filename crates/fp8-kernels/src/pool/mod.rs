@@ -1,5 +1,8 @@
 //! Pooling of (N, H, W, C).
 
+#[cfg(test)]
+mod tests;
+
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -7,6 +10,7 @@ use rayon::prelude::*;
 use crate::arithmetic::{add, divide};
 use crate::blocks::floats;
 use crate::isa::Isa;
+use crate::math::canonical;
 use crate::{Pool2d, Store, View, ViewMut, codec, per_isa};
 
 /// y = store(max over the window), and the place in the window (row-major, the first of equals) of each. A NaN is larger
@@ -15,19 +19,31 @@ pub fn max(isa: Isa, pool: &Pool2d, x: View<'_>, store: &Store, y: ViewMut<'_>, 
     let ([oh, ow], [h, w], c) = (pool.output(), pool.input, pool.channels);
     let row = (ow * c).max(1);
     let rows = y.bytes.par_chunks_mut(row * y.dtype.size()).zip(index.par_chunks_mut(row));
-    rows.enumerate().for_each(|(line, (y, index))| {
+    let room = || (vec![0.0; w * c], vec![0.0; ow * c]);
+    rows.enumerate().for_each_init(room, |(input, best), (line, (y, index))| {
         let (image, oy) = (line / oh, line % oh);
-        let mut best = vec![f32::NEG_INFINITY; ow * c];
-        for (ky, iy) in window(pool, oy, h) {
-            let x = floats(isa, x.part((image * h + iy) * w * c, w * c));
-            for ox in 0..ow {
-                for (kx, ix) in window(pool, ox, w) {
-                    let (at, place) = (ox * c..(ox + 1) * c, (ky * pool.kernel + kx) as u8);
-                    larger(isa, place, &x[ix * c..(ix + 1) * c], &mut best[at.clone()], &mut index[at]);
+        let on_input: Vec<_> = (0..pool.kernel).filter(|ky| windows(pool, *ky, h, oh).contains(&oy)).collect();
+        best.fill(f32::NEG_INFINITY);
+        for (ox, index) in index.chunks_mut(c).enumerate() {
+            // The first place on the input, which no other need exceed.
+            let kx = pool.padding.saturating_sub(ox * pool.stride);
+            index.fill((on_input[0] * pool.kernel + kx) as u8);
+        }
+        for ky in on_input {
+            let iy = oy * pool.stride + ky - pool.padding;
+            codec::decode(isa, x.dtype, x.part((image * h + iy) * w * c, w * c).bytes, input);
+            for kx in 0..pool.kernel {
+                let windows = windows(pool, kx, w, ow);
+                if windows.is_empty() {
+                    continue;
                 }
+                let first = (windows.start * pool.stride + kx).saturating_sub(pool.padding) * c;
+                let (place, outputs) = ((ky * pool.kernel + kx) as u8, windows.start * c..windows.end * c);
+                let (best, index) = (&mut best[outputs.clone()], &mut index[outputs]);
+                larger(isa, place, pool.stride, c, &input[first..], best, index);
             }
         }
-        codec::encode(isa, store, (line * ow * c) as u64, &best, y);
+        codec::encode(isa, store, (line * ow * c) as u64, best, y);
     });
 }
 
@@ -35,23 +51,27 @@ pub fn max(isa: Isa, pool: &Pool2d, x: View<'_>, store: &Store, y: ViewMut<'_>, 
 pub fn max_backward(isa: Isa, pool: &Pool2d, dy: View<'_>, index: &[u8], store: &Store, dx: ViewMut<'_>) {
     let ([oh, ow], [h, w], c) = (pool.output(), pool.input, pool.channels);
     let row = (w * c).max(1);
-    dx.bytes.par_chunks_mut(row * dx.dtype.size()).enumerate().for_each(|(line, dx)| {
+    let room = || (vec![0.0; ow * c], vec![0.0; w * c]);
+    dx.bytes.par_chunks_mut(row * dx.dtype.size()).enumerate().for_each_init(room, |(errors, sums), (line, dx)| {
         let (image, iy) = (line / h, line % h);
-        let mut sums = vec![0.0; w * c];
-        for oy in reaching(pool, iy, oh) {
-            let ky = iy + pool.padding - oy * pool.stride;
+        sums.fill(0.0);
+        // Descending places are ascending outputs.
+        for ky in (0..pool.kernel).rev() {
+            let Some(oy) = output_at(pool, ky, iy, oh) else { continue };
             let from = (image * oh + oy) * ow * c;
-            let dy = floats(isa, dy.part(from, ow * c));
-            for ox in 0..ow {
-                let at = ox * c..(ox + 1) * c;
-                for (kx, ix) in window(pool, ox, w) {
-                    let place = (ky * pool.kernel + kx) as u8;
-                    let index = &index[from..][at.clone()];
-                    add_where(isa, place, index, &dy[at.clone()], &mut sums[ix * c..(ix + 1) * c]);
+            codec::decode(isa, dy.dtype, dy.part(from, ow * c).bytes, errors);
+            for kx in (0..pool.kernel).rev() {
+                let windows = windows(pool, kx, w, ow);
+                if windows.is_empty() {
+                    continue;
                 }
+                let first = (windows.start * pool.stride + kx).saturating_sub(pool.padding) * c;
+                let (place, outputs) = ((ky * pool.kernel + kx) as u8, windows.start * c..windows.end * c);
+                let index = &index[from..][outputs.clone()];
+                add_where(isa, place, pool.stride, c, index, &errors[outputs], &mut sums[first..]);
             }
         }
-        codec::encode(isa, store, (line * w * c) as u64, &sums, dx);
+        codec::encode(isa, store, (line * w * c) as u64, sums, dx);
     });
 }
 
@@ -75,34 +95,38 @@ pub fn global_average_backward(isa: Isa, [_, pixels, c]: [usize; 3], dy: View<'_
     });
 }
 
-/// Places in the window of output `o` that lie on the input, and where: (place, input).
-fn window(pool: &Pool2d, o: usize, len: usize) -> impl Iterator<Item = (usize, usize)> {
-    let corner = o * pool.stride;
-    let padding = pool.padding;
-    (0..pool.kernel)
-        .map(move |k| (k, corner + k))
-        .filter_map(move |(k, at)| at.checked_sub(padding).filter(|at| *at < len).map(|at| (k, at)))
+/// The outputs, of `outputs` along one axis, whose window has its place `k` on the input of length `len`.
+fn windows(pool: &Pool2d, k: usize, len: usize, outputs: usize) -> Range<usize> {
+    let end = (len + pool.padding).saturating_sub(k).div_ceil(pool.stride).min(outputs);
+    pool.padding.saturating_sub(k).div_ceil(pool.stride).min(end)..end
 }
 
-/// Outputs whose window covers input `i`.
-fn reaching(pool: &Pool2d, i: usize, len: usize) -> Range<usize> {
-    let at = i + pool.padding;
-    let first = (at + 1).saturating_sub(pool.kernel).div_ceil(pool.stride);
-    first..(at / pool.stride + 1).min(len)
+/// The output whose window has its place `k` at input `i`.
+fn output_at(pool: &Pool2d, k: usize, i: usize, outputs: usize) -> Option<usize> {
+    let corner = (i + pool.padding).checked_sub(k)?;
+    (corner % pool.stride == 0 && corner / pool.stride < outputs).then_some(corner / pool.stride)
 }
 
 per_isa! {
-    fn larger(place: u8, x: &[f32], best: &mut [f32], index: &mut [u8]) {
-        for ((x, best), index) in x.iter().zip(best).zip(index) {
-            let wins = (*x > *best) | (x.is_nan() & !best.is_nan());
-            *best = if wins { *x } else { *best };
-            *index = if wins { place } else { *index };
+    /// Best of each window of `channels` elements so far, and of `x`, of which windows take one pixel in `stride`.
+    fn larger(place: u8, stride: usize, channels: usize, x: &[f32], best: &mut [f32], index: &mut [u8]) {
+        let outputs = best.chunks_exact_mut(channels).zip(index.chunks_exact_mut(channels));
+        for ((best, index), x) in outputs.zip(x.chunks(stride * channels)) {
+            for ((best, index), x) in best.iter_mut().zip(index).zip(x) {
+                let wins = (*x > *best) | (x.is_nan() & !best.is_nan());
+                *best = if wins { *x } else { *best };
+                *index = if wins { place } else { *index };
+            }
         }
     }
 
-    fn add_where(place: u8, index: &[u8], dy: &[f32], sums: &mut [f32]) {
-        for ((sum, dy), index) in sums.iter_mut().zip(dy).zip(index) {
-            *sum += if *index == place { *dy } else { 0.0 };
+    /// Adds to one pixel in `stride` the dy whose maximum stood at `place`.
+    fn add_where(place: u8, stride: usize, channels: usize, index: &[u8], dy: &[f32], sums: &mut [f32]) {
+        let errors = dy.chunks_exact(channels).zip(index.chunks_exact(channels));
+        for ((dy, index), sums) in errors.zip(sums.chunks_mut(stride * channels)) {
+            for ((sum, dy), index) in sums.iter_mut().zip(dy).zip(index) {
+                *sum = canonical(*sum + if *index == place { *dy } else { 0.0 });
+            }
         }
     }
 }

@@ -1,5 +1,8 @@
 //! The update of a parameter: one pass over gradient, master, moments and working copy.
 
+#[cfg(test)]
+mod tests;
+
 use rayon::prelude::*;
 
 use crate::arithmetic::multiply;
@@ -91,17 +94,23 @@ impl Step<'_> {
 fn apply(isa: Isa, rule: &UpdateRule, g: &mut [f32], w: &mut [f32], m: &mut [f32], v: &mut [f32]) {
     match *rule {
         UpdateRule::Sgd { lr, momentum, dampening, nesterov, weight_decay, first } => {
-            // v = keep v + take g: at the first step v = g.
-            let (keep, take) = if first { (0.0, 1.0) } else { (momentum, 1.0 - dampening) };
+            // v = momentum v + take g. At the first step, and always without momentum, v = g, and what v was does not count.
+            let fresh = first || momentum == 0.0;
+            if fresh {
+                m.fill(0.0);
+            }
+            let take = if fresh { 1.0 } else { (1.0 - f64::from(dampening)) as f32 };
             // w -= lr (ahead g + then v).
             let (ahead, then) = if nesterov { (1.0, momentum) } else { (0.0, 1.0) };
-            sgd(isa, [lr, weight_decay, keep, take, ahead, then], g, w, m);
+            sgd(isa, [lr, weight_decay, momentum, take, ahead, then], g, w, m);
         }
         UpdateRule::AdamW { lr, beta1, beta2, epsilon, weight_decay, step } => {
             let corrections = [beta1, beta2].map(|beta| 1.0 - power(f64::from(beta), step));
             let step_size = (f64::from(lr) / corrections[0]) as f32;
             let root = corrections[1].sqrt() as f32;
-            adam_w(isa, [1.0 - lr * weight_decay, beta1, beta2, step_size, root, epsilon], g, w, m, v);
+            let shrink = (1.0 - f64::from(lr) * f64::from(weight_decay)) as f32;
+            let [take1, take2] = [beta1, beta2].map(|beta| (1.0 - f64::from(beta)) as f32);
+            adam_w(isa, [shrink, beta1, take1, beta2, take2, step_size, root, epsilon], g, w, m, v);
         }
     }
 }
@@ -121,20 +130,20 @@ fn power(mut base: f64, mut exponent: u32) -> f64 {
 
 per_isa! {
     fn sgd(constants: [f32; 6], g: &[f32], w: &mut [f32], v: &mut [f32]) {
-        let [lr, decay, keep, take, ahead, then] = constants;
+        let [lr, decay, momentum, take, ahead, then] = constants;
         for ((g, w), v) in g.iter().zip(w).zip(v) {
             let g = g + decay * *w;
-            *v = keep * *v + take * g;
+            *v = momentum * *v + take * g;
             *w -= lr * (ahead * g + then * *v);
         }
     }
 
-    fn adam_w(constants: [f32; 6], g: &[f32], w: &mut [f32], m: &mut [f32], v: &mut [f32]) {
-        let [decay, beta1, beta2, step_size, root, epsilon] = constants;
+    fn adam_w(constants: [f32; 8], g: &[f32], w: &mut [f32], m: &mut [f32], v: &mut [f32]) {
+        let [shrink, beta1, take1, beta2, take2, step_size, root, epsilon] = constants;
         for (((g, w), m), v) in g.iter().zip(w).zip(m).zip(v) {
-            *m = beta1 * *m + (1.0 - beta1) * g;
-            *v = beta2 * *v + (1.0 - beta2) * g * g;
-            *w = *w * decay - step_size * *m / (v.sqrt() / root + epsilon);
+            *m = beta1 * *m + take1 * g;
+            *v = beta2 * *v + take2 * g * g;
+            *w = *w * shrink - step_size * *m / (v.sqrt() / root + epsilon);
         }
     }
 }
