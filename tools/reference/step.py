@@ -148,6 +148,8 @@ def step(name, stem, recipe, state, x, target, dtype=torch.float32, loss_scale=L
         updated = masters[name_] - LR * (gradient + WEIGHT_DECAY * masters[name_])  # the first step: v = g
         out[f"grad.{name_}"] = gradient
         out[f"param.{name_}"] = f16(updated) if recipe == "fp8-rne" and p.dim() > 1 else updated
+    if recipe == "fp32":  # running statistics
+        out |= {f"buffer.{name_}": b.detach() for name_, b in model.named_buffers() if b.dim() > 0}
     return {key: value.detach().to(torch.float64) for key, value in out.items()}
 
 
@@ -214,7 +216,7 @@ def fixture(name, stem, recipe, batch, size, seed, classes=10):
     other = step(name, stem, recipe, state, x, target, torch.float64)
     tensors = {}
     for key, value in result.items():
-        if key.startswith(("grad.", "param.")):
+        if key.startswith(("grad.", "param.", "buffer.")):
             # Of a parameter, what the step changed.
             change = value - state[key[6:]].double() if key.startswith("param.") else value
             other_change = other[key] - state[key[6:]].double() if key.startswith("param.") else other[key]

@@ -1,5 +1,5 @@
 //! One step of ResNet-18 and -50 against PyTorch (tools/reference/step.py, which wrote the fixtures): loss, logits, every
-//! gradient and every updated parameter.
+//! gradient, every updated parameter and, in fp32, every running statistic.
 //!
 //! Weights and batch come from the same hash as there. Of each tensor the fixture has 8 projections on random signs: the
 //! root mean square of their differences estimates the L2 norm of the tensors' difference.
@@ -130,11 +130,20 @@ fn step(fixture: &Fixture) -> Differences {
         let (name, values) = (format!("grad.{}", array.name), numbers(array).iter().map(|&value| value.into()));
         tensors.push((difference(&name, &values.collect::<Vec<_>>(), &fixture.tensors[&name]), name));
     }
-    for array in parameters.arrays().unwrap().iter().take(parameters.len()) {
+    let arrays = parameters.arrays().unwrap();
+    let (updated, statistics) = arrays.split_at(parameters.len());
+    for array in updated {
         let change = |(new, old): (&f32, &f32)| f64::from(*new) - f64::from(*old);
         let changes: Vec<f64> = numbers(array).iter().zip(&first[&array.name]).map(change).collect();
         let name = format!("param.{}", array.name);
         tensors.push((difference(&name, &changes, &fixture.tensors[&name]), name));
+    }
+    for array in statistics {
+        let name = format!("buffer.{}", array.name);
+        if let Some(expected) = fixture.tensors.get(&name) {
+            let values: Vec<f64> = numbers(array).iter().map(|&value| value.into()).collect();
+            tensors.push((difference(&name, &values, expected), name));
+        }
     }
     assert_eq!(tensors.len(), fixture.tensors.len());
     tensors.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -152,6 +161,14 @@ fn step(fixture: &Fixture) -> Differences {
 fn check(fixture: &str) {
     let fixture: Fixture = serde_json::from_str(fixture).unwrap();
     let found = step(&fixture);
+    let Fixture { model, recipe, batch, .. } = fixture;
+    let largest =
+        |kind: &str| found.tensors.iter().find(|(_, name)| name.starts_with(kind)).map_or(0.0, |found| found.0);
+    let [gradients, changes, statistics] = ["grad.", "param.", "buffer."].map(largest);
+    println!(
+        "| {model} | {recipe} | {batch} | {:.1e} | {:.1e} | {gradients:.1e} | {changes:.1e} | {statistics:.1e} |",
+        found.loss, found.logits
+    );
     assert!(found.loss < 1e-4 && found.logits < 1e-4, "loss {:.1e}, logits {:.1e}", found.loss, found.logits);
     for (difference, name) in &found.tensors {
         let most = if name.starts_with("param.") { 5e-4 } else { 1e-4 };
