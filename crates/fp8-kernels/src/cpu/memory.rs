@@ -1,79 +1,155 @@
-//! Host memory of the CPU backend: aligned, and counted.
+//! Host memory of the CPU backend: aligned, counted, and kept for the next buffer of the same size when one is dropped.
+//!
+//! A training step takes and drops the same sizes again and again. New memory from the system would have to be cleared by it,
+//! page by page, each time.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::ptr::NonNull;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{Memory, Storage};
 
-/// Bytes held now and at most.
+/// What buffers of one backend hold, and what they have left.
 #[derive(Debug, Default)]
-pub(super) struct Count {
-    held: AtomicUsize,
-    peak: AtomicUsize,
+pub(super) struct Pool {
+    state: Mutex<State>,
 }
 
-impl Count {
+#[derive(Debug, Default)]
+struct State {
+    memory: Memory,
+    /// The most bytes ever held.
+    most: usize,
+    /// By length.
+    free: BTreeMap<usize, Vec<Block>>,
+    free_bytes: usize,
+}
+
+impl Pool {
     pub fn memory(&self) -> Memory {
-        Memory { held: self.held.load(Ordering::Relaxed), peak: self.peak.load(Ordering::Relaxed) }
+        self.state().memory
     }
 
     pub fn reset_peak(&self) {
-        self.peak.store(self.held.load(Ordering::Relaxed), Ordering::Relaxed);
+        let memory = &mut self.state().memory;
+        memory.peak = memory.held;
     }
 
-    fn add(&self, bytes: usize) {
-        let held = self.held.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        self.peak.fetch_max(held, Ordering::Relaxed);
+    /// `len` bytes on a boundary of 64, initialised but with contents that mean nothing. `None` where the system has not that
+    /// much.
+    pub fn take(self: &Arc<Self>, len: usize) -> Option<HostMemory> {
+        let mut state = self.state();
+        let found = state.free.get_mut(&len).and_then(Vec::pop);
+        let block = match found {
+            Some(block) => {
+                state.free_bytes -= len;
+                block
+            }
+            None => Block::new(len)?,
+        };
+        state.memory.held += len;
+        state.memory.peak = state.memory.peak.max(state.memory.held);
+        state.most = state.most.max(state.memory.held);
+        state.trim();
+        Some(HostMemory { block, pool: self.clone() })
+    }
+
+    fn give_back(&self, block: Block) {
+        let mut state = self.state();
+        state.memory.held -= block.len;
+        state.free_bytes += block.len;
+        state.free.entry(block.len).or_default().push(block);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here can panic halfway.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Zeroed bytes on a boundary of 64.
-pub(super) struct HostMemory {
-    bytes: NonNull<u8>,
-    layout: Layout,
-    count: Arc<Count>,
+impl State {
+    /// Gives free blocks back to the system, the largest first, until held and free ones together are at most a quarter more
+    /// than ever were held: not all sizes are wanted most at the same time.
+    fn trim(&mut self) {
+        while self.memory.held + self.free_bytes > self.most + self.most / 4 {
+            let Some(mut entry) = self.free.last_entry() else { return };
+            match entry.get_mut().pop() {
+                Some(block) => self.free_bytes -= block.len,
+                None => drop(entry.remove()),
+            }
+        }
+    }
+}
+
+/// Memory of the system.
+#[derive(Debug)]
+struct Block {
+    allocation: NonNull<u8>,
+    /// From `allocation` to the boundary.
+    start: usize,
+    len: usize,
 }
 
 // SAFETY: the memory is owned, and reached through `&self` for reading and `&mut self` for writing only.
-unsafe impl Send for HostMemory {}
+unsafe impl Send for Block {}
 // SAFETY: as above.
-unsafe impl Sync for HostMemory {}
+unsafe impl Sync for Block {}
 
-impl HostMemory {
-    /// `None` where the system has not that much.
-    pub fn new(len: usize, count: &Arc<Count>) -> Option<Self> {
-        let layout = Layout::from_size_align(len, 64).ok()?;
-        let bytes = if len == 0 {
-            NonNull::without_provenance(std::num::NonZero::new(64)?)
-        } else {
-            // SAFETY: the layout is not empty.
-            NonNull::new(unsafe { alloc_zeroed(layout) })?
-        };
-        count.add(len);
-        Some(Self { bytes, layout, count: count.clone() })
+const ALIGNMENT: usize = 64;
+
+impl Block {
+    const EMPTY: Self = Self { allocation: NonNull::dangling(), start: 0, len: 0 };
+
+    fn new(len: usize) -> Option<Self> {
+        if len == 0 {
+            return Some(Self::EMPTY);
+        }
+        // Not aligned by the allocator, which would then clear the pages itself, and not in the threads that use them.
+        // SAFETY: the layout is not empty.
+        let allocation = NonNull::new(unsafe { alloc_zeroed(Self::layout(len)?) })?;
+        let start = allocation.align_offset(ALIGNMENT);
+        Some(Self { allocation, start, len })
     }
 
+    fn layout(len: usize) -> Option<Layout> {
+        Layout::from_size_align(len.checked_add(ALIGNMENT)?, 1).ok()
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        if let (1.., Some(layout)) = (self.len, Self::layout(self.len)) {
+            // SAFETY: allocated by `new` with this layout.
+            unsafe { dealloc(self.allocation.as_ptr(), layout) };
+        }
+    }
+}
+
+/// Bytes of one buffer.
+pub(super) struct HostMemory {
+    block: Block,
+    pool: Arc<Pool>,
+}
+
+impl HostMemory {
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: allocated with this length, initialised, and borrowed with `self`.
-        unsafe { std::slice::from_raw_parts(self.bytes.as_ptr(), self.layout.size()) }
+        let Block { allocation, start, len } = self.block;
+        // SAFETY: allocated with this length after the start, initialised, and borrowed with `self`.
+        unsafe { std::slice::from_raw_parts(allocation.as_ptr().add(start), len) }
     }
 
     pub fn bytes_mut(&mut self) -> &mut [u8] {
+        let Block { allocation, start, len } = self.block;
         // SAFETY: as above, and exclusively.
-        unsafe { std::slice::from_raw_parts_mut(self.bytes.as_ptr(), self.layout.size()) }
+        unsafe { std::slice::from_raw_parts_mut(allocation.as_ptr().add(start), len) }
     }
 }
 
 impl Drop for HostMemory {
     fn drop(&mut self) {
-        self.count.held.fetch_sub(self.layout.size(), Ordering::Relaxed);
-        if self.layout.size() > 0 {
-            // SAFETY: allocated by `new` with this layout.
-            unsafe { dealloc(self.bytes.as_ptr(), self.layout) };
-        }
+        self.pool.give_back(std::mem::replace(&mut self.block, Block::EMPTY));
     }
 }
 
@@ -84,5 +160,53 @@ impl Storage for HostMemory {
 
     fn as_any_mut(&mut self) -> &mut dyn Any {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(memory: &HostMemory) -> *const u8 {
+        memory.bytes().as_ptr()
+    }
+
+    #[test]
+    fn what_is_dropped_is_taken_again() {
+        let pool = Arc::new(Pool::default());
+        let [mut a, b, c] = [100, 100, 99].map(|len| pool.take(len).unwrap());
+        assert!([&a, &b, &c].into_iter().all(|memory| place(memory) as usize % ALIGNMENT == 0));
+        a.bytes_mut().fill(7);
+        let places = [place(&a), place(&c)];
+        drop((a, c));
+        assert_eq!(pool.memory(), Memory { held: 100, peak: 299 });
+        let [c, a] = [99, 100].map(|len| pool.take(len).unwrap());
+        assert_eq!([place(&a), place(&c)], places);
+        drop((a, b, c));
+        assert_eq!(pool.memory(), Memory { held: 0, peak: 299 });
+        pool.reset_peak();
+        assert_eq!(pool.memory(), Memory::default());
+    }
+
+    #[test]
+    fn free_memory_is_bounded_by_what_was_held() {
+        let pool = Arc::new(Pool::default());
+        for len in 1..300 {
+            drop((pool.take(len).unwrap(), pool.take(1000 - len).unwrap()));
+            let state = pool.state();
+            assert_eq!(state.most, 1000);
+            assert!(state.free_bytes <= 1250, "{} bytes free", state.free_bytes);
+            assert_eq!(state.free_bytes, state.free.iter().map(|(len, blocks)| len * blocks.len()).sum::<usize>());
+        }
+    }
+
+    #[test]
+    fn nothing_and_too_much() {
+        let pool = Arc::new(Pool::default());
+        assert!(pool.take(0).unwrap().bytes().is_empty());
+        for len in [usize::MAX, isize::MAX as usize, 1 << 60] {
+            assert!(pool.take(len).is_none());
+        }
+        assert_eq!(pool.memory(), Memory::default());
     }
 }

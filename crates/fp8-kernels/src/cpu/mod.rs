@@ -6,7 +6,7 @@ mod memory;
 use std::sync::Arc;
 
 use check::Op;
-use memory::{Count, HostMemory};
+use memory::Pool;
 
 use crate::isa::{self, Isa};
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
 pub struct CpuBackend {
     isa: Isa,
     threads: rayon::ThreadPool,
-    count: Arc<Count>,
+    memory: Arc<Pool>,
 }
 
 impl CpuBackend {
@@ -43,7 +43,7 @@ impl CpuBackend {
             .thread_name(|i| format!("fp8-cpu-{i}"))
             .build()
             .map_err(|error| Error::Backend { backend: "cpu".into(), reason: error.to_string() })?;
-        Ok(Self { isa, threads, count: Arc::default() })
+        Ok(Self { isa, threads, memory: Arc::default() })
     }
 
     /// The instruction set.
@@ -132,8 +132,7 @@ impl Backend for CpuBackend {
 
     fn alloc(&self, dtype: DType, len: usize) -> Result<Buffer> {
         let bytes = len.saturating_mul(dtype.size());
-        let memory = HostMemory::new(bytes, &self.count);
-        let memory = memory.ok_or_else(|| Error::OutOfMemory { backend: self.name(), bytes })?;
+        let memory = self.memory.take(bytes).ok_or_else(|| Error::OutOfMemory { backend: self.name(), bytes })?;
         Ok(Buffer::new(dtype, len, Box::new(memory)))
     }
 
@@ -153,11 +152,11 @@ impl Backend for CpuBackend {
     }
 
     fn memory(&self) -> Memory {
-        self.count.memory()
+        self.memory.memory()
     }
 
     fn reset_peak(&self) {
-        self.count.reset_peak();
+        self.memory.reset_peak();
     }
 
     fn cast(&self, x: &Buffer, x_scale: f32, store: &Store, y: &mut Buffer) -> Result<()> {
