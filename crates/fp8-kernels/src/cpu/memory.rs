@@ -175,7 +175,7 @@ mod tests {
     fn what_is_dropped_is_taken_again() {
         let pool = Arc::new(Pool::default());
         let [mut a, b, c] = [100, 100, 99].map(|len| pool.take(len).unwrap());
-        assert!([&a, &b, &c].into_iter().all(|memory| place(memory) as usize % ALIGNMENT == 0));
+        assert!([&a, &b, &c].into_iter().all(|memory| (place(memory) as usize).is_multiple_of(ALIGNMENT)));
         a.bytes_mut().fill(7);
         let places = [place(&a), place(&c)];
         drop((a, c));
