@@ -15,6 +15,7 @@
 //! # Ok::<(), fp8_trainer::Error>(())
 //! ```
 
+pub mod cast;
 pub mod checkpoint;
 pub mod config;
 mod error;
@@ -23,6 +24,7 @@ pub mod metrics;
 pub mod provenance;
 mod run;
 pub mod schedule;
+pub mod single;
 mod state;
 
 pub use config::Config;

@@ -40,7 +40,7 @@ pub struct State {
     pub parameters: Parameters,
     network: ResNet,
     optimizer: Optimizer,
-    scaler: LossScaler,
+    pub scaler: LossScaler,
     seed: u64,
     label_smoothing: f32,
 }

@@ -3,10 +3,33 @@
 mod common;
 
 use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{run, tiny};
+use common::TINY;
+use fp8_kernels::CpuBackend;
 use fp8_trainer::checkpoint::{self, Checkpoint};
-use fp8_trainer::{Config, Error};
+use fp8_trainer::{Config, Error, Event, Result, RunOptions, RunResult, train};
+
+/// [`TINY`] with some fields set.
+fn tiny(overrides: &[&str]) -> Config {
+    Config::parse(TINY, overrides).unwrap()
+}
+
+/// Runs until the end or until so many steps are done.
+fn run(config: &Config, folder: Option<PathBuf>, resume: bool, stop_after: Option<u64>) -> Result<RunResult> {
+    let stop = AtomicBool::new(false);
+    let observer = &mut |event: &Event<'_>| {
+        if let Event::Step(record) = event
+            && stop_after == Some(record.step + 1)
+        {
+            stop.store(true, Ordering::Relaxed);
+        }
+    };
+    let backend = Arc::new(CpuBackend::new()?);
+    train(config, RunOptions { backend, folder, resume, stop: &stop, observer })
+}
 
 /// All that a run is, time apart.
 fn timeless(mut checkpoint: Checkpoint) -> Checkpoint {
@@ -64,7 +87,7 @@ fn resume_is_exact() {
     for (ours, theirs) in result.epochs.iter().zip(&expected.epochs) {
         assert_eq!((ours.training, ours.validation, ours.steps), (theirs.training, theirs.validation, theirs.steps));
     }
-    let losses = |result: &fp8_trainer::RunResult| result.curve.iter().map(|step| step.loss).collect::<Vec<_>>();
+    let losses = |result: &RunResult| result.curve.iter().map(|step| step.loss).collect::<Vec<_>>();
     assert_eq!(losses(&result), losses(&expected));
     let weights = |folder: &std::path::Path| fs::read(folder.join("weights.safetensors")).unwrap();
     assert_eq!(weights(parts.path()), weights(whole.path()));

@@ -22,7 +22,7 @@ use crate::{Error, Result};
 
 /// A training run, complete.
 ///
-/// As TOML it has the same fields; all but `[data] kind` may be left out.
+/// As TOML it has the same fields; all may be left out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Config {
     /// Of first weights, data order, augmentation and stochastic rounding. 0 unless given.
@@ -31,7 +31,7 @@ pub struct Config {
     pub recipe: RecipeSource,
     /// `[model]`
     pub model: Model,
-    /// `[data]`: where images come from, by `kind`.
+    /// `[data]`: where images come from, by `kind`; generated unless given.
     pub data: Source,
     /// `[loader]`
     pub loader: Loader,

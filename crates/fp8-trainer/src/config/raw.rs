@@ -14,6 +14,7 @@ pub struct Config {
     pub recipe: Option<Recipe>,
     #[serde(default)]
     pub model: Model,
+    #[serde(default)]
     pub data: Source,
     #[serde(default)]
     pub loader: Loader,

@@ -1,0 +1,67 @@
+//! `fp8-trainer cast`.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use fp8_core::{Overflow, Rounding};
+use fp8_kernels::DType;
+use fp8_trainer::cast::{Cast, FORMATS, cast_file};
+
+use crate::say;
+
+/// Quantises every floating tensor of a file
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  fp8-trainer cast model.safetensors model-e5m2.safetensors --format e5m2
+  fp8-trainer cast model.safetensors out.safetensors --format e4m3 --rounding rtz --overflow saturate
+  fp8-trainer cast model.safetensors out.safetensors --format e5m2 --rounding sr --seed 1 --step 7 --random-bits 8
+  fp8-trainer cast model-e5m2.safetensors back.safetensors --format f32
+
+E5M2, E4M3, F16, BF16 and F32 are stored as the safetensors types of these names; codes of other formats as U8, and the
+file's metadata says which format (fp8.format) and which tensors (fp8.tensors). Each value is rounded once. The random bits of
+element i (row-major) of the tensor NAME depend on seed, step, the 32-bit FNV-1a hash of NAME, and i alone.")]
+pub struct Arguments {
+    /// Safetensors file to read
+    input: PathBuf,
+    /// Safetensors file to write
+    output: PathBuf,
+    /// e5m2, e4m3, e5m2fnuz, e4m3fnuz, e3m4, f16, bf16, or f32 to go back
+    #[arg(long, value_parser = format)]
+    format: DType,
+    /// rne (nearest, ties to even), rna (ties away from zero), rtz (toward zero), rtp (up), rtn (down), sr (stochastic)
+    #[arg(long, default_value = "rne")]
+    rounding: Rounding,
+    /// What becomes of values past the largest finite one: infinity, saturate
+    #[arg(long, default_value = "infinity")]
+    overflow: Overflow,
+    /// Seed of stochastic rounding
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    /// Step of stochastic rounding
+    #[arg(long, value_name = "T", default_value_t = 0)]
+    step: u32,
+    /// Random bits of stochastic rounding, 1 to 32 [default: 16]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
+    random_bits: Option<u8>,
+}
+
+fn format(name: &str) -> Result<DType, String> {
+    let names = || FORMATS.map(DType::name).join(", ");
+    FORMATS.into_iter().find(|format| format.name() == name).ok_or_else(|| format!("choose one of {}", names()))
+}
+
+/// Casts the file.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let Arguments { format, overflow, seed, step, .. } = *arguments;
+    let rounding = match (arguments.rounding, arguments.random_bits) {
+        (Rounding::Stochastic { .. }, Some(bits)) => Rounding::Stochastic { bits },
+        (rounding, Some(_)) => bail!("--random-bits goes with --rounding sr, not {rounding}"),
+        (rounding, None) => rounding,
+    };
+    let cast = Cast { format, rounding, overflow, seed, step };
+    let summary = cast_file(&arguments.input, &arguments.output, &cast)?;
+    say(&format!(
+        "{} tensors to {format}, {} left as they are; {} bytes to {}",
+        summary.cast, summary.copied, summary.bytes_in, summary.bytes_out
+    ))
+}

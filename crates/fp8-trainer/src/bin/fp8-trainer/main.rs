@@ -1,0 +1,67 @@
+//! `fp8-trainer`: trains networks in 8-bit floating point, and shows what the numbers do.
+
+mod cast;
+mod eval;
+mod formats;
+mod progress;
+mod step;
+mod train;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use fp8_kernels::{Backend, CpuBackend, isa};
+use tracing_subscriber::EnvFilter;
+
+/// Trains neural networks in 8-bit floating point (Mellempudi et al., 2019)
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "FP8_ISA=scalar|avx2|avx512|neon chooses the instruction set, RUST_LOG=debug logs more."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Train(train::Arguments),
+    Eval(eval::Arguments),
+    Step(step::Arguments),
+    Cast(cast::Arguments),
+    Formats(formats::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).without_time().init();
+    let result = match arguments.command {
+        Command::Train(arguments) => train::run(&arguments),
+        Command::Eval(arguments) => eval::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Step(arguments) => step::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Cast(arguments) => cast::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Formats(arguments) => formats::run(&arguments).map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// The CPU with so many threads; one per core unless given.
+fn device(threads: Option<usize>) -> Result<Arc<dyn Backend>> {
+    Ok(Arc::new(CpuBackend::with(isa::select()?, threads.unwrap_or(0))?))
+}
+
+/// Prints to the standard output. A reader that has seen enough (`| head`) is no failure.
+fn say(text: &str) -> Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("writing to the standard output"),
+    }
+}

@@ -1,0 +1,85 @@
+//! What a run shows on the standard error: a bar on a terminal, else a line an epoch.
+
+use fp8_trainer::Event;
+use fp8_trainer::metrics::{EpochRecord, StepRecord};
+use indicatif::{ProgressBar, ProgressStyle};
+
+const STYLE: &str = "{prefix} {bar:24} {pos}/{len} {msg} eta {eta}";
+
+/// Turns events into what is shown.
+pub struct Progress {
+    bar: ProgressBar,
+    epochs: u32,
+    skipped: u64,
+    /// Mean over some dozen steps.
+    speed: Option<f64>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        let style = ProgressStyle::with_template(STYLE).unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self { bar: ProgressBar::no_length().with_style(style), epochs: 0, skipped: 0, speed: None }
+    }
+}
+
+impl Progress {
+    /// Shows an event.
+    pub fn show(&mut self, event: &Event<'_>) {
+        match *event {
+            Event::Start { steps, steps_per_epoch, epochs, .. } => {
+                self.epochs = epochs;
+                self.bar.set_length(steps_per_epoch * u64::from(epochs));
+                self.bar.set_position(steps);
+                self.bar.reset_eta();
+            }
+            Event::Step(record) => self.step(record),
+            Event::Validation { done, of } => self.bar.set_message(format!("validating {done}/{of}")),
+            Event::Epoch(record) => self.line(&epoch_line(record, self.epochs)),
+        }
+    }
+
+    /// Removes the bar.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn step(&mut self, record: &StepRecord) {
+        self.skipped += u64::from(record.skipped());
+        let speed = self.speed.map_or(record.images_per_second, |old| old + (record.images_per_second - old) / 16.0);
+        self.speed = Some(speed);
+        let loss = record.loss.map_or("not finite".into(), |loss| format!("{loss:.4}"));
+        let scale = record.loss_scale;
+        let skipped = self.skipped;
+        self.bar.set_prefix(format!("epoch {}/{}", record.epoch, self.epochs));
+        self.bar.set_message(format!("loss {loss}  scale {scale}  overflows {skipped}  {speed:.0} images/s"));
+        self.bar.set_position(record.step + 1);
+    }
+
+    fn line(&self, line: &str) {
+        if self.bar.is_hidden() {
+            eprintln!("{line}");
+        } else {
+            self.bar.println(line);
+        }
+    }
+}
+
+fn epoch_line(record: &EpochRecord, epochs: u32) -> String {
+    let unreadable = match record.unreadable {
+        0 => String::new(),
+        count => format!(", {count} unreadable images left out"),
+    };
+    format!(
+        "epoch {}/{epochs}: loss {:.4}, top-1 {:.2} %; validation loss {:.4}, top-1 {:.2} %, top-5 {:.2} %; scale {}, {} overflows, \
+         {:.0} images/s{unreadable}",
+        record.epoch,
+        record.training.loss,
+        record.training.top1,
+        record.validation.loss,
+        record.validation.top1,
+        record.validation.top5,
+        record.loss_scale,
+        record.skipped,
+        record.images_per_second,
+    )
+}

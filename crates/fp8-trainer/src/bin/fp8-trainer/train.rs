@@ -1,0 +1,103 @@
+//! `fp8-trainer train`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use fp8_trainer::{Config, RunOptions, RunResult, train};
+
+use crate::progress::Progress;
+use crate::{device, say};
+
+/// Trains as a configuration says, into a folder of its own
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  fp8-trainer train configs/quick.toml
+  fp8-trainer train configs/cifar10.toml --set recipe=fp8-rne --set training.epochs=3
+  fp8-trainer train configs/imagenet.toml --set model.architecture=resnet50 --output runs/r50
+  fp8-trainer train runs/r50/config.toml --output runs/r50 --resume
+
+The folder then holds config.toml (resolved), provenance.toml, metrics.jsonl, checkpoint and weights.safetensors, which
+PyTorch loads. Ctrl-C ends the run after the step under way, with a checkpoint; the exit status is then 130.")]
+pub struct Arguments {
+    /// Configuration, TOML; every field is in configs/README.md
+    config: PathBuf,
+    /// Sets a field of the configuration, e.g. training.batch=128
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Folder of the run [default: runs/CONFIG-RECIPE-seedSEED]
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Goes on from the folder's checkpoint, if there is one
+    #[arg(long)]
+    resume: bool,
+    /// Threads for computing; they change no result [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+}
+
+/// Exit status of a run that was stopped: 128 and the number of SIGINT.
+const STOPPED: u8 = 130;
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Trains, and says what came of it.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let config = Config::load(&arguments.config, &arguments.overrides)?;
+    let folder = arguments.output.clone().unwrap_or_else(|| default_folder(&arguments.config, &config));
+    let backend = device(arguments.threads.map(usize::from))?;
+    ctrlc::set_handler(stop).context("listening for Ctrl-C")?;
+    let mut progress = Progress::default();
+    let options = RunOptions {
+        backend,
+        folder: Some(folder.clone()),
+        resume: arguments.resume,
+        stop: &STOP,
+        observer: &mut |event| progress.show(event),
+    };
+    let result = train(&config, options);
+    progress.clear();
+    let result = result?;
+    if !result.finished {
+        let folder = folder.display();
+        eprintln!(
+            "stopped after {} steps; to go on:\n  fp8-trainer train {folder}/config.toml --output {folder} --resume",
+            result.steps
+        );
+        return Ok(ExitCode::from(STOPPED));
+    }
+    say(&summary(&result, &folder))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The first time: after the step under way. The second time: now.
+fn stop() {
+    if STOP.swap(true, Ordering::Relaxed) {
+        std::process::exit(STOPPED.into());
+    }
+    eprintln!("stopping after this step; once more to stop at once");
+}
+
+fn default_folder(file: &Path, config: &Config) -> PathBuf {
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    PathBuf::from(format!("runs/{name}-{}-seed{}", config.recipe.recipe().name, config.seed))
+}
+
+fn summary(result: &RunResult, folder: &Path) -> String {
+    let accuracy = result.epochs.last().map(|epoch| {
+        let score = epoch.validation;
+        format!("validation loss {:.4}, top-1 {:.2} %, top-5 {:.2} %\n", score.loss, score.top1, score.top5)
+    });
+    format!(
+        "{}{} steps, {} skipped, {:.0} s, {:.0} images/s, {:.0} MiB of device memory at most\n{}\nsha256 {}",
+        accuracy.unwrap_or_default(),
+        result.steps,
+        result.skipped,
+        result.seconds,
+        result.images_per_second,
+        result.peak_bytes as f64 / f64::from(1 << 20),
+        folder.join("weights.safetensors").display(),
+        result.weights_digest,
+    )
+}

@@ -1,0 +1,297 @@
+//! The program: what it prints, exits with and leaves behind.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use common::TINY;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use tempfile::TempDir;
+
+/// A folder with the tiny configuration, in which the program runs.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("tiny.toml"), TINY).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fp8-trainer"));
+        command.current_dir(self.path()).args(arguments).env_remove("RUST_LOG");
+        command
+    }
+
+    fn succeeds(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}\n{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Exits with 1 and says `message`, on one line that begins with `error: `; leaves no new file behind.
+    fn fails(&self, arguments: &[&str], messages: &[&str]) {
+        let before = self.files();
+        let output = self.command(arguments).output().unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}\n{said}");
+        assert!(said.starts_with("error: "), "{said}");
+        messages.iter().for_each(|message| assert!(said.contains(message), "{arguments:?}\n{said}\n{message}"));
+        assert!(!said.contains("panicked"), "{said}");
+        assert_eq!(self.files(), before, "{arguments:?}");
+    }
+
+    fn files(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.path().to_path_buf()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                found.push(path.display().to_string());
+                if path.is_dir() {
+                    folders.push(path);
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// Writes a safetensors file.
+    fn tensors(&self, name: &str, tensors: &[(&str, Dtype, &[usize], Vec<u8>)]) {
+        let views = tensors
+            .iter()
+            .map(|(name, dtype, shape, data)| (*name, TensorView::new(*dtype, shape.to_vec(), data).unwrap()));
+        fs::write(self.path().join(name), safetensors::serialize(views, None).unwrap()).unwrap();
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path().join(name)).unwrap()
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn f32s(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+fn i64s(values: &[i64]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// Values in -1..1 that look random.
+fn noise(len: usize) -> Vec<u8> {
+    f32s(&(0..len).map(|i| (i as f32 * 12.9898).sin()).collect::<Vec<_>>())
+}
+
+#[test]
+fn train_then_eval() {
+    let place = Place::new();
+    let printed = place.succeeds(&["train", "tiny.toml", "--set", "training.epochs=1", "--output", "run"]);
+    assert!(printed.contains("4 steps, 0 skipped"), "{printed}");
+    assert!(printed.contains("sha256 "), "{printed}");
+    let evaluated = place.succeeds(&["eval", "run"]);
+    assert!(evaluated.contains("of 12 images"), "{evaluated}");
+    let percent = |text: &str| text.split("top-1 ").nth(1).unwrap().split(' ').next().unwrap().to_string();
+    assert_eq!(percent(&evaluated), percent(&printed));
+    let other = place.succeeds(&["eval", "tiny.toml", "--weights", "run/weights.safetensors", "--set", "recipe=fp32"]);
+    assert!(other.contains("of 12 images"), "{other}");
+    place.fails(&["eval", "tiny.toml"], &["--weights is needed"]);
+    place.fails(&["train", "tiny.toml", "--output", "run"], &["run: holds a run already", "--resume"]);
+}
+
+#[test]
+fn mistakes_in_a_configuration_are_named() {
+    let place = Place::new();
+    for (set, message) in [
+        ("training.epocs=3", "error: tiny.toml: unknown field `training.epocs` (did you mean `epochs`?)"),
+        ("recipe=fp9", "error: tiny.toml: `recipe`: unknown recipe \"fp9\" (did you mean \"fp8\"?)"),
+        ("training.batch=33", "`training.batch`: is 33, there are 32 training images"),
+        ("data={kind = 'cifar10', folder = 'nowhere'}", "nowhere"),
+    ] {
+        place.fails(&["train", "tiny.toml", "--set", set, "--output", "run"], &[message]);
+    }
+    place.fails(&["train", "missing.toml"], &["error: reading missing.toml: "]);
+    fs::write(place.path().join("broken.toml"), "[training\nepochs = 3").unwrap();
+    place.fails(&["train", "broken.toml"], &["error: broken.toml: TOML parse error at line 1"]);
+}
+
+#[test]
+fn a_truncated_cifar_file_is_named() {
+    let place = Place::new();
+    let folder = place.path().join("cifar");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("batches.meta.txt"), "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n").unwrap();
+    (1..=5).for_each(|batch| fs::write(folder.join(format!("data_batch_{batch}.bin")), vec![0; 3073 * 2]).unwrap());
+    fs::write(folder.join("test_batch.bin"), vec![0; 3073 + 5]).unwrap();
+    let set = "data={kind = 'cifar10', folder = 'cifar'}";
+    place.fails(&["train", "tiny.toml", "--set", set], &["error: data: ", "test_batch.bin: 3078 bytes"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let place = Place::new();
+    fs::write(place.path().join("file"), "").unwrap();
+    place.fails(&["train", "tiny.toml", "--output", "file/run"], &["error: making the folder file/run: "]);
+}
+
+/// A file size limit stands for a full disk: the write fails half-way.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_no_part_of_a_file() {
+    let place = Place::new();
+    place.tensors("in.safetensors", &[("w", Dtype::F32, &[100_000], noise(100_000))]);
+    let before = place.files();
+    let program = env!("CARGO_BIN_EXE_fp8-trainer");
+    let script =
+        format!("trap '' XFSZ; ulimit -f 64; exec {program} cast in.safetensors out.safetensors --format bf16");
+    let output = Command::new("sh").args(["-c", &script]).current_dir(place.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).starts_with("error: writing out.safetensors: "), "{}", stderr(&output));
+    assert_eq!(place.files(), before);
+}
+
+/// Stopped by SIGINT, resumed: the same weights as never stopped.
+#[cfg(unix)]
+#[test]
+fn an_interrupt_leaves_a_run_that_goes_on() {
+    use std::io::{BufRead, BufReader};
+    let place = Place::new();
+    let longer = ["--set", "training.epochs=6", "--set", "log.checkpoint_every_steps=1"];
+    let whole = [&["train", "tiny.toml", "--output", "whole"], &longer[..]].concat();
+    let digest = |text: &str| text.split("sha256 ").nth(1).unwrap().trim().to_string();
+    let expected = digest(&place.succeeds(&whole));
+
+    let part = [&["train", "tiny.toml", "--output", "part"], &longer[..]].concat();
+    let mut child = place.command(&part).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().starts_with("epoch 1/6: loss "));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
+    let command = rest.last().unwrap().trim();
+    assert_eq!(command, "fp8-trainer train part/config.toml --output part --resume");
+    assert!(!place.path().join("part/weights.safetensors").exists());
+
+    let resumed = place.succeeds(&command.split(' ').skip(1).collect::<Vec<_>>());
+    assert_eq!(digest(&resumed), expected);
+    assert_eq!(place.read("part/weights.safetensors"), place.read("whole/weights.safetensors"));
+}
+
+/// What `step` writes agrees with itself: a plain SGD step without momentum is param = weight - rate * grad.
+#[test]
+fn step_writes_all_that_it_computed() {
+    let place = Place::new();
+    place.succeeds(&["train", "tiny.toml", "--set", "training.epochs=1", "--output", "run", "--set", "recipe=fp32"]);
+    place.tensors(
+        "batch.safetensors",
+        &[("input", Dtype::F32, &[4, 3, 8, 8], noise(4 * 3 * 64)), ("target", Dtype::I64, &[4], i64s(&[0, 9, 3, 3]))],
+    );
+    let weights = "run/weights.safetensors";
+    let step = |output: &str, more: &[&str]| {
+        let files = ["--config", "tiny.toml", "--weights", weights, "--batch", "batch.safetensors", "--output", output];
+        place.succeeds(&[&["step"], &files[..], more].concat());
+        place.read(output)
+    };
+    let bytes = step(
+        "out.safetensors",
+        &["--set", "recipe=fp32", "--set", "optimizer.momentum=0.0", "--set", "optimizer.kind=sgd"],
+    );
+    let out = SafeTensors::deserialize(&bytes).unwrap();
+    let before = place.read(weights);
+    let before = SafeTensors::deserialize(&before).unwrap();
+    let values = |file: &SafeTensors<'_>, name: &str| -> Vec<f32> {
+        let tensor = file.tensor(name).unwrap();
+        assert_eq!(tensor.dtype(), Dtype::F32, "{name}");
+        tensor.data().as_chunks().0.iter().map(|&code| f32::from_le_bytes(code)).collect()
+    };
+    assert_eq!(out.tensor("loss").unwrap().shape(), [0_usize; 0]);
+    assert_eq!(out.tensor("logits").unwrap().shape(), [4, 10]);
+    let mut parameters = 0;
+    for name in before.names().into_iter().filter(|name| !name.contains("running") && !name.contains("tracked")) {
+        let (weight, gradient) = (values(&before, name), values(&out, &format!("grad.{name}")));
+        assert_eq!(out.tensor(&format!("grad.{name}")).unwrap().shape(), before.tensor(name).unwrap().shape());
+        for ((w, g), p) in weight.iter().zip(&gradient).zip(values(&out, &format!("param.{name}"))) {
+            assert!((w - 0.05 * g - p).abs() <= 1e-6 * (1.0 + w.abs()), "{name}: {w} - 0.05 * {g} is not {p}");
+        }
+        parameters += 1;
+    }
+    assert_eq!(parameters, 62);
+    assert_eq!(values(&out, "buffer.bn1.running_mean").len(), 4);
+
+    // Stochastic rounding: the same step again, by another number of threads; another step, other bits.
+    let first = step("a.safetensors", &["--threads", "1"]);
+    assert_eq!(first, step("b.safetensors", &["--threads", "3"]));
+    assert_ne!(first, step("c.safetensors", &["--number", "1"]));
+}
+
+#[test]
+fn step_names_what_is_wrong_with_its_files() {
+    let place = Place::new();
+    place.succeeds(&["train", "tiny.toml", "--set", "training.epochs=1", "--output", "run"]);
+    let good = noise(2 * 3 * 64);
+    let mut bad = good.clone();
+    bad[28..32].copy_from_slice(&f32::NAN.to_le_bytes());
+    let input = |data: &Vec<u8>| ("input", Dtype::F32, &[2_usize, 3, 8, 8][..], data.clone());
+    let target = |classes: &[i64]| ("target", Dtype::I64, &[2_usize][..], i64s(classes));
+    place.tensors("good", &[input(&good), target(&[1, 2])]);
+    place.tensors("nan", &[input(&bad), target(&[1, 2])]);
+    place.tensors("class", &[input(&good), target(&[1, 10])]);
+    place.tensors("negative", &[input(&good), target(&[1, -1])]);
+    place.tensors("no target", &[input(&good)]);
+    place.tensors("flat", &[("input", Dtype::F32, &[2 * 3 * 64], good.clone()), target(&[1, 2])]);
+    place.tensors(
+        "grey",
+        &[("input", Dtype::F32, &[6, 1, 8, 8], good.clone()), ("target", Dtype::I64, &[6], i64s(&[0; 6]))],
+    );
+    place.tensors("other weights", &[("conv1.weight", Dtype::F32, &[4, 3, 3, 3], noise(108))]);
+    fs::write(place.path().join("cut"), &place.read("run/weights.safetensors")[..5000]).unwrap();
+    fs::write(place.path().join("text"), "no tensors here").unwrap();
+    for (weights, batch, message) in [
+        ("run/weights.safetensors", "nan", "error: nan: \"input\": element 7 is NaN"),
+        ("run/weights.safetensors", "class", "row 1 has target 10, there are 10 classes"),
+        ("run/weights.safetensors", "negative", "error: negative: \"target\": row 1 is -1, which is no class"),
+        ("run/weights.safetensors", "no target", "error: no target: has no tensor \"target\""),
+        ("run/weights.safetensors", "flat", "error: flat: \"input\" is F32 [384]; F32 of 4 axes is wanted"),
+        ("run/weights.safetensors", "grey", "error: step 0: "),
+        ("run/weights.safetensors", "text", "error: text: not a valid safetensors file (15 bytes)"),
+        ("run/weights.safetensors", "nowhere", "error: reading nowhere: "),
+        (
+            "other weights",
+            "good",
+            "error: other weights: weights of another model:\n  missing: bn1.bias, bn1.running_mean",
+        ),
+        ("cut", "good", "error: cut: not a valid safetensors file"),
+        ("nowhere", "good", "error: reading nowhere: "),
+    ] {
+        let arguments = ["step", "--config", "tiny.toml", "--weights", weights, "--batch", batch, "--output", "out"];
+        place.fails(&arguments, &[message]);
+    }
+    let arguments = [
+        "step",
+        "--config",
+        "tiny.toml",
+        "--weights",
+        "run/weights.safetensors",
+        "--batch",
+        "good",
+        "--output",
+        "no/out",
+    ];
+    place.fails(&arguments, &["error: writing no/out: "]);
+    place.fails(
+        &[&arguments[..], &["--set", "model.width=8"]].concat(),
+        &["of another shape: bn1.bias is [4] where the model has [8]"],
+    );
+}
