@@ -46,7 +46,7 @@ const STEPS: &[Step] = &[
     Step { name: "examples", work: Work::Examples },
 ];
 
-const SLOW_EXAMPLES: &[&str] = &["exhaustive_casts", "exhaustive_math"];
+const SLOW_EXAMPLES: &[&str] = &["exhaustive_casts", "exhaustive_math", "same_bytes"];
 
 const EXHAUSTIVE: &[Step] = &[
     Step {
@@ -56,6 +56,10 @@ const EXHAUSTIVE: &[Step] = &[
     Step {
         name: "all 2^32 exps",
         work: Work::Cargo(&["run", "--release", "--package", "fp8-kernels", "--example", "exhaustive_math"], &[]),
+    },
+    Step {
+        name: "same bytes",
+        work: Work::Cargo(&["run", "--release", "--package", "fp8-trainer", "--example", "same_bytes"], &[]),
     },
 ];
 

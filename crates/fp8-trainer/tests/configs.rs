@@ -1,0 +1,29 @@
+//! The configurations of the repository.
+
+use std::fs;
+use std::path::Path;
+
+use fp8_trainer::Config;
+
+#[test]
+fn every_configuration_can_be_read_and_is_told_of() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+    let readme = fs::read_to_string(folder.join("README.md")).unwrap();
+    let none: [&str; 0] = [];
+    let mut read = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            Config::load(&path, &none).unwrap();
+            read += 1;
+        }
+    }
+    assert!(read >= 3);
+    let all = Config::parse("", &["training.clip_norm=1.0", "log.checkpoint_every_steps=9"]).unwrap().to_toml();
+    let all: toml::Table = all.parse().unwrap();
+    for (section, fields) in all.iter().filter_map(|(name, value)| Some((name, value.as_table()?))) {
+        for field in fields.keys().filter(|_| !["data", "optimizer", "loss_scaling"].contains(&section.as_str())) {
+            assert!(readme.contains(&format!("| `{section}.{field}` |")), "{section}.{field}");
+        }
+    }
+}
