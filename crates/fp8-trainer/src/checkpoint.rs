@@ -1,6 +1,6 @@
 //! Checkpoints: everything that the next step depends on, to the bit.
 //!
-//! A file is [`MAGIC`], the SHA-256 digest of the rest, and the rest. Two are kept: `checkpoint` and the one before it,
+//! A file is `fp8 checkpoint 1`, the SHA-256 digest of the rest, and the rest. Two are kept: `checkpoint` and the one before it,
 //! `checkpoint.previous`, which serves when the newer one is damaged.
 
 use std::fs;
