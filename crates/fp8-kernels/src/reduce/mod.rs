@@ -6,6 +6,7 @@
 use crate::arithmetic::divide;
 use crate::blocks::{CHUNK, fold, rows as cut};
 use crate::isa::Isa;
+use crate::math::canonical;
 use crate::{DType, Store, View, ViewMut, codec, per_isa};
 
 /// Largest |x|; NaN if any element is; 0 when empty.
@@ -47,7 +48,7 @@ pub fn sum_squares(isa: Isa, x: View<'_>, x_scale: f32) -> f32 {
 /// db (columns) = store(sum over rows of dy (rows, columns)).
 pub fn sum_rows(isa: Isa, columns: usize, dy: View<'_>, store: &Store, db: ViewMut<'_>) {
     let sums = column_sums(isa, columns, [Some(dy)], |channel, [sums], [dy]| add_rows(isa, channel, dy, sums));
-    let [sums] = sums.map(|sums| sums.into_iter().map(|sum| sum as f32).collect::<Vec<_>>());
+    let [sums] = sums.map(|sums| sums.into_iter().map(|sum| canonical(sum as f32)).collect::<Vec<_>>());
     codec::encode(isa, store, 0, &sums, db.bytes);
 }
 
@@ -83,7 +84,7 @@ fn total(chunks: Vec<Lanes>) -> f32 {
         }
         f64::from(lanes[0])
     };
-    chunks.into_iter().map(tree).sum::<f64>() as f32
+    canonical(chunks.into_iter().map(tree).sum::<f64>() as f32)
 }
 
 per_isa! {
@@ -126,10 +127,13 @@ per_isa! {
     }
 }
 
-/// Writes FP32 results.
+/// Writes FP32 results; one NaN for all.
 pub(crate) fn store_floats(values: &[f32], out: ViewMut<'_>) {
     debug_assert_eq!(out.dtype, DType::F32);
     for (out, value) in out.bytes.as_chunks_mut().0.iter_mut().zip(values) {
-        *out = value.to_le_bytes();
+        *out = canonical(*value).to_le_bytes();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use crate::arithmetic::{add, mask, relu};
 use crate::blocks::{floats, map, rows as cut};
 use crate::elementwise::relu_backward;
 use crate::isa::Isa;
+use crate::math::canonical;
 use crate::reduce::{add_rows, column_sums, store_floats};
 use crate::{BatchNorm, Store, View, ViewMut, per_isa};
 
@@ -174,7 +175,7 @@ per_isa! {
         for (elements, channels) in cut(channel, x.len(), mean.len()) {
             let lines = mean[channels.clone()].iter().zip(&factor[channels.clone()]).zip(&beta[channels]);
             for (x, ((mean, factor), beta)) in x[elements].iter_mut().zip(lines) {
-                *x = (*x - mean) * factor + beta;
+                *x = canonical((*x - mean) * factor + beta);
             }
         }
     }
@@ -184,8 +185,11 @@ per_isa! {
             let [a, b, c] = lines.each_ref().map(|line| &line[channels.clone()]);
             let (dy, x, mean) = (&mut dy[elements.clone()], &x[elements], &mean[channels]);
             for ((((dy, x), mean), a), (b, c)) in dy.iter_mut().zip(x).zip(mean).zip(a).zip(b.iter().zip(c)) {
-                *dy = a * *dy + b * (x - mean) + c;
+                *dy = canonical(a * *dy + b * (x - mean) + c);
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
