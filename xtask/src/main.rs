@@ -22,22 +22,23 @@ enum Command {
     Check(check::Arguments),
     /// Render the reports of a finished or interrupted `reproduce` anew
     Report(report::Arguments),
+    /// Train as the paper did, and report its comparison
+    Reproduce(reproduce::Arguments),
     /// Check the invariants of docs/architecture.md
     Tidy,
 }
 
 fn main() -> ExitCode {
+    let done = |()| ExitCode::SUCCESS;
     let result = match Command::parse() {
-        Command::Bench(arguments) => bench::run(&arguments),
-        Command::Check(arguments) => check::run(&arguments),
-        Command::Report(arguments) => report::run(&arguments),
-        Command::Tidy => tidy::run(),
+        Command::Bench(arguments) => bench::run(&arguments).map(done),
+        Command::Check(arguments) => check::run(&arguments).map(done),
+        Command::Report(arguments) => report::run(&arguments).map(done),
+        Command::Reproduce(arguments) => reproduce::run(&arguments),
+        Command::Tidy => tidy::run().map(done),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }

@@ -142,6 +142,7 @@ pub fn reading(results: &Results) -> Vec<String> {
     if results.runs.len() < results.planned {
         lines.push(format!("Unfinished: {} of {} runs are done.", results.runs.len(), results.planned));
     }
+    lines.extend(results.failures.iter().map(|failure| format!("{} diverged at {}.", failure.run, failure.reason)));
     lines
 }
 

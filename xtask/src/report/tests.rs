@@ -34,6 +34,7 @@ fn results(is_imagenet: bool, seeds: u64) -> Results {
         setting: "3 epochs".into(),
         planned: runs.len() + 1,
         runs,
+        failures: Vec::new(),
     }
 }
 

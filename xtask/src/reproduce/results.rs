@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use fp8_trainer::RunResult;
+use fp8_trainer::metrics::StepRecord;
 use serde::{Deserialize, Serialize};
 
 use crate::provenance::Provenance;
@@ -19,10 +21,20 @@ pub struct Results {
     /// Runs that were asked for; fewer are in `runs` while they are being made.
     pub planned: usize,
     pub runs: Vec<Run>,
+    /// Runs that led nowhere.
+    #[serde(default)]
+    pub failures: Vec<Failure>,
+}
+
+/// A run that ended before its time.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Failure {
+    pub run: String,
+    pub reason: String,
 }
 
 /// The images that the runs saw.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataSet {
     pub name: String,
     /// Whether these are the images of the paper's own experiment.
@@ -76,7 +88,36 @@ pub struct Epoch {
     pub validation_top5: f64,
 }
 
+/// Points of a run's curves that are kept.
+const POINTS: usize = 400;
+
 impl Run {
+    /// What came of a finished run.
+    pub fn of(model: String, recipe: String, seed: u64, config: String, result: &RunResult) -> Self {
+        let epochs = result.epochs.iter().map(|record| Epoch {
+            epoch: record.epoch.into(),
+            training_loss: record.training.loss,
+            training_top1: record.training.top1,
+            validation_loss: record.validation.loss,
+            validation_top1: record.validation.top1,
+            validation_top5: record.validation.top5,
+        });
+        let last = result.epochs.last();
+        Self {
+            model,
+            recipe,
+            seed,
+            config,
+            steps: result.steps,
+            skipped: result.skipped,
+            curve: result.curve.chunks(result.curve.len().div_ceil(POINTS).max(1)).filter_map(Point::of).collect(),
+            epochs: epochs.collect(),
+            seconds: result.seconds,
+            images_per_second: last.map_or(result.images_per_second, |epoch| epoch.images_per_second),
+            peak_bytes: result.epochs.iter().map(|epoch| epoch.peak_bytes).max().unwrap_or(result.peak_bytes),
+        }
+    }
+
     /// Model, recipe and seed as one word: `resnet18-fp8-seed1`.
     pub fn name(model: &str, recipe: &str, seed: u64) -> String {
         format!("{model}-{recipe}-seed{seed}")
@@ -93,6 +134,16 @@ impl Run {
     }
 }
 
+impl Point {
+    /// Mean loss and last scale of some steps; `None` when none of them has a finite loss.
+    fn of(steps: &[StepRecord]) -> Option<Self> {
+        let losses: Vec<f64> = steps.iter().filter_map(|record| record.loss.map(f64::from)).collect();
+        let last = steps.last()?;
+        let loss = losses.iter().sum::<f64>() / losses.len() as f64;
+        (!losses.is_empty()).then(|| Self { step: last.step, loss, loss_scale: last.loss_scale.into() })
+    }
+}
+
 impl DataSet {
     /// Top-1 accuracy of guessing, percent.
     pub fn chance(&self) -> f64 {
@@ -106,5 +157,14 @@ impl Results {
         let path = folder.join("results.json");
         let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("{} is not a results file", path.display()))
+    }
+
+    /// Writes `results.json` into a folder: the old file or the new one is there at any time.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        let json = serde_json::to_string_pretty(self).context("results as JSON")?;
+        let [path, beside] = ["results.json", "results.json.part"].map(|name| folder.join(name));
+        fs::write(&beside, json).with_context(|| format!("writing {}", beside.display()))?;
+        fs::rename(&beside, &path).with_context(|| format!("writing {}", path.display()))
     }
 }

@@ -1,0 +1,243 @@
+//! `cargo xtask reproduce imagenet`: the paper's comparison of FP32 and FP8 on ResNets.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use fp8_data::Source;
+use fp8_kernels::{Backend, CpuBackend};
+use fp8_models::Architecture;
+use fp8_trainer::{Config, Error, RunOptions, RunResult, train};
+
+use super::images::Choice;
+use super::progress::{self, Progress, spoken};
+use super::results::{DataSet, Failure, Results, Run};
+use super::scale::{Scale, Setting};
+use crate::provenance::Provenance;
+use crate::{report, repository};
+
+/// Options of `cargo xtask reproduce imagenet`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// auto (ImageNet where it is found, else synthetic), synthetic, cifar10, or a folder
+    #[arg(long, default_value = "auto")]
+    data: Choice,
+    /// How much to train
+    #[arg(long, value_enum, default_value_t = Scale::Quick)]
+    scale: Scale,
+    /// Recipes: built-in names (fp32, bf16, fp8, fp8-rne, …) or files
+    #[arg(long, value_delimiter = ',', default_value = "fp32,fp8")]
+    recipes: Vec<String>,
+    /// Networks
+    #[arg(long, value_delimiter = ',', default_value = "resnet18,resnet34,resnet50")]
+    models: Vec<Architecture>,
+    /// Runs of each network and recipe, with seeds 1, 2, …
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: u64,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    device: Device,
+    /// Folder of the results; a reproduction that was begun there goes on [default: runs/imagenet/SCALE-DATA]
+    #[arg(long)]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Device {
+    /// This machine's processor
+    Cpu,
+}
+
+impl Device {
+    fn backend(self) -> Result<Arc<dyn Backend>> {
+        match self {
+            Self::Cpu => Ok(Arc::new(CpuBackend::new()?)),
+        }
+    }
+}
+
+/// A run to be made.
+struct Plan {
+    model: Architecture,
+    recipe: String,
+    seed: u64,
+    config: Config,
+}
+
+/// Runs what is missing in the output folder, and reports.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let setting = arguments.scale.setting()?;
+    let source = arguments.data.source(&setting.generated)?;
+    let plans = plans(arguments, &setting, &source)?;
+    let backend = arguments.device.backend()?;
+    let folder = arguments.output.clone().unwrap_or_else(|| default_folder(arguments.scale, &source));
+    let fresh = Results {
+        provenance: Provenance::here(backend.name()),
+        data: DataSet::of(&source, setting.photographs)?,
+        scale: arguments.scale.to_string(),
+        setting: setting.about.clone(),
+        planned: plans.len(),
+        runs: Vec::new(),
+        failures: Vec::new(),
+    };
+    let mut results = continued(fresh, &folder, &plans)?;
+    println!("{}", introduction(&results, &folder));
+    let stop = stop_at_interrupt()?;
+    let start = Instant::now();
+    let finished = make(&plans, &mut results, &backend, &folder, stop)?;
+    print!("{}", report::terminal(&results));
+    if !finished {
+        println!("Interrupted. The same command goes on from here: {}", results.provenance.command);
+        return Ok(ExitCode::from(130));
+    }
+    println!("\n{} in {}; open {}.", count(plans.len(), "run"), spoken(start.elapsed()), shown(&folder, "report.html"));
+    Ok(if results.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// All runs asked for, in an order that fills the table early: seed by seed.
+fn plans(arguments: &Arguments, setting: &Setting, source: &Source) -> Result<Vec<Plan>> {
+    let mut plans = Vec::new();
+    for seed in 1..=arguments.seeds {
+        for &model in &arguments.models {
+            for recipe in &arguments.recipes {
+                let config = setting.config(source, model, recipe, seed)?;
+                // A recipe's file is known by its name.
+                let name = Path::new(recipe).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                plans.push(Plan { model, recipe: name, seed, config });
+            }
+        }
+    }
+    let names: BTreeSet<_> = plans.iter().map(Plan::name).collect();
+    if names.len() < plans.len() {
+        bail!("a model or a recipe is named twice");
+    }
+    Ok(plans)
+}
+
+fn default_folder(scale: Scale, source: &Source) -> PathBuf {
+    let kind = match source {
+        Source::Generated(_) => "synthetic".into(),
+        Source::Cifar10 { .. } => "cifar10".into(),
+        Source::Cifar100 { folder }
+        | Source::Mnist { folder }
+        | Source::FashionMnist { folder }
+        | Source::Folder { folder } => folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+    };
+    repository::root().join("runs/imagenet").join(format!("{scale}-{kind}"))
+}
+
+/// What the folder holds already of the same reproduction, or nothing.
+///
+/// # Errors
+/// When the folder holds one of other images or another scale.
+fn continued(fresh: Results, folder: &Path, plans: &[Plan]) -> Result<Results> {
+    if !folder.join("results.json").exists() {
+        return Ok(fresh);
+    }
+    let mut earlier = Results::read(folder)?;
+    if (&earlier.data, &earlier.scale) != (&fresh.data, &fresh.scale) {
+        bail!(
+            "{} holds a reproduction at {} scale on {}: choose another --output",
+            folder.display(),
+            earlier.scale,
+            earlier.data.name
+        );
+    }
+    let same = |run: &Run| plans.iter().any(|plan| plan.made(run));
+    earlier.runs.retain(same);
+    Ok(Results { runs: earlier.runs, ..fresh })
+}
+
+fn introduction(results: &Results, folder: &Path) -> String {
+    let DataSet { name, training_images, validation_images, .. } = &results.data;
+    let mut text = format!("{}: {}.\n", results.scale, results.setting);
+    if !results.data.is_imagenet {
+        text += &format!("ImageNet is not used here: these runs train on {name}, and their figures are not ImageNet's.\n");
+    }
+    text += &format!("{training_images} training and {validation_images} validation images.\n");
+    text += &format!("{} on {}, into {}", count(results.planned, "run"), results.provenance.backend, folder.display());
+    match results.runs.len() {
+        0 => text + ".",
+        done => text + &format!("; {done} of them there already."),
+    }
+}
+
+/// Makes the runs that are missing; false when interrupted.
+fn make(
+    plans: &[Plan],
+    results: &mut Results,
+    backend: &Arc<dyn Backend>,
+    folder: &Path,
+    stop: &'static AtomicBool,
+) -> Result<bool> {
+    let work = |plan: &Plan| progress::work(&plan.config);
+    let (made, missing): (Vec<_>, Vec<_>) =
+        plans.iter().enumerate().partition(|(_, plan)| results.runs.iter().any(|run| plan.made(run)));
+    let mut progress =
+        Progress::new(plans.iter().map(work).sum(), made.iter().map(|(_, plan)| work(plan)).sum());
+    results.write(folder)?;
+    for (at, plan) in missing {
+        progress.begin(&plan.name(), at + 1, plans.len(), work(plan));
+        let options = RunOptions {
+            backend: backend.clone(),
+            folder: Some(folder.join("runs").join(plan.name())),
+            resume: true,
+            stop,
+            observer: &mut |event| progress.tell(event),
+        };
+        match train(&plan.config, options) {
+            Ok(result) if !result.finished => return Ok(false),
+            Ok(result) => results.runs.push(plan.run(&result)),
+            Err(Error::Diverged { step, reason }) => {
+                progress.say(&format!("{} diverged at step {step}: {reason}", plan.name()));
+                results.failures.push(Failure { run: plan.name(), reason: format!("step {step}: {reason}") });
+            }
+            Err(error) => return Err(error).with_context(|| plan.name()),
+        }
+        progress.end();
+        results.write(folder)?;
+        report::write(results, folder)?;
+    }
+    progress.finish();
+    Ok(true)
+}
+
+impl Plan {
+    fn name(&self) -> String {
+        Run::name(&self.model.to_string(), &self.recipe, self.seed)
+    }
+
+    /// Whether `run` is this one, finished.
+    fn made(&self, run: &Run) -> bool {
+        Run::name(&run.model, &run.recipe, run.seed) == self.name() && run.config == self.config.to_toml()
+    }
+
+    fn run(&self, result: &RunResult) -> Run {
+        Run::of(self.model.to_string(), self.recipe.clone(), self.seed, self.config.to_toml(), result)
+    }
+}
+
+/// What the first Ctrl-C sets; the second ends the process.
+fn stop_at_interrupt() -> Result<&'static AtomicBool> {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nStopping after this step; once more: at once.");
+    })
+    .context("watching for Ctrl-C")?;
+    Ok(&STOP)
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+fn shown(folder: &Path, name: &str) -> String {
+    folder.join(name).display().to_string()
+}

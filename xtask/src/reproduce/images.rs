@@ -1,0 +1,139 @@
+//! Which images a reproduction trains on.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+use fp8_data::{Source, Split, generated};
+
+use super::results::DataSet;
+use crate::repository;
+
+/// What `--data` asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Choice {
+    /// ImageNet where it is found, else generated images.
+    Auto,
+    /// Images made by arithmetic.
+    Synthetic,
+    /// CIFAR-10, as `cargo xtask fetch cifar10` leaves it.
+    Cifar10,
+    /// The data set in this folder.
+    Folder(PathBuf),
+}
+
+impl FromStr for Choice {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        Ok(match text {
+            "auto" => Self::Auto,
+            "synthetic" => Self::Synthetic,
+            "cifar10" => Self::Cifar10,
+            path => Self::Folder(path.into()),
+        })
+    }
+}
+
+/// ImageNet-1k, ILSVRC 2012: classes, training images, validation images.
+const IMAGENET: (usize, usize, usize) = (1000, 1_281_167, 50_000);
+
+impl Choice {
+    /// Finds the data set.
+    ///
+    /// # Errors
+    /// Says where it was looked for, and how to get it.
+    pub fn source(&self, generated: &generated::Options) -> Result<Source> {
+        let stand_in = || Source::Generated(generated.clone());
+        match self {
+            Self::Auto => Ok(found("imagenet", &["."]).transpose()?.unwrap_or_else(stand_in)),
+            Self::Synthetic => Ok(stand_in()),
+            Self::Cifar10 => match found("cifar10", &[".", "cifar-10-batches-bin"]) {
+                Some(source) => source,
+                None => bail!(
+                    "no CIFAR-10 in {}: `cargo xtask fetch cifar10` downloads it, and --data PATH takes it from elsewhere",
+                    data_folder().join("cifar10").display()
+                ),
+            },
+            Self::Folder(folder) => open(folder),
+        }
+    }
+}
+
+/// Where `cargo xtask fetch` puts data sets: `$FP8_DATA`, or `data/` of the workspace.
+fn data_folder() -> PathBuf {
+    std::env::var_os("FP8_DATA").map_or_else(|| repository::root().join("data"), PathBuf::from)
+}
+
+/// The first of the folders `NAME/INSIDE` that exists with a data set in it.
+fn found(name: &str, inside: &[&str]) -> Option<Result<Source>> {
+    let folders = inside.iter().map(|inside| data_folder().join(name).join(inside));
+    let mut sources = folders.filter(|folder| folder.is_dir()).map(|folder| open(&folder));
+    let first = sources.next()?;
+    Some(if first.is_ok() { first } else { sources.find(Result::is_ok).unwrap_or(first) })
+}
+
+fn open(folder: &Path) -> Result<Source> {
+    // What is resumed from another directory must be found again.
+    let folder = std::path::absolute(folder).with_context(|| format!("{}", folder.display()))?;
+    Ok(Source::detect(&folder)?)
+}
+
+impl DataSet {
+    /// What `source` holds, brought to `size` rows and columns where its images have many sizes.
+    pub fn of(source: &Source, size: usize) -> Result<Self> {
+        let [training, validation] = [source.open(Split::Training)?, source.open(Split::Validation)?];
+        let classes = training.classes().len();
+        let is_imagenet = matches!(source, Source::Folder { .. })
+            && (classes, training.len(), validation.len()) == IMAGENET;
+        Ok(Self {
+            name: name(source, is_imagenet),
+            is_imagenet,
+            training_images: training.len(),
+            validation_images: validation.len(),
+            classes,
+            size: source.size().unwrap_or(size),
+        })
+    }
+}
+
+fn name(source: &Source, is_imagenet: bool) -> String {
+    let last = |folder: &Path| folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    match source {
+        Source::Generated(_) => "generated images (shapes and textures)".into(),
+        Source::Cifar10 { held_out: None, .. } => "CIFAR-10".into(),
+        Source::Cifar10 { held_out: Some(batch), .. } => format!("CIFAR-10, validated on training batch {batch}"),
+        Source::Cifar100 { .. } => "CIFAR-100".into(),
+        Source::Mnist { .. } => "MNIST".into(),
+        Source::FashionMnist { .. } => "Fashion-MNIST".into(),
+        Source::Folder { .. } if is_imagenet => "ImageNet-1k".into(),
+        Source::Folder { folder } => format!("the photographs of {}", last(folder)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_paths() {
+        assert_eq!("auto".parse(), Ok(Choice::Auto));
+        assert_eq!("data/mine".parse(), Ok(Choice::Folder("data/mine".into())));
+    }
+
+    #[test]
+    fn a_stand_in_is_not_imagenet() {
+        let source = Choice::Synthetic.source(&generated::Options::default()).unwrap();
+        let data = DataSet::of(&source, 224).unwrap();
+        assert!(!data.is_imagenet && data.name.contains("generated"), "{}", data.name);
+        assert_eq!((data.classes, data.size), (10, 32));
+    }
+
+    #[test]
+    fn a_folder_without_data_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("none");
+        let error = Choice::Folder(missing).source(&generated::Options::default()).unwrap_err();
+        assert!(format!("{error:#}").contains("none"), "{error:#}");
+    }
+}

@@ -1,0 +1,153 @@
+//! How far a set of runs has come: lines that stay and, in a terminal, bars beneath them.
+
+use std::time::{Duration, Instant};
+
+use fp8_models::Architecture;
+use fp8_trainer::{Config, Event};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// The progress of several runs, of which one is under way.
+pub struct Progress {
+    bars: MultiProgress,
+    all: ProgressBar,
+    run: ProgressBar,
+    start: Instant,
+    /// Work in all; work of the runs before this one; work done here, not before an interruption.
+    total: f64,
+    before: f64,
+    done: f64,
+    /// Steps and work of the run under way.
+    steps: u64,
+    work: f64,
+    title: String,
+    skipped: u64,
+}
+
+/// Arithmetic of a network by another's, for the time left: multiply-adds of a 224x224 image, in 1e9.
+fn cost(model: Architecture) -> f64 {
+    match model {
+        Architecture::ResNet18 => 1.8,
+        Architecture::ResNet34 => 3.7,
+        Architecture::ResNet50 => 4.1,
+    }
+}
+
+/// Work of a run, in units of no meaning.
+pub fn work(config: &Config) -> f64 {
+    cost(config.model.architecture) * f64::from(config.training.epochs)
+}
+
+impl Progress {
+    /// Of runs with so much work together, of which some is done already.
+    pub fn new(total: f64, done_before: f64) -> Self {
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(4));
+        let bar = |template: &str| {
+            // A template that cannot be read is the default one.
+            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            bars.add(ProgressBar::new(1000).with_style(style.progress_chars("━╸─")))
+        };
+        let run = bar("{prefix:<22} {bar:30} step {pos}/{len}  {msg}");
+        let all = bar("{prefix:<22} {bar:30} {msg}");
+        let start = Instant::now();
+        let (title, steps, work, done, skipped) = (String::new(), 1, 0.0, 0.0, 0);
+        Self { bars, all, run, start, total, before: done_before, done, steps, work, title, skipped }
+    }
+
+    /// A line that stays.
+    pub fn say(&self, line: &str) {
+        self.bars.suspend(|| eprintln!("{line}"));
+    }
+
+    /// A run begins.
+    pub fn begin(&mut self, name: &str, number: usize, of: usize, work: f64) {
+        (self.title, self.work, self.skipped) = (format!("[{number}/{of}] {name}"), work, 0);
+        self.run.set_prefix(name.to_string());
+        self.run.set_message("");
+        self.all.set_prefix(format!("run {number} of {of}"));
+    }
+
+    /// A run has ended.
+    pub fn end(&mut self) {
+        self.before += self.work;
+        self.work = 0.0;
+    }
+
+    /// Takes the bars away.
+    pub fn finish(&self) {
+        self.run.finish_and_clear();
+        self.all.finish_and_clear();
+    }
+
+    /// Something happens in the run under way.
+    pub fn tell(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Start { steps, steps_per_epoch, epochs, .. } => {
+                self.steps = (steps_per_epoch * u64::from(*epochs)).max(1);
+                self.run.set_length(self.steps);
+                self.run.set_position(*steps);
+                if *steps > 0 {
+                    self.say(&format!("{}: goes on after step {steps}", self.title));
+                }
+                self.moved(*steps);
+            }
+            Event::Step(record) => {
+                self.skipped += u64::from(record.skipped());
+                let loss = record.loss.map_or("Inf or NaN".into(), |loss| format!("{loss:.3}"));
+                self.run.set_message(format!(
+                    "loss {loss}  scale {}  skipped {}  {:.0} images/s",
+                    record.loss_scale, self.skipped, record.images_per_second
+                ));
+                self.run.inc(1);
+                self.done += self.work / self.steps as f64;
+                self.moved(record.step + 1);
+            }
+            Event::Validation { done, of } => self.run.set_message(format!("validation {done}/{of}")),
+            Event::Epoch(record) => {
+                let left = self.left().map_or(String::new(), |left| format!("; {left}"));
+                self.say(&format!(
+                    "{}: epoch {}: loss {:.3}, validation top-1 {:.1} % (training {:.1} %), {:.0} images/s{left}",
+                    self.title,
+                    record.epoch,
+                    record.training.loss,
+                    record.validation.top1,
+                    record.training.top1,
+                    record.images_per_second
+                ));
+            }
+        }
+    }
+
+    fn moved(&self, steps: u64) {
+        let done = self.before + self.work * steps as f64 / self.steps as f64;
+        self.all.set_position((1000.0 * done / self.total) as u64);
+        self.all.set_message(self.left().unwrap_or_default());
+    }
+
+    /// The time left, from the work done since the start.
+    fn left(&self) -> Option<String> {
+        let left = self.total - self.before - self.work * self.run.position() as f64 / self.steps as f64;
+        let seconds = self.start.elapsed().as_secs_f64() / self.done * left;
+        (self.done > 0.0).then(|| format!("about {} left", spoken(Duration::from_secs_f64(seconds.max(0.0)))))
+    }
+}
+
+/// `40 s`, `5 min`, `3.5 h`.
+pub fn spoken(time: Duration) -> String {
+    match time.as_secs_f64() {
+        seconds if seconds < 100.0 => format!("{seconds:.0} s"),
+        seconds if seconds < 6000.0 => format!("{:.0} min", seconds / 60.0),
+        seconds => format!("{:.1} h", seconds / 3600.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_spoken() {
+        for (seconds, text) in [(3.4, "3 s"), (300.0, "5 min"), (9000.0, "2.5 h")] {
+            assert_eq!(spoken(Duration::from_secs_f64(seconds)), text);
+        }
+    }
+}
