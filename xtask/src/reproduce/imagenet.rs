@@ -156,7 +156,8 @@ fn introduction(results: &Results, folder: &Path) -> String {
     let DataSet { name, training_images, validation_images, .. } = &results.data;
     let mut text = format!("{}: {}.\n", results.scale, results.setting);
     if !results.data.is_imagenet {
-        text += &format!("ImageNet is not used here: these runs train on {name}, and their figures are not ImageNet's.\n");
+        text +=
+            &format!("ImageNet is not used here: these runs train on {name}, and their figures are not ImageNet's.\n");
     }
     text += &format!("{training_images} training and {validation_images} validation images.\n");
     text += &format!("{} on {}, into {}", count(results.planned, "run"), results.provenance.backend, folder.display());
@@ -177,8 +178,7 @@ fn make(
     let work = |plan: &Plan| progress::work(&plan.config);
     let (made, missing): (Vec<_>, Vec<_>) =
         plans.iter().enumerate().partition(|(_, plan)| results.runs.iter().any(|run| plan.made(run)));
-    let mut progress =
-        Progress::new(plans.iter().map(work).sum(), made.iter().map(|(_, plan)| work(plan)).sum());
+    let mut progress = Progress::new(plans.iter().map(work).sum(), made.iter().map(|(_, plan)| work(plan)).sum());
     results.write(folder)?;
     for (at, plan) in missing {
         progress.begin(&plan.name(), at + 1, plans.len(), work(plan));

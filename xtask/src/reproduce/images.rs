@@ -84,8 +84,8 @@ impl DataSet {
     pub fn of(source: &Source, size: usize) -> Result<Self> {
         let [training, validation] = [source.open(Split::Training)?, source.open(Split::Validation)?];
         let classes = training.classes().len();
-        let is_imagenet = matches!(source, Source::Folder { .. })
-            && (classes, training.len(), validation.len()) == IMAGENET;
+        let is_imagenet =
+            matches!(source, Source::Folder { .. }) && (classes, training.len(), validation.len()) == IMAGENET;
         Ok(Self {
             name: name(source, is_imagenet),
             is_imagenet,
