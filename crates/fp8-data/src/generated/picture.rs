@@ -6,14 +6,14 @@ use crate::random::Random;
 type Color = [f32; 3];
 
 /// Least difference of brightness between a shape and what is behind it.
-const CONTRAST: f32 = 0.18;
+const CONTRAST: f32 = 0.3;
 
 /// The pixels of a picture of `shape`, `(size, size, 3)`.
 pub fn draw(shape: Shape, size: usize, random: &mut Random) -> Vec<u8> {
     let ground = Ground::new(random);
-    let clutter: Vec<Clutter> = (0..2 + random.below(4)).map(|_| Clutter::new(random)).collect();
+    let clutter: Vec<Clutter> = (0..random.below(3)).map(|_| Clutter::new(random)).collect();
     let figure = Figure::new(shape, &ground, random);
-    let noise = random.between(0.02, 0.14);
+    let noise = random.between(0.02, 0.1);
     let mut pixels = Vec::with_capacity(size * size * 3);
     for row in 0..size {
         for column in 0..size {
@@ -85,7 +85,7 @@ struct Clutter {
 impl Clutter {
     fn new(random: &mut Random) -> Self {
         let place = Placement::new(random, 0.95, 1.0);
-        let half = [random.between(0.08, 0.6), random.between(0.05, 0.16)];
+        let half = [random.between(0.08, 0.4), random.between(0.05, 0.12)];
         Self { place, half, round: random.coin(), color: any_color(random) }
     }
 
@@ -108,7 +108,7 @@ struct Figure {
 
 impl Figure {
     fn new(shape: Shape, ground: &Ground, random: &mut Random) -> Self {
-        let radius = random.between(0.42, 0.88);
+        let radius = random.between(0.6, 0.9);
         let place = Placement::new(random, 1.0 - radius, radius);
         let outline = if random.coin() { Shape::Disc } else { Shape::Square };
         // At least about four pixels of 32 for a period.
@@ -128,6 +128,13 @@ impl Figure {
     }
 }
 
+/// Cosine and sine of at most half a radian.
+fn tilt(random: &mut Random) -> [f32; 2] {
+    let slope = random.between(-0.55, 0.55);
+    let cosine = 1.0 / (1.0 + slope * slope).sqrt();
+    [cosine, slope * cosine]
+}
+
 /// Where something lies, how it is turned, how large it is.
 struct Placement {
     centre: [f32; 2],
@@ -141,7 +148,7 @@ impl Placement {
         let stretch = random.between(0.85, 1.0);
         Self {
             centre: [random.between(-reach, reach), random.between(-reach, reach)],
-            turn: random.direction(),
+            turn: tilt(random),
             scale: [1.0 / radius, 1.0 / (radius * stretch)],
         }
     }
