@@ -14,25 +14,9 @@ const COLUMNS: usize = 32;
 /// Units of k that one instruction takes.
 const UNITS: usize = 16;
 
-pub(super) static KERNEL: Kernel = Kernel { tiles: &[(32, tile)], ..avx512_bf16::KERNEL };
-
-/// [`super::tile::TileFn`] of 32 by 32.
-///
-/// # Safety
-/// AMX and the permission to use it; memory as the type says.
-unsafe fn tile(units: usize, a: *const u32, b: *const u32, c: *mut f32, c_stride: usize, first: bool) {
-    let (whole, rest) = (units / UNITS, units % UNITS);
-    // SAFETY: the caller's promises; what is left of k stands behind the whole steps.
-    unsafe {
-        if whole > 0 || rest == 0 {
-            multiply(&Shape::new(UNITS), whole, a, b, c, c_stride, first);
-        }
-        if rest > 0 {
-            let (a, b) = (a.add(whole * UNITS), b.add(whole * UNITS * COLUMNS));
-            multiply(&Shape::new(rest), 1, a, b, c, c_stride, first && whole == 0);
-        }
-    }
-}
+/// Half a block of k at a time: then 32 rows of A and a panel of B are in the L1 cache together.
+pub(super) static KERNEL: Kernel =
+    Kernel { tiles: &[(32, tile)], units_at_once: STRIDE / 2, around: [configure, release], ..avx512_bf16::KERNEL };
 
 /// What `ldtilecfg` reads: tiles 0 to 3 are C, 4 and 5 are A, 6 and 7 are B.
 #[repr(C, align(64))]
@@ -46,32 +30,69 @@ struct Shape {
 
 impl Shape {
     /// For products over `units`.
-    fn new(units: usize) -> Self {
+    const fn new(units: u8) -> Self {
         let (mut row_bytes, mut rows) = ([0; 16], [0; 16]);
-        row_bytes[..8].copy_from_slice(&[64, 64, 64, 64, 4 * units as u16, 4 * units as u16, 64, 64]);
-        rows[..8].copy_from_slice(&[16, 16, 16, 16, 16, 16, units as u8, units as u8]);
+        let mut tile = 0;
+        while tile < 8 {
+            row_bytes[tile] = if tile / 2 == 2 { 4 * units as u16 } else { 64 };
+            rows[tile] = if tile / 2 == 3 { units } else { 16 };
+            tile += 1;
+        }
         Self { palette: 1, start_row: 0, reserved: [0; 14], row_bytes, rows }
+    }
+
+    /// # Safety
+    /// AMX and the permission to use it; until [`release`] this thread uses no other tiles.
+    unsafe fn load(&self) {
+        // SAFETY: reads the 64 bytes of the shape.
+        unsafe { asm!("ldtilecfg [{shape}]", shape = in(reg) self, options(nostack, readonly)) };
     }
 }
 
-/// C = or += A B over `steps` times the units of the shape.
+/// Tiles for whole steps.
+static WHOLE: Shape = Shape::new(UNITS as u8);
+
+/// # Safety
+/// AMX and the permission to use it.
+unsafe fn configure() {
+    // SAFETY: the caller's promise; `release` follows.
+    unsafe { WHOLE.load() };
+}
+
+/// # Safety
+/// AMX and the permission to use it.
+unsafe fn release() {
+    // SAFETY: touches no memory.
+    unsafe { asm!("tilerelease", options(nostack, nomem)) };
+}
+
+/// [`super::tile::TileFn`] of 32 by 32.
+///
+/// # Safety
+/// AMX, configured; memory as the type says.
+unsafe fn tile(units: usize, a: *const u32, b: *const u32, c: *mut f32, c_stride: usize, first: bool) {
+    let (whole, rest) = (units / UNITS, units % UNITS);
+    // SAFETY: the caller's promises; what is left of k stands behind the whole steps.
+    unsafe {
+        if whole > 0 {
+            multiply(whole, a, b, c, c_stride, first);
+        }
+        if rest > 0 {
+            Shape::new(rest as u8).load();
+            multiply(1, a.add(whole * UNITS), b.add(whole * UNITS * COLUMNS), c, c_stride, first && whole == 0);
+            WHOLE.load();
+        }
+    }
+}
+
+/// C = or += A B over `steps` times the units of the shape, of which there is one at least.
 ///
 /// # Safety
 /// As for [`tile`].
-unsafe fn multiply(
-    shape: &Shape,
-    steps: usize,
-    a: *const u32,
-    b: *const u32,
-    c: *mut f32,
-    c_stride: usize,
-    first: bool,
-) {
-    // SAFETY: all memory that is touched lies in the tile's rows of A and C and in the panel of B; the tiles are configured
-    // before they are used and released after.
+unsafe fn multiply(steps: usize, a: *const u32, b: *const u32, c: *mut f32, c_stride: usize, first: bool) {
+    // SAFETY: all memory that is touched lies in the tile's rows of A and C and in the panel of B.
     unsafe {
         asm!(
-            "ldtilecfg [{shape}]",
             "test {first:e}, {first:e}",
             "jz 2f",
             "tilezero tmm0",
@@ -85,8 +106,6 @@ unsafe fn multiply(
             "tileloadd tmm2, [{c_low} + {c_stride}]",
             "tileloadd tmm3, [{c_low} + {c_stride} + 64]",
             "3:",
-            "test {steps}, {steps}",
-            "jz 5f",
             "4:",
             "tileloadd tmm4, [{a} + {a_stride}]",
             "tileloadd tmm6, [{b} + {b_stride}]",
@@ -101,13 +120,10 @@ unsafe fn multiply(
             "add {b}, 2048",
             "dec {steps}",
             "jnz 4b",
-            "5:",
             "tilestored [{c} + {c_stride}], tmm0",
             "tilestored [{c} + {c_stride} + 64], tmm1",
             "tilestored [{c_low} + {c_stride}], tmm2",
             "tilestored [{c_low} + {c_stride} + 64], tmm3",
-            "tilerelease",
-            shape = in(reg) shape,
             first = in(reg) u32::from(first),
             steps = inout(reg) steps => _,
             a = inout(reg) a => _,

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::f32_units;
-use super::kernel::{BLOCK, Kernel};
+use super::kernel::{BLOCK, Kernel, nothing};
 use super::tile::{tiles, vector};
 
 vector! {
@@ -22,7 +22,9 @@ pub(super) static KERNEL: Kernel = Kernel {
     per_unit: 1,
     columns: 16,
     tiles: tiles!(#[target_feature(enable = "avx2,fma")] Sums, columns: 2, stride: BLOCK, rows: 6, 4, 2),
+    units_at_once: BLOCK,
     decode_line: f32_units::line,
     decode_across: f32_units::across,
     transpose: f32_units::transpose,
+    around: [nothing; 2],
 };

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::f32_units;
-use super::kernel::{BLOCK, Kernel};
+use super::kernel::{BLOCK, Kernel, nothing};
 use super::tile::{tiles, vector};
 
 vector! {
@@ -22,9 +22,11 @@ pub(super) static KERNEL: Kernel = Kernel {
     per_unit: 1,
     columns: 32,
     tiles: tiles!(#[target_feature(enable = "avx512f")] Sums, columns: 2, stride: BLOCK, rows: 12, 8, 4, 2),
+    units_at_once: BLOCK,
     decode_line: f32_units::line,
     decode_across: f32_units::across,
     transpose,
+    around: [nothing; 2],
 };
 
 /// [`super::kernel::Transpose`] in registers: pairs of units, pairs of pairs, then the 128-bit quarters.

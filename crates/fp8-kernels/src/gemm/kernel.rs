@@ -35,10 +35,26 @@ pub(super) struct Kernel {
     pub columns: usize,
     /// Heights of tiles, descending, and what computes them.
     pub tiles: &'static [(usize, TileFn)],
+    /// Units of k that are multiplied before the next tile: all of a block where the order of sums is promised.
+    pub units_at_once: usize,
     pub decode_line: DecodeLine,
     pub decode_across: DecodeAcross,
     pub transpose: Transpose,
+    /// What a thread does before and after tiles.
+    pub around: [Around; 2],
 }
+
+/// A change of the state of the CPU.
+///
+/// # Safety
+/// The CPU has the kernel's instruction set.
+pub(super) type Around = unsafe fn();
+
+/// No change.
+///
+/// # Safety
+/// None is needed.
+pub(super) unsafe fn nothing() {}
 
 impl Kernel {
     /// Units in a block of k: the distance of packed rows of A.

@@ -7,8 +7,9 @@
 //! | file | |
 //! |---|---|
 //! | `scalar` | the oracle: the order of sums, in plain loops |
-//! | `product` | cutting into tasks; a task |
-//! | `lines`, `pack` | from codes in memory to packed units |
+//! | `product`, `cut` | tasks, and into which a product is cut |
+//! | `lines`, `pack`, `packed` | from codes in memory to packed units, in a task or once for all |
+//! | `room` | memory for that, kept |
 //! | `kernel` | the table of what differs between instruction sets |
 //! | `tile` | the innermost loops, once for all |
 //! | `portable`, `avx2`, `avx512`, `avx512_bf16`, `amx`, `neon` | registers |
@@ -22,6 +23,7 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512_bf16;
+mod cut;
 mod epilogue;
 mod f32_units;
 mod kernel;
@@ -29,8 +31,10 @@ mod lines;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod pack;
+mod packed;
 mod portable;
 mod product;
+mod room;
 #[cfg(test)]
 pub(crate) mod scalar;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::array::from_fn;
 
 use super::f32_units;
-use super::kernel::{BLOCK, Kernel};
+use super::kernel::{BLOCK, Kernel, nothing};
 use super::tile::{tiles, vector};
 
 vector! {
@@ -36,9 +36,11 @@ pub(super) static EXACT: Kernel = Kernel {
     per_unit: 1,
     columns: 16,
     tiles: tiles!(#[inline(never)] Exact, columns: 4, stride: BLOCK, rows: 2, 1),
+    units_at_once: BLOCK,
     decode_line: f32_units::line,
     decode_across: f32_units::across,
     transpose: f32_units::transpose,
+    around: [nothing; 2],
 };
 
 /// For all others.

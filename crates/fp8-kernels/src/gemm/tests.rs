@@ -50,6 +50,27 @@ fn products_equal_the_oracle() {
     }
 }
 
+/// So large that tasks share what is packed.
+#[test]
+fn shared_factors_change_nothing() {
+    let [m, n, k] = [400, 410, 1250];
+    for (dtype, layout) in [(DType::E5M2, Layout::NT), (DType::E4M3, Layout::NN), (DType::F32, Layout::TN)] {
+        let shape = Gemm { m, n, k, layout };
+        let (a, b) = (codes(1, dtype, m * k), codes(2, dtype, k * n));
+        let sums = scalar::gemm(&shape, &values(dtype, &a), &values(dtype, &b));
+        let epilogue = &epilogues(n, m * n)[1];
+        let expected = finish(epilogue, n, &sums);
+        in_pools(|isa, threads| {
+            let shared = cut::Cut::new(kernel::Kernel::of(isa, dtype, dtype), [m, n, k], threads).shared;
+            assert!(threads < 3 || shared.contains(&true), "{isa}, {threads} threads: nothing is shared");
+            let mut c = vec![0xaa; expected.len()];
+            let (a, b) = (View { dtype, bytes: &a }, View { dtype, bytes: &b });
+            gemm(isa, &shape, a, b, &epilogue.view(), view_mut(epilogue, &mut c));
+            assert!(c == expected, "{isa}, {threads} threads: {shape:?} of {dtype}");
+        });
+    }
+}
+
 #[test]
 fn infinities_and_nan_are_the_same_everywhere() {
     let shape = Gemm { m: 3, n: 40, k: 600, layout: Layout::NT };

@@ -1,0 +1,66 @@
+//! How a product is cut into tasks, and which factors they share.
+
+use std::ops::Range;
+
+use super::kernel::Kernel;
+use super::packed::packed_units;
+
+/// A cut of C (rows, columns) into tasks.
+pub(super) struct Cut {
+    rows: usize,
+    columns: usize,
+    /// Rows and columns of a task.
+    step: [usize; 2],
+    /// Whether A and B are packed once for all tasks.
+    pub shared: [bool; 2],
+}
+
+/// Most columns of a task, and most sums: what a thread keeps.
+const MOST_COLUMNS: usize = 576;
+const MOST_SUMS: usize = 512 * 512;
+/// Most units of a factor that is packed once for all tasks: 48 MiB.
+const MOST_SHARED: usize = 12 << 20;
+/// What packing an element costs, in multiply-adds, what reading it packed from memory that cores share, and what it costs that
+/// threads wait for each other.
+const PACKING: usize = 20;
+const READING: usize = 2;
+const WAITING: usize = 4 << 20;
+
+impl Cut {
+    /// The cut of `rows` by `columns`, over k, whose slowest thread has the least to do.
+    pub fn new(kernel: &Kernel, [rows, columns, k]: [usize; 3], threads: usize) -> Self {
+        let fits = [rows, columns].map(|lines| packed_units(kernel, lines, k) <= MOST_SHARED);
+        let (some_rows, some_columns) = (rows.max(1), columns.max(1));
+        let fewest = some_columns.div_ceil(MOST_COLUMNS);
+        (fewest..=some_columns.div_ceil(kernel.columns).min(fewest + 4 * threads))
+            .flat_map(|across| {
+                let width = some_columns.div_ceil(across).next_multiple_of(kernel.columns);
+                let fewest = some_rows.div_ceil(MOST_SUMS / width);
+                (fewest..=some_rows.div_ceil(kernel.rows()).min(fewest + 4 * threads))
+                    .map(move |down| [some_rows.div_ceil(down).next_multiple_of(kernel.rows()), width])
+            })
+            .map(|step| {
+                let tasks = [some_rows.div_ceil(step[0]), some_columns.div_ceil(step[1])];
+                let shared = [tasks[1] > 1 && fits[0], tasks[0] > 1 && fits[1]];
+                let each = |i: usize| step[i] * if shared[i] { READING } else { PACKING };
+                let once = |i: usize| if shared[i] { [some_rows, some_columns][i] * PACKING } else { 0 };
+                let slowest = (tasks[0] * tasks[1]).div_ceil(threads) * (step[0] * step[1] + each(0) + each(1));
+                let waiting = if shared[0] || shared[1] { WAITING } else { 0 };
+                ((slowest + (once(0) + once(1)).div_ceil(threads)) * k + waiting, Self { rows, columns, step, shared })
+            })
+            .min_by_key(|(cost, _)| *cost)
+            .map(|(_, cut)| cut)
+            .unwrap_or(Self { rows, columns, step: [kernel.rows(), kernel.columns], shared: [false; 2] })
+    }
+
+    pub fn tasks(&self) -> usize {
+        self.rows.div_ceil(self.step[0]) * self.columns.div_ceil(self.step[1])
+    }
+
+    /// Rows and columns of a task.
+    pub fn task(&self, index: usize) -> [Range<usize>; 2] {
+        let across = self.columns.div_ceil(self.step[1]);
+        let range = |i: usize, step: usize, end: usize| i * step..end.min((i + 1) * step);
+        [range(index / across, self.step[0], self.rows), range(index % across, self.step[1], self.columns)]
+    }
+}

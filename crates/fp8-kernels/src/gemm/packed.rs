@@ -1,0 +1,84 @@
+//! Factors that are packed once, by all threads, for the tasks that share them.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::kernel::{BLOCK, Kernel};
+use super::pack::{Factor, Packer};
+use super::room::{Line, ROOM, grown, units};
+use crate::isa::Isa;
+
+/// Units of a factor of so many lines over k.
+pub(super) fn packed_units(kernel: &Kernel, lines: usize, k: usize) -> usize {
+    k.div_ceil(BLOCK).saturating_mul(lines.next_multiple_of(PIECE)).saturating_mul(kernel.stride())
+}
+
+/// Lines that a thread packs at a time; a multiple of every tile's and panel's.
+const PIECE: usize = 192;
+
+/// Rows of a packed A that a tile may read behind the last one.
+const BEHIND: usize = 32;
+
+/// A whole factor: block after block of k, in each all its lines.
+pub(super) struct Packed<'a> {
+    units: &'a [u32],
+    /// Units of a block, and of a line.
+    block: usize,
+    line: usize,
+}
+
+/// How one factor is packed: rows of A one by one, columns of B in panels.
+#[derive(Clone, Copy)]
+pub(super) enum Side {
+    A,
+    B,
+}
+
+impl Side {
+    /// Packs lines of a block of k.
+    pub fn pack(
+        self,
+        packer: &mut Packer<'_>,
+        factor: Factor<'_>,
+        lines: Range<usize>,
+        k: Range<usize>,
+        out: &mut [u32],
+    ) {
+        match self {
+            Self::A => packer.rows(factor, lines, k, out),
+            Self::B => packer.columns(factor, lines, k, out),
+        }
+    }
+}
+
+impl<'a> Packed<'a> {
+    /// Packs `lines` lines over `k`.
+    pub fn new(
+        isa: Isa,
+        kernel: &Kernel,
+        side: Side,
+        factor: Factor<'_>,
+        [lines, k]: [usize; 2],
+        room: &'a mut Vec<Line>,
+    ) -> Self {
+        let line = kernel.stride();
+        let block = packed_units(kernel, lines, 1);
+        let all = units(grown(room, packed_units(kernel, lines, k) + BEHIND * line));
+        let pieces = lines.div_ceil(PIECE);
+        all.par_chunks_mut(PIECE * line).take(k.div_ceil(BLOCK) * pieces).enumerate().for_each(|(i, out)| {
+            let (first, piece) = (i / pieces * BLOCK, i % pieces * PIECE);
+            let some = piece..lines.min(piece + PIECE);
+            ROOM.with_borrow_mut(|room| {
+                let mut packer = Packer { isa, kernel, scratch: &mut room.scratch };
+                side.pack(&mut packer, factor, some, first..k.min(first + BLOCK), out);
+            });
+        });
+        Self { units: all, block, line }
+    }
+
+    /// Lines from `line` on, of a block of k.
+    pub fn part(&self, block: usize, line: usize) -> &[u32] {
+        &self.units[block * self.block + line * self.line..]
+    }
+}

@@ -1,0 +1,74 @@
+//! Memory for packed factors and sums, kept from call to call.
+
+use std::cell::RefCell;
+
+use super::kernel::Kernel;
+use super::pack::PackScratch;
+
+/// Rows of A that a thread packs at once, to stay in the caches of its core beside a panel of B; a multiple of every tile's.
+pub(super) const ROWS_AT_ONCE: usize = 96;
+
+thread_local! {
+    /// What a task needs.
+    pub(super) static ROOM: RefCell<Room> = RefCell::new(Room::new());
+    /// For the factors A and B that tasks share. Taken out while in use: a thread that waits for others may begin another product.
+    pub(super) static SHARED: [RefCell<Vec<Line>>; 2] = const { [RefCell::new(Vec::new()), RefCell::new(Vec::new())] };
+}
+
+/// Memory of a thread for packed factors and sums: at most some 4 MB.
+pub(super) struct Room {
+    a: Vec<Line>,
+    b: Vec<Line>,
+    sums: Vec<Line>,
+    pub scratch: PackScratch,
+}
+
+/// The parts of a [`Room`].
+pub(super) struct Parts<'a> {
+    pub a: &'a mut [u32],
+    pub b: &'a mut [u32],
+    pub sums: &'a mut [f32],
+    pub scratch: &'a mut PackScratch,
+}
+
+impl Room {
+    fn new() -> Self {
+        Self { a: Vec::new(), b: Vec::new(), sums: Vec::new(), scratch: PackScratch::new() }
+    }
+
+    /// Room for a task of `rows` by `width`, of which it packs those that are not zero; rows up to the next multiple of 32, which covers
+    /// transposition and the tile at the end.
+    pub fn parts(&mut self, kernel: &Kernel, [rows, width]: [usize; 2], [packed_a, packed_b]: [usize; 2]) -> Parts<'_> {
+        let padded = |rows: usize| rows.next_multiple_of(32);
+        Parts {
+            a: units(grown(&mut self.a, padded(packed_a.min(ROWS_AT_ONCE)) * kernel.stride())),
+            b: units(grown(&mut self.b, packed_b * kernel.stride())),
+            sums: floats(grown(&mut self.sums, padded(rows) * width)),
+            scratch: &mut self.scratch,
+        }
+    }
+}
+
+/// A line of the cache, so that rows of units are aligned.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Line([u32; 16]);
+
+/// Memory for so many units at least.
+pub(super) fn grown(lines: &mut Vec<Line>, units: usize) -> &mut [Line] {
+    let needed = units.div_ceil(16);
+    if lines.len() < needed {
+        lines.resize(needed, Line([0; 16]));
+    }
+    lines
+}
+
+pub(super) fn units(lines: &mut [Line]) -> &mut [u32] {
+    // SAFETY: a line is 16 units and nothing else.
+    unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * 16) }
+}
+
+fn floats(lines: &mut [Line]) -> &mut [f32] {
+    // SAFETY: a line is 64 bytes, and every bit pattern is an f32.
+    unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * 16) }
+}
