@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod fetch;
 mod provenance;
 mod report;
 mod repository;
@@ -20,6 +21,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Run all that CI runs, cheapest first
     Check(check::Arguments),
+    /// Download a data set, or check the one that is there
+    Fetch(fetch::Arguments),
     /// Render the reports of a finished or interrupted `reproduce` anew
     Report(report::Arguments),
     /// Train as the paper did, and report its comparison
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Bench(arguments) => bench::run(&arguments).map(done),
         Command::Check(arguments) => check::run(&arguments).map(done),
+        Command::Fetch(arguments) => fetch::run(&arguments).map(done),
         Command::Report(arguments) => report::run(&arguments).map(done),
         Command::Reproduce(arguments) => reproduce::run(&arguments),
         Command::Tidy => tidy::run().map(done),

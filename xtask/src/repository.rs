@@ -10,6 +10,11 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_path_buf()
 }
 
+/// Where data sets lie: `$FP8_DATA`, or `data/` of the workspace.
+pub fn data() -> PathBuf {
+    std::env::var_os("FP8_DATA").map_or_else(|| root().join("data"), PathBuf::from)
+}
+
 /// Files of the working tree that are tracked, or new and not ignored; relative to the root, sorted.
 pub fn files() -> Result<Vec<String>> {
     let listing = git(&["ls-files", "--cached", "--others", "--exclude-standard"])?;

@@ -52,7 +52,7 @@ impl Choice {
                 Some(source) => source,
                 None => bail!(
                     "no CIFAR-10 in {}: `cargo xtask fetch cifar10` downloads it, and --data PATH takes it from elsewhere",
-                    data_folder().join("cifar10").display()
+                    repository::data().join("cifar10").display()
                 ),
             },
             Self::Folder(folder) => open(folder),
@@ -60,14 +60,9 @@ impl Choice {
     }
 }
 
-/// Where `cargo xtask fetch` puts data sets: `$FP8_DATA`, or `data/` of the workspace.
-fn data_folder() -> PathBuf {
-    std::env::var_os("FP8_DATA").map_or_else(|| repository::root().join("data"), PathBuf::from)
-}
-
 /// The first of the folders `NAME/INSIDE` that exists with a data set in it.
 fn found(name: &str, inside: &[&str]) -> Option<Result<Source>> {
-    let folders = inside.iter().map(|inside| data_folder().join(name).join(inside));
+    let folders = inside.iter().map(|inside| repository::data().join(name).join(inside));
     let mut sources = folders.filter(|folder| folder.is_dir()).map(|folder| open(&folder));
     let first = sources.next()?;
     Some(if first.is_ok() { first } else { sources.find(Result::is_ok).unwrap_or(first) })

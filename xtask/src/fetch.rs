@@ -1,0 +1,117 @@
+//! `cargo xtask fetch NAME`: brings a data set of `datasets/NAME.toml` here, checked to the byte, or checks the one that is here.
+
+mod download;
+mod manifest;
+#[cfg(test)]
+mod tests;
+mod unpack;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use fp8_data::{Source, Split};
+
+use crate::repository;
+use download::Origin;
+use manifest::Manifest;
+
+/// Options of `cargo xtask fetch`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Name of a manifest in datasets/: cifar10, cifar100, fashion-mnist, imagenet, imagenette
+    name: String,
+    /// Take the files from this folder, or from below this address, in place of their own
+    #[arg(long, value_name = "URL|DIR")]
+    mirror: Option<String>,
+    /// Folder that the data set is to be [default: NAME in $FP8_DATA, or data/NAME]
+    #[arg(long, value_name = "DIR")]
+    into: Option<PathBuf>,
+}
+
+/// Fetches, unpacks and checks a data set; what is already there and whole is left alone.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let manifest = Manifest::named(&repository::root().join("datasets"), &arguments.name)?;
+    let into = arguments.into.clone().unwrap_or_else(|| repository::data().join(&arguments.name));
+    let into = std::path::absolute(&into).with_context(|| format!("{}", into.display()))?;
+    fetch(&manifest, arguments.mirror.as_deref(), &into)
+}
+
+fn fetch(manifest: &Manifest, mirror: Option<&str>, into: &Path) -> Result<()> {
+    println!("{}: {}\nLicence: {}\nHomepage: {}", manifest.title, manifest.about, manifest.licence, manifest.homepage);
+    if is_filled(into)? {
+        check(manifest, into).with_context(|| {
+            format!("{} is not the whole data set: complete it, or move it away and fetch again", into.display())
+        })?;
+        println!("Already there, and whole: {}", into.display());
+        return Ok(());
+    }
+    if manifest.files.is_empty() {
+        bail!("{}", by_hand(manifest, into));
+    }
+    let downloads = beside(into, "download");
+    let staging = beside(into, "unpacking");
+    make_folder(&downloads)?;
+    for file in &manifest.files {
+        download::download(file, &Origin::of(file, mirror), &downloads)?;
+    }
+    if staging.exists() {
+        fs::remove_dir_all(&staging).with_context(|| format!("removing {}", staging.display()))?;
+    }
+    make_folder(&staging)?;
+    for file in &manifest.files {
+        unpack::place(&downloads.join(file.name()), file.unpack, &staging)?;
+    }
+    check(manifest, &staging)?;
+    if into.exists() {
+        fs::remove_dir(into).with_context(|| format!("removing the empty {}", into.display()))?;
+    }
+    fs::rename(&staging, into).with_context(|| format!("renaming {} to {}", staging.display(), into.display()))?;
+    fs::remove_dir_all(&downloads).with_context(|| format!("removing {}", downloads.display()))?;
+    println!("Ready: {} ({})", into.display(), manifest.layout.join(", "));
+    Ok(())
+}
+
+/// Where to put what cannot be downloaded.
+fn by_hand(manifest: &Manifest, into: &Path) -> String {
+    let files: Vec<String> = manifest.layout.iter().map(|file| format!("\n  {}", into.join(file).display())).collect();
+    format!(
+        "nothing in {}, and this data set cannot be downloaded freely. Get it from its homepage and lay it out as{}\nthen run this command again to check it",
+        into.display(),
+        files.concat()
+    )
+}
+
+/// Whether there is a folder with something in it.
+fn is_filled(folder: &Path) -> Result<bool> {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => Ok(entries.next().is_some()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("reading {}", folder.display())),
+    }
+}
+
+fn make_folder(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))
+}
+
+/// `folder.suffix`.
+fn beside(folder: &Path, suffix: &str) -> PathBuf {
+    let mut name = folder.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    name.into()
+}
+
+/// Opens the data set as training does, counts its images and classes, and reads the first of each part.
+fn check(manifest: &Manifest, folder: &Path) -> Result<()> {
+    let source = Source::detect(folder)?;
+    for (split, expected) in [(Split::Training, manifest.training), (Split::Validation, manifest.validation)] {
+        let dataset = source.open(split)?;
+        let (images, classes) = (dataset.len(), dataset.classes().len());
+        ensure!(classes == manifest.classes, "{classes} classes for {split} instead of {}", manifest.classes);
+        ensure!(images == expected, "{images} images for {split} instead of {expected}");
+        dataset.get(0)?;
+    }
+    Ok(())
+}
