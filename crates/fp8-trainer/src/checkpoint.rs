@@ -65,17 +65,23 @@ pub fn save(folder: &Path, checkpoint: &Checkpoint) -> Result<()> {
 /// # Errors
 /// [`Error::Content`] when what there is is damaged.
 pub fn load(folder: &Path) -> Result<Option<Checkpoint>> {
-    let mut found = Ok(None);
-    for path in paths(folder).iter().filter(|path| path.exists()) {
-        match files::read(path).and_then(|bytes| decode(&bytes).map_err(|reason| Error::content(path, reason))) {
-            Ok(checkpoint) => return Ok(Some(checkpoint)),
-            Err(error) => {
-                tracing::warn!(%error, "a checkpoint cannot be read");
-                found = Err(error);
-            }
-        }
+    let read = |path: &Path| {
+        let damaged =
+            |reason| Error::content(path, format!("{reason}; begin anew in another folder, or delete this one"));
+        files::read(path).and_then(|bytes| decode(&bytes).map_err(damaged))
+    };
+    let [path, previous] = paths(folder);
+    match (path.exists(), previous.exists()) {
+        (false, false) => Ok(None),
+        (true, false) => read(&path).map(Some),
+        (false, true) => read(&previous).map(Some),
+        (true, true) => read(&path)
+            .or_else(|error| {
+                tracing::warn!("{error}: going on from {}", previous.display());
+                read(&previous)
+            })
+            .map(Some),
     }
-    found
 }
 
 fn paths(folder: &Path) -> [PathBuf; 2] {

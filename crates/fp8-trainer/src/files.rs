@@ -1,14 +1,19 @@
 //! Files that are there whole or not at all.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
 /// Writes `bytes` beside `path`, flushes them to the disk, and renames them to `path`: at any time there is the old file or
-/// the new one. What was written beside it is removed when anything fails.
+/// the new one. What was written beside it is removed when anything fails. What is neither file nor folder (a device, a pipe) is
+/// written into and stays what it is.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        let written = OpenOptions::new().write(true).open(path).and_then(|mut device| device.write_all(bytes));
+        return written.map_err(Error::file("writing", path));
+    }
     let temporary = beside(path);
     let result = (|| {
         let mut file = File::create(&temporary)?;
@@ -48,6 +53,18 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_device_is_written_into() {
+        use std::os::unix::fs::FileTypeExt;
+        let [null, full] = ["/dev/null", "/dev/full"].map(Path::new);
+        write(null, b"x").unwrap();
+        assert!(
+            matches!(write(full, b"x"), Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::StorageFull)
+        );
+        assert!([null, full].iter().all(|path| fs::metadata(path).unwrap().file_type().is_char_device()));
+    }
 
     #[test]
     fn a_failed_write_leaves_no_trace() {

@@ -123,7 +123,7 @@ fn another_configuration_cannot_go_on() {
     let folder = tempfile::tempdir().unwrap();
     run(&tiny(&[]), Some(folder.path().into()), false, Some(1)).unwrap();
     let error = run(&tiny(&["training.batch=4"]), Some(folder.path().into()), true, None).unwrap_err().to_string();
-    assert!(error.contains("its checkpoint is of another configuration: it has batch = 8"), "{error}");
+    assert!(error.contains("its checkpoint is of another configuration: training.batch is 8, not 4"), "{error}");
     // What changes no result may change.
     run(&tiny(&["loader.workers=2", "log.every_steps=3"]), Some(folder.path().into()), true, Some(2)).unwrap();
 }

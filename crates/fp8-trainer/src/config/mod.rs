@@ -1,6 +1,7 @@
 //! Configuration: TOML, read twice. First as text: unknown fields are refused with the nearest known name. Then as a whole:
 //! defaults filled in, numbers checked, the recipe read. What results is saved beside every run and reads back as itself.
 
+mod differences;
 mod document;
 mod overrides;
 mod raw;
@@ -17,6 +18,8 @@ use fp8_data::{Source, Unreadable};
 use fp8_models::{Architecture, Stem};
 use serde::{Deserialize, Serialize, Serializer};
 use toml::Table;
+
+pub(crate) use differences::differences;
 
 use crate::{Error, Result};
 

@@ -5,7 +5,8 @@ use toml::{Table, Value};
 use super::FieldError;
 
 /// Sets the field at the dotted path `KEY` of `KEY=VALUE`. The value is TOML (`0.1`, `[30, 60]`, `{ kind = "cosine" }`);
-/// what is not is taken as text, so that texts need no quotes.
+/// what is not is taken as text, so that texts need no quotes. Another `kind` takes the section's other fields with it, as they belong to
+/// the old one.
 ///
 /// # Errors
 /// When there is no `=`, a part of the path is empty, or a part other than the last is no table.
@@ -24,7 +25,11 @@ pub fn set(document: &mut Table, assignment: &str) -> Result<(), FieldError> {
         let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
         table = entry.as_table_mut().ok_or_else(|| invalid(path, &format!("{section:?} is not a section")))?;
     }
-    table.insert(name.into(), parse(value.trim()));
+    let value = parse(value.trim());
+    if name == "kind" && table.get(name) != Some(&value) {
+        table.clear();
+    }
+    table.insert(name.into(), value);
     Ok(())
 }
 
@@ -58,6 +63,15 @@ mod tests {
                 .parse()
                 .unwrap();
         assert_eq!(document, expected);
+    }
+
+    #[test]
+    fn another_kind_begins_anew() {
+        let mut document: Table = "[data]\nkind = 'generated'\nsize = 16".parse().unwrap();
+        set(&mut document, "data.kind=generated").unwrap();
+        assert_eq!(document["data"]["size"].as_integer(), Some(16));
+        set(&mut document, "data.kind=cifar10").unwrap();
+        assert_eq!(document, "[data]\nkind = 'cifar10'".parse::<Table>().unwrap());
     }
 
     #[test]

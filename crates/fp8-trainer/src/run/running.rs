@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::folder::RunFolder;
 use super::{Event, Images, RunOptions, RunResult};
 use crate::checkpoint::{self, Checkpoint, Progress};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::metrics::{EpochRecord, Record, Score, StepRecord, Tally};
 use crate::provenance::Provenance;
 use crate::schedule::learning_rate;
@@ -286,13 +286,11 @@ fn identity(config: &Config) -> String {
 
 /// Refuses to go on with another run than the checkpoint's.
 fn same_run(folder: &Path, checkpoint: &Checkpoint, config: &Config) -> Result<()> {
-    let ours = identity(config);
-    if checkpoint.config == ours {
+    let differing = config::differences(&checkpoint.config, &identity(config));
+    if differing.is_empty() {
         return Ok(());
     }
-    let other = |theirs: &&str| !ours.lines().any(|line| line == *theirs);
-    let differing = checkpoint.config.lines().find(other).unwrap_or("fewer fields");
-    let reason = format!("its checkpoint is of another configuration: it has {differing}");
+    let reason = format!("its checkpoint is of another configuration: {}", list(&differing));
     Err(Error::Folder { folder: folder.into(), reason })
 }
 

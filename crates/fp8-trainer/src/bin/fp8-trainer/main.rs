@@ -7,7 +7,7 @@ mod progress;
 mod step;
 mod train;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use tracing_subscriber::EnvFilter;
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "FP8_ISA=scalar|avx2|avx512|neon chooses the instruction set, RUST_LOG=debug logs more."
+    after_help = "FP8_ISA=scalar|avx2|avx512|amx|neon chooses the instruction set, RUST_LOG=debug logs more."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -39,7 +39,8 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).without_time().init();
+    let colours = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).without_time().init();
     let result = match arguments.command {
         Command::Train(arguments) => train::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments).map(|()| ExitCode::SUCCESS),

@@ -89,13 +89,15 @@ fn summary(result: &RunResult, folder: &Path) -> String {
         let score = epoch.validation;
         format!("validation loss {:.4}, top-1 {:.2} %, top-5 {:.2} %\n", score.loss, score.top1, score.top5)
     });
+    // Of a run that had been finished before, nothing is known.
+    let speed = (result.images_per_second > 0.0).then(|| format!("{:.0} images/s, ", result.images_per_second));
     format!(
-        "{}{} steps, {} skipped, {:.0} s, {:.0} images/s, {:.0} MiB of device memory at most\n{}\nsha256 {}",
+        "{}{} steps, {} skipped, {:.0} s, {}{:.0} MiB of device memory at most\n{}\nsha256 {}",
         accuracy.unwrap_or_default(),
         result.steps,
         result.skipped,
         result.seconds,
-        result.images_per_second,
+        speed.unwrap_or_default(),
         result.peak_bytes as f64 / f64::from(1 << 20),
         folder.join("weights.safetensors").display(),
         result.weights_digest,
