@@ -1,0 +1,382 @@
+//! Every operation with arguments that do not fit: a typed error that names the operand, nothing written, no panic.
+
+use std::any::Any;
+
+use fp8_kernels::{
+    Activation, Backend, BatchNorm, BatchNormBackward, BatchNormForward, BatchNormGradients, BatchStatistics, Buffer,
+    Conv2d, CpuBackend, CrossEntropy, DType, Epilogue, Error, Gemm, Layout, ParameterUpdate, Pool2d, Result, Storage,
+    Store, UpdateRule,
+};
+
+/// Memory of no backend.
+struct Elsewhere;
+
+impl Storage for Elsewhere {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+/// An operand: its name in messages, its type, its number of elements.
+type Operand = (&'static str, DType, usize);
+
+type Run = dyn Fn(&dyn Backend, &mut [Buffer]) -> Result<()>;
+
+/// A call that succeeds with these operands.
+struct Call {
+    name: &'static str,
+    operands: Vec<Operand>,
+    run: Box<Run>,
+}
+
+const E5M2: Store = Store::nearest(DType::E5M2);
+const CONV: Conv2d =
+    Conv2d { batch: 2, input: [5, 4], in_channels: 3, out_channels: 7, kernel: [3, 3], stride: 1, padding: 1 };
+const POOL: Pool2d = Pool2d { batch: 2, input: [5, 4], channels: 3, kernel: 2, stride: 2, padding: 0 };
+const NORM: BatchNorm = BatchNorm { rows: 6, channels: 5, epsilon: 1e-5 };
+const GEMM: Gemm = Gemm { m: 4, n: 5, k: 6, layout: Layout::NT };
+const LOSS: CrossEntropy = CrossEntropy { rows: 3, classes: 4, smoothing: 0.1 };
+
+fn call<const N: usize>(
+    name: &'static str,
+    operands: [Operand; N],
+    run: impl Fn(&dyn Backend, [&mut Buffer; N]) -> Result<()> + 'static,
+) -> Call {
+    let run = move |backend: &dyn Backend, buffers: &mut [Buffer]| {
+        let buffers: Vec<&mut Buffer> = buffers.iter_mut().collect();
+        run(backend, buffers.try_into().expect("as many as there are operands"))
+    };
+    Call { name, operands: operands.into(), run: Box::new(run) }
+}
+
+fn epilogue<'a>(bias: Option<&'a Buffer>, residual: Option<&'a Buffer>) -> Epilogue<'a> {
+    Epilogue { bias, residual, activation: Activation::None, ..Epilogue::store(E5M2) }
+}
+
+/// One call of each operation.
+fn calls() -> Vec<Call> {
+    use DType::{E5M2 as Fp8, F32, U8, U32};
+    let (image, weight, output) = (CONV.input_len(), CONV.weight_len(), CONV.output_len());
+    let pooled = POOL.batch * POOL.output()[0] * POOL.output()[1] * POOL.channels;
+    let rows = NORM.rows * NORM.channels;
+    vec![
+        call("cast", [("x", F32, 9), ("y", Fp8, 9)], |cpu, [x, y]| cpu.cast(x, 1.0, &E5M2, y)),
+        call(
+            "gemm",
+            [("a", Fp8, 24), ("b", Fp8, 30), ("bias", F32, 5), ("residual", Fp8, 20), ("c", Fp8, 20)],
+            |cpu, [a, b, bias, residual, c]| cpu.gemm(&GEMM, a, b, &epilogue(Some(bias), Some(residual)), c),
+        ),
+        call(
+            "conv2d",
+            [("x", Fp8, image), ("w", Fp8, weight), ("bias", F32, 7), ("residual", Fp8, output), ("y", Fp8, output)],
+            |cpu, [x, w, bias, residual, y]| cpu.conv2d(&CONV, x, w, &epilogue(Some(bias), Some(residual)), y),
+        ),
+        call(
+            "conv2d_backward_data",
+            [("dy", Fp8, output), ("w", Fp8, weight), ("residual", Fp8, image), ("dx", Fp8, image)],
+            |cpu, [dy, w, residual, dx]| cpu.conv2d_backward_data(&CONV, dy, w, &epilogue(None, Some(residual)), dx),
+        ),
+        call(
+            "conv2d_backward_weight",
+            [("x", Fp8, image), ("dy", Fp8, output), ("residual", Fp8, weight), ("dw", Fp8, weight)],
+            |cpu, [x, dy, residual, dw]| cpu.conv2d_backward_weight(&CONV, x, dy, &epilogue(None, Some(residual)), dw),
+        ),
+        call("sum_rows", [("dy", Fp8, 12), ("db", Fp8, 4)], |cpu, [dy, db]| cpu.sum_rows(3, 4, dy, &E5M2, db)),
+        call(
+            "batch_norm_statistics",
+            [("x", Fp8, rows), ("mean", F32, 5), ("variance", F32, 5)],
+            |cpu, [x, mean, variance]| cpu.batch_norm_statistics(&NORM, x, mean, variance),
+        ),
+        call(
+            "batch_norm_update_running",
+            [("mean", F32, 5), ("variance", F32, 5), ("running_mean", F32, 5), ("running_variance", F32, 5)],
+            |cpu, [mean, variance, running_mean, running_variance]| {
+                let batch = BatchStatistics { mean, variance };
+                cpu.batch_norm_update_running(&NORM, 0.1, batch, running_mean, running_variance)
+            },
+        ),
+        call(
+            "batch_norm",
+            [
+                ("x", Fp8, rows),
+                ("mean", F32, 5),
+                ("variance", F32, 5),
+                ("gamma", F32, 5),
+                ("beta", F32, 5),
+                ("residual", Fp8, rows),
+                ("y", Fp8, rows),
+            ],
+            |cpu, [x, mean, variance, gamma, beta, residual, y]| {
+                let statistics = BatchStatistics { mean, variance };
+                let residual = Some(&*residual);
+                let forward = BatchNormForward { x, statistics, gamma, beta, residual, relu: true, store: E5M2 };
+                cpu.batch_norm(&NORM, &forward, y)
+            },
+        ),
+        call(
+            "batch_norm_backward",
+            [
+                ("x", Fp8, rows),
+                ("mean", F32, 5),
+                ("variance", F32, 5),
+                ("gamma", F32, 5),
+                ("y", Fp8, rows),
+                ("dy", Fp8, rows),
+                ("residual_error", Fp8, rows),
+                ("dx", Fp8, rows),
+                ("dgamma", F32, 5),
+                ("dbeta", F32, 5),
+                ("dresidual", Fp8, rows),
+            ],
+            |cpu, [x, mean, variance, gamma, y, dy, residual_error, dx, dgamma, dbeta, dresidual]| {
+                let backward = BatchNormBackward {
+                    x,
+                    statistics: BatchStatistics { mean, variance },
+                    gamma,
+                    y: Some(y),
+                    dy,
+                    dx_store: E5M2,
+                    residual_error: Some(residual_error),
+                    dresidual_store: E5M2,
+                };
+                let dresidual = Some(&mut *dresidual);
+                cpu.batch_norm_backward(&NORM, &backward, BatchNormGradients { dx, dgamma, dbeta, dresidual })
+            },
+        ),
+        call("max_pool", [("x", Fp8, image), ("y", Fp8, pooled), ("index", U8, pooled)], |cpu, [x, y, index]| {
+            cpu.max_pool(&POOL, x, &E5M2, y, index)
+        }),
+        call(
+            "max_pool_backward",
+            [("dy", Fp8, pooled), ("index", U8, pooled), ("dx", Fp8, image)],
+            |cpu, [dy, index, dx]| cpu.max_pool_backward(&POOL, dy, index, &E5M2, dx),
+        ),
+        call("global_average_pool", [("x", Fp8, 24), ("y", Fp8, 6)], |cpu, [x, y]| {
+            cpu.global_average_pool([2, 4, 3], x, &E5M2, y)
+        }),
+        call("global_average_pool_backward", [("dy", Fp8, 6), ("dx", Fp8, 24)], |cpu, [dy, dx]| {
+            cpu.global_average_pool_backward([2, 4, 3], dy, &E5M2, dx)
+        }),
+        call("add", [("a", Fp8, 9), ("b", Fp8, 9), ("y", Fp8, 9)], |cpu, [a, b, y]| {
+            cpu.add(a, Some(b), true, &E5M2, y)
+        }),
+        call(
+            "relu_backward",
+            [("y", Fp8, 9), ("dy", Fp8, 9), ("residual", Fp8, 9), ("dx", Fp8, 9)],
+            |cpu, [y, dy, residual, dx]| cpu.relu_backward(y, dy, Some(residual), &E5M2, dx),
+        ),
+        call(
+            "cross_entropy",
+            [("logits", F32, 12), ("targets", U32, 3), ("losses", F32, 3)],
+            |cpu, [logits, targets, losses]| cpu.cross_entropy(&LOSS, logits, targets, losses),
+        ),
+        call(
+            "cross_entropy_backward",
+            [("logits", F32, 12), ("targets", U32, 3), ("dlogits", Fp8, 12)],
+            |cpu, [logits, targets, dlogits]| cpu.cross_entropy_backward(&LOSS, logits, targets, 2.0, &E5M2, dlogits),
+        ),
+        call(
+            "update",
+            [("gradient", Fp8, 9), ("master", DType::F16, 9), ("moment", F32, 9), ("working", Fp8, 9)],
+            |cpu, [gradient, master, moment, working]| {
+                let rule = UpdateRule::Sgd {
+                    lr: 0.1,
+                    momentum: 0.9,
+                    dampening: 0.0,
+                    nesterov: false,
+                    weight_decay: 0.0,
+                    first: true,
+                };
+                let parameter = ParameterUpdate {
+                    gradient,
+                    unscale: 1.0,
+                    master,
+                    master_store: Store::nearest(DType::F16),
+                    moments: std::slice::from_mut(moment),
+                    working: Some((working, E5M2)),
+                };
+                cpu.update(&rule, parameter)
+            },
+        ),
+    ]
+}
+
+/// Buffers of zeros.
+fn buffers(cpu: &CpuBackend, operands: &[Operand]) -> Vec<Buffer> {
+    let buffer = |&(_, dtype, len): &Operand| {
+        let mut buffer = cpu.alloc(dtype, len).expect("memory");
+        cpu.upload(&vec![0; buffer.bytes()], &mut buffer).expect("a copy");
+        buffer
+    };
+    operands.iter().map(buffer).collect()
+}
+
+fn contents(cpu: &CpuBackend, buffers: &[Buffer]) -> Vec<Vec<u8>> {
+    let content = |buffer: &Buffer| {
+        let mut bytes = vec![0; buffer.bytes()];
+        // What lives elsewhere cannot be read, and cannot have been written.
+        _ = cpu.download(buffer, &mut bytes);
+        bytes
+    };
+    buffers.iter().map(content).collect()
+}
+
+/// Calls with one operand replaced: the error must name the call and an operand, and nothing be written.
+fn check_fails(
+    cpu: &CpuBackend,
+    call: &Call,
+    operands: &[Operand],
+    mut buffers: Vec<Buffer>,
+    replaced: usize,
+) -> Error {
+    let before = contents(cpu, &buffers);
+    let error = (call.run)(cpu, &mut buffers).expect_err(call.name);
+    let message = error.to_string();
+    assert!(message.starts_with(&format!("{}: ", call.name)), "{message}");
+    assert_eq!(contents(cpu, &buffers), before, "{message}: something was written");
+    assert!(operands.iter().any(|(what, ..)| message.contains(what)), "{message}");
+    error
+}
+
+#[test]
+fn fitting_arguments_are_taken() {
+    let cpu = CpuBackend::new().unwrap();
+    for call in calls() {
+        (call.run)(&cpu, &mut buffers(&cpu, &call.operands)).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn operands_of_another_length_are_named() {
+    let cpu = CpuBackend::new().unwrap();
+    for call in calls() {
+        for i in 0..call.operands.len() {
+            let right = call.operands[i].2;
+            for wrong in [0, right - 1, right + 1, 2 * right] {
+                let mut operands = call.operands.clone();
+                operands[i].2 = wrong;
+                let error = check_fails(&cpu, &call, &operands, buffers(&cpu, &operands));
+                assert!(matches!(error, Error::Length { .. }), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn operands_of_another_type_are_named() {
+    let cpu = CpuBackend::new().unwrap();
+    for call in calls() {
+        for (i, &(what, right, _)) in call.operands.iter().enumerate() {
+            let wrong = if right == DType::U32 { DType::F32 } else { DType::U32 };
+            let mut operands = call.operands.clone();
+            operands[i].1 = wrong;
+            let error = check_fails(&cpu, &call, &operands, buffers(&cpu, &operands));
+            let named =
+                matches!(error, Error::Type { what: found, found: dtype, .. } if found == what && dtype == wrong);
+            assert!(named, "{error}");
+        }
+    }
+}
+
+#[test]
+fn operands_of_another_device_are_named() {
+    let cpu = CpuBackend::new().unwrap();
+    for call in calls() {
+        for (i, &(what, dtype, len)) in call.operands.iter().enumerate() {
+            let mut buffers = buffers(&cpu, &call.operands);
+            buffers[i] = Buffer::new(dtype, len, Box::new(Elsewhere));
+            let error = check_fails(&cpu, &call, &call.operands, buffers);
+            assert!(matches!(error, Error::Device { what: found, .. } if found == what), "{error}");
+        }
+    }
+}
+
+/// Shapes that make no sense, or whose number of elements does not fit: with buffers of one element.
+#[test]
+fn senseless_shapes_are_refused() {
+    const MOST: usize = usize::MAX;
+    let cpu = CpuBackend::new().unwrap();
+    let one = || cpu.alloc(DType::E5M2, 1).unwrap();
+    let bytes = || cpu.alloc(DType::U8, 1).unwrap();
+    let (x, w, plain) = (one(), one(), Epilogue::store(E5M2));
+    for conv in [
+        Conv2d { stride: 0, ..CONV },
+        Conv2d { kernel: [0, 3], ..CONV },
+        Conv2d { kernel: [8, 3], ..CONV },
+        Conv2d { input: [0, 4], padding: 0, ..CONV },
+        Conv2d { padding: MOST, ..CONV },
+        Conv2d { padding: MOST / 2, ..CONV },
+        Conv2d { padding: MOST / 4, kernel: [MOST / 4; 2], ..CONV },
+        Conv2d { input: [MOST; 2], ..CONV },
+        Conv2d { input: [MOST - 1, 1 << 20], ..CONV },
+        Conv2d { batch: MOST, ..CONV },
+        Conv2d { batch: 1 << 40, in_channels: 1 << 40, ..CONV },
+        Conv2d { out_channels: MOST / 2, ..CONV },
+    ] {
+        assert!(cpu.conv2d(&conv, &x, &w, &plain, &mut one()).is_err(), "{conv:?}");
+        assert!(cpu.conv2d_backward_data(&conv, &x, &w, &plain, &mut one()).is_err(), "{conv:?}");
+        assert!(cpu.conv2d_backward_weight(&conv, &x, &w, &plain, &mut one()).is_err(), "{conv:?}");
+    }
+    for pool in [
+        Pool2d { stride: 0, ..POOL },
+        Pool2d { kernel: 0, ..POOL },
+        Pool2d { kernel: 16, ..POOL },
+        Pool2d { padding: 2, ..POOL },
+        Pool2d { input: [1, 4], ..POOL },
+        Pool2d { input: [0, 0], ..POOL },
+        Pool2d { input: [MOST; 2], ..POOL },
+        Pool2d { channels: MOST, ..POOL },
+        Pool2d { batch: MOST, stride: MOST, ..POOL },
+    ] {
+        assert!(cpu.max_pool(&pool, &x, &E5M2, &mut one(), &mut bytes()).is_err(), "{pool:?}");
+        assert!(cpu.max_pool_backward(&pool, &x, &bytes(), &E5M2, &mut one()).is_err(), "{pool:?}");
+    }
+    for (m, n, k) in [(MOST, 1, 1), (1, MOST, 1), (1, 1, MOST), (MOST, MOST, MOST), (1 << 33, 1 << 31, 1)] {
+        for layout in [Layout::NN, Layout::NT, Layout::TN] {
+            let gemm = Gemm { m, n, k, layout };
+            assert!(cpu.gemm(&gemm, &x, &w, &plain, &mut one()).is_err(), "{gemm:?}");
+        }
+    }
+    for shape in [[1, 0, 1], [MOST, MOST, 1], [MOST, 1, 1], [1, MOST, MOST]] {
+        assert!(cpu.global_average_pool(shape, &x, &E5M2, &mut one()).is_err(), "{shape:?}");
+    }
+    assert!(cpu.sum_rows(MOST, MOST, &x, &E5M2, &mut one()).is_err());
+    let huge = CrossEntropy { rows: MOST, classes: 2, smoothing: 0.0 };
+    assert!(cpu.cross_entropy(&huge, &x, &bytes(), &mut one()).is_err());
+    assert!(matches!(cpu.alloc(DType::F32, MOST), Err(Error::OutOfMemory { .. })));
+    assert!(matches!(cpu.alloc(DType::F32, 1 << 55), Err(Error::OutOfMemory { .. })));
+}
+
+#[test]
+fn a_target_that_is_no_class_is_named() {
+    let cpu = CpuBackend::new().unwrap();
+    let mut targets = cpu.alloc(DType::U32, 3).unwrap();
+    cpu.upload(&[0_u32, 4, 1].map(u32::to_le_bytes).concat(), &mut targets).unwrap();
+    let (logits, mut losses) = (cpu.alloc(DType::F32, 12).unwrap(), cpu.alloc(DType::F32, 3).unwrap());
+    let error = cpu.cross_entropy(&LOSS, &logits, &targets, &mut losses).unwrap_err();
+    assert!(error.to_string().contains("target 4 of row 1 is not below 4"), "{error}");
+}
+
+/// No elements are no mistake.
+#[test]
+fn nothing_is_taken() {
+    let cpu = CpuBackend::new().unwrap();
+    let none = |dtype| cpu.alloc(dtype, 0).unwrap();
+    let (x, mut y) = (none(DType::E5M2), none(DType::E5M2));
+    cpu.cast(&x, 1.0, &E5M2, &mut y).unwrap();
+    cpu.add(&x, Some(&x), true, &E5M2, &mut y).unwrap();
+    assert_eq!(cpu.amax(&x), Ok(0.0));
+    assert_eq!(cpu.sum_squares(&x, 1.0), Ok(0.0));
+    let plain = Epilogue::store(E5M2);
+    cpu.gemm(&Gemm { m: 0, ..GEMM }, &x, &cpu.alloc(DType::E5M2, 30).unwrap(), &plain, &mut y).unwrap();
+    let conv = Conv2d { batch: 0, ..CONV };
+    let w = cpu.alloc(DType::E5M2, conv.weight_len()).unwrap();
+    cpu.conv2d(&conv, &x, &w, &plain, &mut y).unwrap();
+    cpu.max_pool(&Pool2d { batch: 0, ..POOL }, &x, &E5M2, &mut y, &mut none(DType::U8)).unwrap();
+    cpu.sum_rows(0, 0, &x, &E5M2, &mut y).unwrap();
+    let empty = CrossEntropy { rows: 0, ..LOSS };
+    cpu.cross_entropy(&empty, &none(DType::F32), &none(DType::U32), &mut none(DType::F32)).unwrap();
+}
