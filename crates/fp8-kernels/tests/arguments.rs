@@ -225,13 +225,7 @@ fn contents(cpu: &CpuBackend, buffers: &[Buffer]) -> Vec<Vec<u8>> {
 }
 
 /// Calls with one operand replaced: the error must name the call and an operand, and nothing be written.
-fn check_fails(
-    cpu: &CpuBackend,
-    call: &Call,
-    operands: &[Operand],
-    mut buffers: Vec<Buffer>,
-    replaced: usize,
-) -> Error {
+fn check_fails(cpu: &CpuBackend, call: &Call, operands: &[Operand], mut buffers: Vec<Buffer>) -> Error {
     let before = contents(cpu, &buffers);
     let error = (call.run)(cpu, &mut buffers).expect_err(call.name);
     let message = error.to_string();
