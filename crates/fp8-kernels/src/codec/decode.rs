@@ -2,6 +2,8 @@
 
 use fp8_core::{Format, Specials};
 
+#[cfg(target_arch = "x86_64")]
+use super::lookup;
 use crate::isa::Isa;
 use crate::{DType, per_isa};
 
@@ -16,6 +18,9 @@ pub fn decode(isa: Isa, dtype: DType, bytes: &[u8], out: &mut [f32]) {
     assert_eq!(bytes.len(), out.len() * dtype.size(), "decode: bytes of {} elements of {dtype}", out.len());
     match dtype.format().map(|format| (Source::new(format), dtype.size())) {
         None => decode_f32(bytes, out),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a value of `Isa` exists only where the CPU has that instruction set.
+        Some((_, 1)) if matches!(isa, Isa::Avx512 | Isa::Amx) => unsafe { lookup::decode(dtype, bytes, out) },
         Some((source, 1)) => decode_8(isa, &source, bytes, out),
         Some((source, _)) => decode_16(isa, &source, bytes.as_chunks().0, out),
     }

@@ -38,17 +38,24 @@ impl Lines for Patches<'_> {
 
         // All lengths from here on are in elements: the window is `window[0]` runs, each the same piece of a row of the image.
         let (run, row_len) = (self.window[1] * self.channels, self.width * self.channels);
+        let row_of = |row: usize| {
+            let y = usize::try_from(top + row as isize).ok().filter(|y| *y < self.height)?;
+            Some(self.image.part((image * self.height + y) * row_len, row_len).bytes)
+        };
+        let (mut row, mut skip) = (first / run, first % run);
+        if skip + len <= run
+            && let Some(piece) =
+                row_of(row).and_then(|row| inside(row, (left + skip as isize) * size as isize, len * size))
+        {
+            return piece;
+        }
         let out = &mut scratch[..len * size];
-        let (mut row, mut skip, mut rest) = (first / run, first % run, &mut *out);
+        let mut rest = &mut *out;
         while !rest.is_empty() {
             let (piece, tail) = rest.split_at_mut(rest.len().min((run - skip) * size));
-            let y = top + row as isize;
-            if (0..self.height as isize).contains(&y) {
-                let start = (image * self.height + y as usize) * row_len;
-                let row = self.image.part(start, row_len).bytes;
-                copy_clipped(row, (left + skip as isize) * size as isize, piece);
-            } else {
-                piece.fill(0);
+            match row_of(row) {
+                Some(row) => copy_clipped(row, (left + skip as isize) * size as isize, piece),
+                None => piece.fill(0),
             }
             (row, skip, rest) = (row + 1, 0, tail);
         }
@@ -56,14 +63,22 @@ impl Lines for Patches<'_> {
     }
 }
 
+/// row[first ..][.. len], where all of it is in the row.
+fn inside(row: &[u8], first: isize, len: usize) -> Option<&[u8]> {
+    row.get(usize::try_from(first).ok()?..)?.get(..len)
+}
+
 /// out = row[first ..], zeros where that is outside the row.
 fn copy_clipped(row: &[u8], first: isize, out: &mut [u8]) {
+    if let Some(source) = inside(row, first, out.len()) {
+        return copy(source, out);
+    }
     let before = first.min(0).unsigned_abs().min(out.len());
     let (zeros, rest) = out.split_at_mut(before);
     zeros.fill(0);
     let source = row.get(first.max(0) as usize..).unwrap_or(&[]);
     let (copied, after) = rest.split_at_mut(rest.len().min(source.len()));
-    copy(&source[..copied.len()], copied);
+    copied.copy_from_slice(&source[..copied.len()]);
     after.fill(0);
 }
 
@@ -74,7 +89,9 @@ fn copy(from: &[u8], to: &mut [u8]) {
     for (to, from) in to.iter_mut().zip(from) {
         *to = *from;
     }
-    to_rest.copy_from_slice(from_rest);
+    if !to_rest.is_empty() {
+        to_rest.copy_from_slice(from_rest);
+    }
 }
 
 /// Division by a fixed number below 2^32 of numbers below 2^32, by one multiplication: with M = ceil(2^64 / d), n / d = floor(M n / 2^64)

@@ -14,6 +14,7 @@ use super::kernel::{BLOCK, Kernel, Panels, nothing};
 use super::tile::{tiles, vector};
 use super::{avx512, portable};
 use crate::DType;
+use crate::codec::lookup::{Lookup, load, store};
 use crate::isa::Isa;
 
 vector! {
@@ -101,73 +102,34 @@ fn sums_as_portable(isa: Isa) -> bool {
     sums(&KERNEL) == sums(&portable::EXACT)
 }
 
-/// The bf16 of the non-negative codes of a format, upper and lower bytes apart.
-struct Table {
-    upper: [u8; 128],
-    lower: [u8; 128],
-    /// The code of the only NaN, where that is negative zero.
-    negative_zero_is_nan: bool,
-}
-
-impl Table {
-    const fn new(dtype: DType) -> Self {
-        let Some(format) = dtype.format() else { panic!("only formats of 8 bits have tables") };
-        let (mut upper, mut lower) = ([0; 128], [0; 128]);
-        let mut code = 0;
-        while code < 128 {
-            // Exact: at most 5 significant bits, and exponents of at least -17.
-            let bits = (fp8_core::decode(format, code) as f32).to_bits() >> 16;
-            (upper[code as usize], lower[code as usize]) = ((bits >> 8) as u8, bits as u8);
-            code += 1;
-        }
-        Self { upper, lower, negative_zero_is_nan: matches!(format.specials, fp8_core::Specials::Fnuz) }
-    }
-
-    fn of(dtype: DType) -> &'static Self {
-        static E5M2: Table = Table::new(DType::E5M2);
-        static E4M3: Table = Table::new(DType::E4M3);
-        static E5M2_FNUZ: Table = Table::new(DType::E5M2Fnuz);
-        static E4M3_FNUZ: Table = Table::new(DType::E4M3Fnuz);
-        static E3M4: Table = Table::new(DType::E3M4);
-        match dtype {
-            DType::E5M2 => &E5M2,
-            DType::E4M3 => &E4M3,
-            DType::E5M2Fnuz => &E5M2_FNUZ,
-            DType::E4M3Fnuz => &E4M3_FNUZ,
-            DType::E3M4 => &E3M4,
-            _ => unreachable!("this kernel is chosen for operands of 8 bits only"),
-        }
-    }
-}
-
 /// [`super::kernel::DecodeLine`]: an even k to the upper half of its unit, the odd one after it to the lower half.
 fn decode_line(_: Isa, dtype: DType, codes: &[u8], units: &mut [u32]) {
     // SAFETY: this kernel is chosen only where the CPU has its instruction set.
-    unsafe { line(Table::of(dtype), codes, units) }
+    unsafe { line(dtype, codes, units) }
 }
 
 /// [`super::kernel::DecodeAcross`]: `first` to the upper halves, `second` to the lower ones.
 fn decode_across(_: Isa, dtype: DType, first: &[u8], second: Option<&[u8]>, panels: Panels<'_>) {
     // SAFETY: this kernel is chosen only where the CPU has its instruction set.
-    unsafe { across(Table::of(dtype), first, second.unwrap_or(&[]), panels) }
+    unsafe { across(dtype, first, second.unwrap_or(&[]), panels) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
-fn line(table: &Table, codes: &[u8], units: &mut [u32]) {
-    let lookup = Lookup::new(table, &NEIGHBOURS);
+fn line(dtype: DType, codes: &[u8], units: &mut [u32]) {
+    let (lookup, order) = (Lookup::new(dtype), in_registers(&NEIGHBOURS));
     for (i, units) in units.chunks_mut(32).enumerate() {
-        lookup.units(load(codes, 64 * i, 64), units);
+        to_units(&lookup, order, load(codes, 64 * i, 64), units);
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
-fn across(table: &Table, first: &[u8], second: &[u8], panels: Panels<'_>) {
-    let lookup = Lookup::new(table, &HALVES);
+fn across(dtype: DType, first: &[u8], second: &[u8], panels: Panels<'_>) {
+    let (lookup, order) = (Lookup::new(dtype), in_registers(&HALVES));
     for at in (0..first.len()).step_by(32) {
         let halves = [first, second].map(|codes| _mm512_castsi512_si256(load(codes, at, 32)));
         let codes = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(halves[0]), halves[1]);
         let to = at / panels.width * panels.distance + at % panels.width;
-        lookup.units(codes, &mut panels.units[to..][..(first.len() - at).min(32)]);
+        to_units(&lookup, order, codes, &mut panels.units[to..][..(first.len() - at).min(32)]);
     }
 }
 
@@ -196,74 +158,19 @@ const fn order(step: u8, other: u8) -> Order {
     order
 }
 
-/// Makes units of 64 codes: both bytes of each bf16 by a look-up of the code without its sign, then in place.
-struct Lookup {
-    upper: [__m512i; 2],
-    lower: [__m512i; 2],
-    /// What the upper and lower byte of negative zero get besides its sign: nothing, or a NaN.
-    negative_zero: [__m512i; 2],
-    order: [__m512i; 2],
-}
-
-impl Lookup {
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    fn new(table: &Table, order: &Order) -> Self {
-        // SAFETY: 64 bytes from `at` on.
-        let part = |bytes: &[u8; 128], at| unsafe { _mm512_loadu_si512(bytes[at..at + 64].as_ptr().cast()) };
-        let parts = |bytes| [part(bytes, 0), part(bytes, 64)];
-        let nan: [u8; 2] = if table.negative_zero_is_nan { [0x7f, 0xc0] } else { [0, 0] };
-        Self {
-            upper: parts(&table.upper),
-            lower: parts(&table.lower),
-            negative_zero: nan.map(|byte| _mm512_set1_epi8(byte as i8)),
-            order: parts(order),
-        }
-    }
-
-    /// Up to 32 units.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-    fn units(&self, codes: __m512i, units: &mut [u32]) {
-        let sign = _mm512_set1_epi8(i8::MIN);
-        let negative_zero = _mm512_cmpeq_epi8_mask(codes, sign);
-        let [upper_nan, lower_nan] = self.negative_zero.map(|byte| _mm512_maskz_mov_epi8(negative_zero, byte));
-        let upper = _mm512_permutex2var_epi8(self.upper[0], codes, self.upper[1]);
-        let upper = _mm512_or_si512(_mm512_or_si512(upper, _mm512_and_si512(codes, sign)), upper_nan);
-        let lower = _mm512_or_si512(_mm512_permutex2var_epi8(self.lower[0], codes, self.lower[1]), lower_nan);
-        for (order, units) in self.order.into_iter().zip(units.chunks_mut(16)) {
-            store(units, _mm512_permutex2var_epi8(upper, order, lower));
-        }
-    }
-}
-
-/// Up to `len` codes (at most 64) from `at` on, then zeros.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn load(codes: &[u8], at: usize, len: usize) -> __m512i {
-    let rest = codes.get(at..).unwrap_or(&[]);
-    if len == 64 && rest.len() >= 64 {
-        // SAFETY: 64 codes are there.
-        return unsafe { _mm512_loadu_si512(rest.as_ptr().cast()) };
-    }
-    // SAFETY: the mask keeps the load inside the slice.
-    unsafe {
-        _mm512_maskz_loadu_epi8(
-            u64::MAX.checked_shr(64 - rest.len().min(len) as u32).unwrap_or(0),
-            rest.as_ptr().cast(),
-        )
-    }
-}
-
-/// Up to 16 units; a whole line without a mask, which costs more on some CPUs.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn store(units: &mut [u32], values: __m512i) {
-    if let Ok(line) = <&mut [u32; 16]>::try_from(&mut *units) {
-        // SAFETY: the line has room for 16 units.
-        return unsafe { _mm512_storeu_si512(line.as_mut_ptr().cast(), values) };
+fn in_registers(order: &Order) -> [__m512i; 2] {
+    // SAFETY: 64 bytes from `at` on.
+    [0, 64].map(|at| unsafe { _mm512_loadu_si512(order[at..at + 64].as_ptr().cast()) })
+}
+
+/// Up to 32 units of 64 codes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn to_units(lookup: &Lookup, order: [__m512i; 2], codes: __m512i, units: &mut [u32]) {
+    let [upper, lower] = lookup.bytes(codes);
+    for (order, units) in order.into_iter().zip(units.chunks_mut(16)) {
+        store(units, _mm512_permutex2var_epi8(upper, order, lower));
     }
-    let mask = u16::MAX >> (16 - units.len());
-    // SAFETY: the mask keeps the store inside the slice, which is not empty and shorter than 16.
-    unsafe { _mm512_mask_storeu_epi32(units.as_mut_ptr().cast(), mask, values) };
 }
