@@ -34,10 +34,12 @@ mod jpeg;
 mod loader;
 pub mod random;
 mod source;
+mod subset;
 mod transform;
 
 pub use dataset::{Dataset, Example, Image, Normalization, Split};
 pub use error::{Error, Result};
 pub use loader::{Batch, Batches, Loader, Options, Order, Remainder, Unreadable};
 pub use source::Source;
+pub use subset::Subset;
 pub use transform::{Crop, Transform, Transformer};

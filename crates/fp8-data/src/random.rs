@@ -15,6 +15,8 @@ pub enum Purpose {
     GeneratedTraining = 3,
     /// A generated validation image.
     GeneratedValidation = 4,
+    /// A part of a data set.
+    Subset = 5,
 }
 
 /// A sequence of random numbers.

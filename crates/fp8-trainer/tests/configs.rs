@@ -19,7 +19,17 @@ fn every_configuration_can_be_read_and_is_told_of() {
         }
     }
     assert!(read >= 3);
-    let all = Config::parse("", &["training.clip_norm=1.0", "log.checkpoint_every_steps=9"]).unwrap().to_toml();
+    let all = Config::parse(
+        "",
+        &[
+            "training.clip_norm=1.0",
+            "log.checkpoint_every_steps=9",
+            "loader.training_images=9",
+            "loader.validation_images=9",
+        ],
+    )
+    .unwrap()
+    .to_toml();
     let all: toml::Table = all.parse().unwrap();
     for (section, fields) in all.iter().filter_map(|(name, value)| Some((name, value.as_table()?))) {
         for field in fields.keys().filter(|_| !["data", "optimizer", "loss_scaling"].contains(&section.as_str())) {

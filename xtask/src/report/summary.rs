@@ -120,12 +120,11 @@ pub fn reading(results: &Results) -> Vec<String> {
     let mut lines = Vec::new();
     if !data.is_imagenet {
         lines.push(format!(
-            "These runs did not see ImageNet. They saw {}: {} training and {} validation images of {} classes, {size}x{size}. \
+            "These figures are not ImageNet's. The runs saw {}: {} of {} classes, {size}x{size}. \
              What they can show is whether FP8 trains as well as FP32 under the same setting; their level cannot be compared \
              with the paper's, which stands in columns of its own.",
             data.name,
-            data.training_images,
-            data.validation_images,
+            data.counts(),
             data.classes,
             size = data.size
         ));
@@ -164,14 +163,7 @@ pub fn setting(results: &Results) -> Vec<(&'static str, String)> {
     setting.extend([
         (
             "Images",
-            format!(
-                "{}: {} for training, {} for validation, {} classes, {size}x{size}",
-                data.name,
-                data.training_images,
-                data.validation_images,
-                data.classes,
-                size = data.size
-            ),
+            format!("{}: {}, {} classes, {size}x{size}", data.name, data.counts(), data.classes, size = data.size),
         ),
         ("Scale", format!("{}: {}", results.scale, results.setting)),
     ]);

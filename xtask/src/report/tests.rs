@@ -27,6 +27,7 @@ fn results(is_imagenet: bool, seeds: u64) -> Results {
             is_imagenet,
             training_images: 2000,
             validation_images: 500,
+            available: [2000, 500],
             classes: 10,
             size: 32,
         },
@@ -78,7 +79,7 @@ fn a_stand_in_is_never_shown_as_imagenet() {
     let markdown = render(&results, "report.md", include_str!("report.md.j2")).unwrap();
     for text in [html(&results), markdown, terminal(&results)] {
         assert!(text.contains("NOT ImageNet"), "{text}");
-        assert!(text.contains("did not see ImageNet"), "{text}");
+        assert!(text.contains("are not ImageNet's"), "{text}");
         assert!(text.contains("ImageNet, paper"), "{text}");
     }
     assert!(!terminal(&super::tests::results(true, 1)).contains("NOT ImageNet"));

@@ -73,11 +73,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let setting = arguments.scale.setting()?;
     let source = arguments.data.source(&setting.generated)?;
     let plans = plans(arguments, &setting, &source)?;
+    let Some(first) = plans.first() else { bail!("--models and --recipes name no run") };
     let backend = arguments.device.backend()?;
     let folder = arguments.output.clone().unwrap_or_else(|| default_folder(arguments.scale, &source));
     let fresh = Results {
         provenance: Provenance::here(backend.name()),
-        data: DataSet::of(&source, setting.photographs)?,
+        data: DataSet::of(&first.config)?,
         scale: arguments.scale.to_string(),
         setting: setting.about.clone(),
         planned: plans.len(),
@@ -153,13 +154,13 @@ fn continued(fresh: Results, folder: &Path, plans: &[Plan]) -> Result<Results> {
 }
 
 fn introduction(results: &Results, folder: &Path) -> String {
-    let DataSet { name, training_images, validation_images, .. } = &results.data;
+    let name = &results.data.name;
     let mut text = format!("{}: {}.\n", results.scale, results.setting);
     if !results.data.is_imagenet {
         text +=
             &format!("ImageNet is not used here: these runs train on {name}, and their figures are not ImageNet's.\n");
     }
-    text += &format!("{training_images} training and {validation_images} validation images.\n");
+    text += &format!("{}.\n", results.data.counts());
     text += &format!("{} on {}, into {}", count(results.planned, "run"), results.provenance.backend, folder.display());
     match results.runs.len() {
         0 => text + ".",

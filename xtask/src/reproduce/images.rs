@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 use fp8_data::{Source, Split, generated};
+use fp8_trainer::Config;
 
 use super::results::DataSet;
 use crate::repository;
@@ -75,20 +76,38 @@ fn open(folder: &Path) -> Result<Source> {
 }
 
 impl DataSet {
-    /// What `source` holds, brought to `size` rows and columns where its images have many sizes.
-    pub fn of(source: &Source, size: usize) -> Result<Self> {
-        let [training, validation] = [source.open(Split::Training)?, source.open(Split::Validation)?];
+    /// What runs of `config` see.
+    pub fn of(config: &Config) -> Result<Self> {
+        let [training, validation] = [config.data.open(Split::Training)?, config.data.open(Split::Validation)?];
         let classes = training.classes().len();
-        let is_imagenet =
-            matches!(source, Source::Folder { .. }) && (classes, training.len(), validation.len()) == IMAGENET;
+        let available = [training.len(), validation.len()];
+        let limits = [config.loader.training_images, config.loader.validation_images];
+        let used = [0, 1].map(|part| limits[part].unwrap_or(usize::MAX).min(available[part]));
+        let is_folder = matches!(config.data, Source::Folder { .. });
+        let of_imagenet = is_folder && (classes, training.len(), validation.len()) == IMAGENET;
+        let name = name(&config.data, of_imagenet);
         Ok(Self {
-            name: name(source, is_imagenet),
-            is_imagenet,
-            training_images: training.len(),
-            validation_images: validation.len(),
+            name: if used == available { name } else { format!("a part of {name}") },
+            is_imagenet: of_imagenet && used == available,
+            training_images: used[0],
+            validation_images: used[1],
+            available,
             classes,
-            size: source.size().unwrap_or(size),
+            size: config.loader.size,
         })
+    }
+
+    /// How many images there are for training and for validation, and of how many they are drawn.
+    pub fn counts(&self) -> String {
+        let [training, validation] = [(self.training_images, 0), (self.validation_images, 1)].map(|(used, part)| {
+            let all = self.available[part];
+            if used == all {
+                used.to_string()
+            } else {
+                format!("{used} (of {all}, drawn at random, the same in every run)")
+            }
+        });
+        format!("{training} training and {validation} validation images")
     }
 }
 
@@ -110,6 +129,10 @@ fn name(source: &Source, is_imagenet: bool) -> String {
 mod tests {
     use super::*;
 
+    fn config(overrides: &[&str]) -> Config {
+        Config::parse("", overrides).unwrap()
+    }
+
     #[test]
     fn words_and_paths() {
         assert_eq!("auto".parse(), Ok(Choice::Auto));
@@ -118,10 +141,18 @@ mod tests {
 
     #[test]
     fn a_stand_in_is_not_imagenet() {
-        let source = Choice::Synthetic.source(&generated::Options::default()).unwrap();
-        let data = DataSet::of(&source, 224).unwrap();
+        let data = DataSet::of(&config(&[])).unwrap();
         assert!(!data.is_imagenet && data.name.contains("generated"), "{}", data.name);
         assert_eq!((data.classes, data.size), (10, 32));
+        assert_eq!(data.counts(), "20000 training and 2000 validation images");
+    }
+
+    #[test]
+    fn a_part_is_called_a_part() {
+        let data = DataSet::of(&config(&["loader.training_images=100", "loader.validation_images=9000"])).unwrap();
+        assert!(data.name.starts_with("a part of "), "{}", data.name);
+        let counts = "100 (of 20000, drawn at random, the same in every run) training and 2000 validation images";
+        assert_eq!(data.counts(), counts);
     }
 
     #[test]

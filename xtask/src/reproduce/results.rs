@@ -41,6 +41,8 @@ pub struct DataSet {
     pub is_imagenet: bool,
     pub training_images: usize,
     pub validation_images: usize,
+    /// Training and validation images that the data set has, of which the runs may see a part.
+    pub available: [usize; 2],
     pub classes: usize,
     /// Height and width.
     pub size: usize,

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fp8_autograd::{LossScaling, OptimizerRule, Recipe, nearest};
-use fp8_data::{Source, Unreadable};
+use fp8_data::{Dataset, Source, Split, Subset, Unreadable};
 use fp8_models::{Architecture, Stem};
 use serde::{Deserialize, Serialize, Serializer};
 use toml::Table;
@@ -88,6 +88,12 @@ pub struct Model {
 pub struct Loader {
     /// Height and width that images are brought to; their own unless given, 224 where they have many.
     pub size: usize,
+    /// Training images that are used, drawn from all there are by the data set's length alone: the same in every run; all unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub training_images: Option<usize>,
+    /// As `training_images`, of the validation images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_images: Option<usize>,
     /// Whether training images are cropped and mirrored at random; yes unless given.
     pub augment: bool,
     /// What happens when an image cannot be read: `fail`, or `skip` it, which is logged and counted; `fail` unless given.
@@ -174,6 +180,19 @@ impl Config {
         let mut table: Table = text.parse().map_err(FieldError::Syntax)?;
         overrides.iter().try_for_each(|assignment| overrides::set(&mut table, assignment.as_ref()))?;
         resolve::resolve(document::read(toml::Value::Table(table))?)
+    }
+
+    /// The images of a part, as many as the configuration wants.
+    ///
+    /// # Errors
+    /// Names the file that cannot be read.
+    pub fn dataset(&self, split: Split) -> fp8_data::Result<Arc<dyn Dataset>> {
+        let whole = self.data.open(split)?;
+        let count = match split {
+            Split::Training => self.loader.training_images,
+            Split::Validation => self.loader.validation_images,
+        };
+        Ok(Subset::draw(whole.clone(), count.unwrap_or(whole.len()), 0))
     }
 
     /// The text that [`Config::parse`] reads as this.

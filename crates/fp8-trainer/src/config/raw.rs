@@ -49,6 +49,8 @@ pub struct Model {
 #[serde(deny_unknown_fields)]
 pub struct Loader {
     pub size: Option<usize>,
+    pub training_images: Option<usize>,
+    pub validation_images: Option<usize>,
     pub augment: Option<bool>,
     pub unreadable: Option<Unreadable>,
     pub workers: Option<usize>,

@@ -23,6 +23,8 @@ pub fn resolve(raw: raw::Config) -> Result<Config> {
         data: raw.data,
         loader: Loader {
             size,
+            training_images: raw.loader.training_images,
+            validation_images: raw.loader.validation_images,
             augment: raw.loader.augment.unwrap_or(true),
             unreadable: raw.loader.unreadable.unwrap_or_default(),
             workers: raw.loader.workers.unwrap_or_else(|| available_parallelism().map_or(1, usize::from)),
@@ -108,6 +110,8 @@ fn check(config: &Config) -> Result<()> {
         ("log.every_steps", log.every_steps > 0, "must be at least 1"),
         ("log.checkpoint_every_steps", log.checkpoint_every_steps != Some(0), "must be at least 1"),
         ("model.width", positive(config.model.width), "must be at least 1"),
+        ("loader.training_images", loader.training_images != Some(0), "must be at least 1"),
+        ("loader.validation_images", loader.validation_images != Some(0), "must be at least 1"),
         ("loader.size", loader.size >= 8, "must be at least 8"),
     ];
     if let Some((field, _, reason)) = rows.into_iter().find(|(_, holds, _)| !holds) {

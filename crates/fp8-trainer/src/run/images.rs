@@ -24,7 +24,7 @@ impl Images {
         let loader = |split, options: Options, transform| {
             let transform = config.data.transform(transform, Some(config.loader.size));
             let options = Options { unreadable: config.loader.unreadable, ..options };
-            Loader::new(config.data.open(split)?, transform, options)
+            Loader::new(config.dataset(split)?, transform, options)
         };
         let augmentation = if config.loader.augment { Split::Training } else { Split::Validation };
         let images = Self {
