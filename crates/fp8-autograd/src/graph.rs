@@ -7,7 +7,7 @@ use fp8_kernels::Backend;
 
 use crate::gradients::{Gradients, StatisticsUpdate};
 use crate::output::{Output, quantised};
-use crate::{Error, Loss, ParameterId, Parameters, Recipe, Result, Role, Step, Tensor};
+use crate::{Error, Loss, ParameterId, Parameters, Recipe, Result, Role, RoleFormat, Scaling, Step, Tensor};
 
 /// A tensor in a graph. Dropping it frees its memory unless a backward pass needs it.
 #[derive(Clone, Debug)]
@@ -45,6 +45,20 @@ pub(crate) struct Maker {
     layer: String,
     /// This application of it, which names random bits: the layer's own name the first time.
     application: String,
+}
+
+impl Maker {
+    /// A tensor inside of the operation, of which only the error is stored.
+    pub fn inner(&self, what: &str) -> Inner {
+        Inner { layer: self.layer.clone(), name: format!("{}/{what}", self.application) }
+    }
+}
+
+/// A tensor that exists inside of an operation only.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    layer: String,
+    name: String,
 }
 
 /// One forward pass, recorded when training.
@@ -151,6 +165,16 @@ impl Graph<'_> {
         Ok((maker, output))
     }
 
+    /// As [`Graph::open`] for activations that the operation reads while it writes them: the recipe's scaling, which needs all of them, is
+    /// left out.
+    pub(crate) fn open_unscaled(&mut self, layer: &str, shape: Vec<usize>) -> Result<(Maker, Output)> {
+        let maker = self.maker(layer);
+        let format = RoleFormat { scaling: Scaling::None, ..*self.recipe().format(Role::Activation, layer) };
+        let random = self.step.random(&format!("{}/{}", maker.application, Role::Activation));
+        let output = Output::open(&**self.backend(), format, random, shape, None)?;
+        Ok((maker, output))
+    }
+
     /// Finishes an output, and records how to go back.
     pub(crate) fn record(
         &mut self,
@@ -164,6 +188,19 @@ impl Graph<'_> {
             self.nodes.push((var.id, node(&var.tensor)));
         }
         Ok(var)
+    }
+
+    /// A tensor of the elements of `x`; `what` names the difference.
+    pub(crate) fn alias(&mut self, x: &Var, what: &str, tensor: Tensor, node: impl FnOnce() -> Box<dyn Node>) -> Var {
+        let maker = self.makers[x.id.0]
+            .as_ref()
+            .map(|maker| Maker { layer: maker.layer.clone(), application: format!("{}/{what}", maker.application) });
+        let wanted = maker.is_some();
+        let var = self.var(maker, tensor);
+        if self.step.training && wanted {
+            self.nodes.push((var.id, node()));
+        }
+        var
     }
 
     pub(crate) fn keep_statistics(&mut self, update: StatisticsUpdate) {
@@ -227,6 +264,29 @@ impl Backward<'_> {
             None => Ok(output),
             Some(_) => output.plus(&*self.backend(), arrived),
         }
+    }
+
+    /// Memory for the error of a tensor inside of an operation.
+    pub fn open_inner_error(&self, inner: &Inner, shape: Vec<usize>) -> Result<Output> {
+        let format = *self.parameters.recipe().format(Role::Error, &inner.layer);
+        let random = self.step.random(&contribution(&inner.name, Role::Error, 0));
+        Output::open(&*self.backend(), format, random, shape, None)
+    }
+
+    /// An error that needs no computing: it is that of `var`, plus what has arrived from other uses.
+    pub fn pass_error(&mut self, var: VarId, error: Tensor) -> Result<()> {
+        if self.errors[var.0].sum.is_none() {
+            let arrival = &mut self.errors[var.0];
+            arrival.contributions += 1;
+            arrival.sum = Some(error);
+            return Ok(());
+        }
+        let backend = self.backend();
+        let error = error.unscaled(&*backend)?;
+        let (mut sum, arrived) = self.open_error(var, &error.shape)?;
+        let arrived = arrived.as_ref().map(|arrived| &*arrived.buffer);
+        backend.add(&error.buffer, arrived, false, &sum.store, &mut sum.buffer)?;
+        self.close_error(var, sum)
     }
 
     /// The finished error of `var`.

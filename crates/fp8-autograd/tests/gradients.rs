@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use fp8_autograd::{
-    BatchNormLayer, Error, Graph, Kind, ParameterId, Parameters, Recipe, Result, Role, Step, Values, Var,
+    BatchNormLayer, Error, Graph, Kind, LstmLayer, ParameterId, Parameters, Recipe, Result, Role, Step, Values, Var,
 };
 use fp8_kernels::Backend;
 
@@ -166,6 +166,39 @@ fn batch_norm() {
             }
             let y = graph.relu("relu", &y)?;
             classify(graph, &y)
+        });
+    }
+}
+
+/// Width 4, state 5.
+const LSTM: [(&str, Kind, &[usize]); 4] = [
+    ("rnn.w_input", Kind::Weight, &[20, 4]),
+    ("rnn.w_hidden", Kind::Weight, &[20, 5]),
+    ("rnn.b_input", Kind::Bias, &[20]),
+    ("rnn.b_hidden", Kind::Bias, &[20]),
+];
+
+/// Forward and backward in time, sequences of different lengths, and an input that something else uses.
+#[test]
+fn lstm() {
+    for (reverse, lengths) in [(false, None), (true, None), (false, Some([10, 3, 1])), (true, Some([7, 10, 2]))] {
+        let shapes = [("embed.weight", Kind::Weight, &[4, 6][..]), LSTM[0], LSTM[1], LSTM[2], LSTM[3]];
+        let shapes = [&shapes[..], &[("fc.weight", Kind::Weight, &[3, 5]), ("fc.bias", Kind::Bias, &[3])]].concat();
+        check(&shapes, &|graph, _| {
+            let x = graph.input(&[10, 3, 6], &numbers(1, 180))?;
+            let x = graph.linear(&x, id(graph, "embed.weight"), None, Role::Activation)?;
+            let [w_input, w_hidden, b_input, b_hidden] = LSTM.map(|(name, ..)| id(graph, name));
+            let layer = LstmLayer { w_input, w_hidden, b_input, b_hidden, reverse };
+            let h = graph.lstm(&x, &layer, lengths.as_ref().map(|lengths| &lengths[..]))?;
+            let again = graph.lstm(&x, &LstmLayer { reverse: !reverse, ..layer }, None)?;
+            let both = graph.add("sum", &h, &again, false)?;
+            // Three rows of ten each; the state has a second use.
+            let rows = graph.reshape(&both, &[3, 10, 1, 5])?;
+            let others = graph.reshape(&both, &[3, 5, 2, 5])?;
+            let sum = graph.global_average_pool("mean", &rows)?;
+            let other = graph.global_average_pool("mean", &others)?;
+            let sum = graph.add("sum", &sum, &other, false)?;
+            graph.linear(&sum, id(graph, "fc.weight"), Some(id(graph, "fc.bias")), Role::Logits)
         });
     }
 }

@@ -1,6 +1,10 @@
 //! The seam between devices.
 
-use crate::spec::{BatchNorm, Conv2d, CrossEntropy, Epilogue, Gemm, Pool2d, Store, UpdateRule};
+mod lstm;
+
+pub use lstm::{LstmBackward, LstmForward, LstmOperands, LstmState};
+
+use crate::spec::{BatchNorm, Conv2d, CrossEntropy, Epilogue, Gemm, Lstm, Pool2d, Store, UpdateRule};
 use crate::{Buffer, DType, Result};
 
 /// One method per operation, over buffers of this backend. Object-safe; every implementation passes the same tests.
@@ -143,6 +147,24 @@ pub trait Backend: Send + Sync {
         residual: Option<&Buffer>,
         store: &Store,
         dx: &mut Buffer,
+    ) -> Result<()>;
+
+    /// h (steps, batch, hidden), and `cells` (segments, batch, hidden), FP32: the cell state after each [`Lstm::SEGMENT`] steps and after the
+    /// last. Formulas and what is kept: [`crate::lstm`].
+    fn lstm(&self, lstm: &Lstm, arguments: &LstmForward<'_>, h: &mut Buffer, cells: &mut Buffer) -> Result<()>;
+
+    /// dgates (steps, batch, 4 hidden): the errors of the gates before their functions; from them the gradients of x, of `w_input` and of
+    /// the biases are plain products and sums.
+    fn lstm_backward(&self, lstm: &Lstm, arguments: &LstmBackward<'_>, dgates: &mut Buffer) -> Result<()>;
+
+    /// dw (4 hidden, hidden) = epilogue(gradient of `w_hidden`). Bias and activation of the epilogue must be absent.
+    fn lstm_backward_weight(
+        &self,
+        lstm: &Lstm,
+        h: &Buffer,
+        dgates: &Buffer,
+        epilogue: &Epilogue<'_>,
+        dw: &mut Buffer,
     ) -> Result<()>;
 
     /// losses (rows), F32: -sum_c target_c * log softmax(logits)_c. Targets U32 (rows), each below `classes`

@@ -44,6 +44,7 @@ pub mod elementwise;
 pub mod error;
 pub mod gemm;
 pub mod isa;
+pub mod lstm;
 pub mod math;
 pub mod pool;
 pub mod reduce;
@@ -54,11 +55,12 @@ pub mod update;
 pub mod view;
 
 pub use backend::{
-    Backend, BatchNormBackward, BatchNormForward, BatchNormGradients, BatchStatistics, Memory, ParameterUpdate,
+    Backend, BatchNormBackward, BatchNormForward, BatchNormGradients, BatchStatistics, LstmBackward, LstmForward,
+    LstmOperands, LstmState, Memory, ParameterUpdate,
 };
 pub use buffer::{Buffer, Storage};
 pub use cpu::CpuBackend;
 pub use dtype::DType;
 pub use error::{Error, Result};
-pub use spec::{Activation, BatchNorm, Conv2d, CrossEntropy, Epilogue, Gemm, Layout, Pool2d, Store, UpdateRule};
+pub use spec::{Activation, BatchNorm, Conv2d, CrossEntropy, Epilogue, Gemm, Layout, Lstm, Pool2d, Store, UpdateRule};
 pub use view::{EpilogueView, View, ViewMut};

@@ -232,3 +232,28 @@ impl UpdateRule {
         }
     }
 }
+
+/// One direction of an LSTM layer over sequences, time-major: (steps, batch, …).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lstm {
+    /// Steps.
+    pub steps: usize,
+    /// Sequences.
+    pub batch: usize,
+    /// Width of the input.
+    pub input: usize,
+    /// Width of the state.
+    pub hidden: usize,
+    /// Whether it runs from the last step to the first.
+    pub reverse: bool,
+}
+
+impl Lstm {
+    /// Steps whose cell states are kept as one: that after the last of them.
+    pub const SEGMENT: usize = 8;
+
+    /// Segments of all steps.
+    pub const fn segments(&self) -> usize {
+        self.steps.div_ceil(Self::SEGMENT)
+    }
+}

@@ -4,8 +4,8 @@ use std::any::Any;
 
 use fp8_kernels::{
     Activation, Backend, BatchNorm, BatchNormBackward, BatchNormForward, BatchNormGradients, BatchStatistics, Buffer,
-    Conv2d, CpuBackend, CrossEntropy, DType, Epilogue, Error, Gemm, Layout, ParameterUpdate, Pool2d, Result, Storage,
-    Store, UpdateRule,
+    Conv2d, CpuBackend, CrossEntropy, DType, Epilogue, Error, Gemm, Layout, Lstm, LstmBackward, LstmForward,
+    LstmOperands, LstmState, ParameterUpdate, Pool2d, Result, Storage, Store, UpdateRule,
 };
 
 /// Memory of no backend.
@@ -38,6 +38,7 @@ const CONV: Conv2d =
 const POOL: Pool2d = Pool2d { batch: 2, input: [5, 4], channels: 3, kernel: 2, stride: 2, padding: 0 };
 const NORM: BatchNorm = BatchNorm { rows: 6, channels: 5, epsilon: 1e-5 };
 const GEMM: Gemm = Gemm { m: 4, n: 5, k: 6, layout: Layout::NT };
+const LSTM: Lstm = Lstm { steps: 9, batch: 2, input: 3, hidden: 5, reverse: false };
 const LOSS: CrossEntropy = CrossEntropy { rows: 3, classes: 4, smoothing: 0.1 };
 
 fn call<const N: usize>(
@@ -177,6 +178,58 @@ fn calls() -> Vec<Call> {
             "cross_entropy_backward",
             [("logits", F32, 12), ("targets", U32, 3), ("dlogits", Fp8, 12)],
             |cpu, [logits, targets, dlogits]| cpu.cross_entropy_backward(&LOSS, logits, targets, 2.0, &E5M2, dlogits),
+        ),
+        call(
+            "lstm",
+            [
+                ("x", Fp8, 9 * 2 * 3),
+                ("w_input", Fp8, 20 * 3),
+                ("w_hidden", Fp8, 20 * 5),
+                ("b_input", F32, 20),
+                ("b_hidden", F32, 20),
+                ("lengths", U32, 2),
+                ("initial h", Fp8, 10),
+                ("initial c", F32, 10),
+                ("h", Fp8, 90),
+                ("cells", F32, 20),
+            ],
+            |cpu, [x, w_input, w_hidden, b_input, b_hidden, lengths, initial, c, h, cells]| {
+                let (biases, lengths) = ([&*b_input, &*b_hidden], Some(&*lengths));
+                let operands = LstmOperands { x, w_input, w_hidden, biases, factors: [1.0; 2], lengths };
+                let initial = Some(LstmState { h: initial, c });
+                cpu.lstm(&LSTM, &LstmForward { operands, initial, store: E5M2 }, h, cells)
+            },
+        ),
+        call(
+            "lstm_backward",
+            [
+                ("x", Fp8, 9 * 2 * 3),
+                ("w_input", Fp8, 20 * 3),
+                ("w_hidden", Fp8, 20 * 5),
+                ("b_input", F32, 20),
+                ("b_hidden", F32, 20),
+                ("lengths", U32, 2),
+                ("h", Fp8, 90),
+                ("cells", F32, 20),
+                ("dy", Fp8, 90),
+                ("dgates", Fp8, 360),
+            ],
+            |cpu, [x, w_input, w_hidden, b_input, b_hidden, lengths, h, cells, dy, dgates]| {
+                let (biases, lengths) = ([&*b_input, &*b_hidden], Some(&*lengths));
+                let operands = LstmOperands { x, w_input, w_hidden, biases, factors: [1.0; 2], lengths };
+                cpu.lstm_backward(
+                    &LSTM,
+                    &LstmBackward { operands, h, cells, dy, error_factor: 1.0, store: E5M2 },
+                    dgates,
+                )
+            },
+        ),
+        call(
+            "lstm_backward_weight",
+            [("h", Fp8, 90), ("dgates", Fp8, 360), ("residual", Fp8, 100), ("dw", Fp8, 100)],
+            |cpu, [h, dgates, residual, dw]| {
+                cpu.lstm_backward_weight(&LSTM, h, dgates, &epilogue(None, Some(residual)), dw)
+            },
         ),
         call(
             "update",

@@ -5,10 +5,13 @@ mod batch_norm;
 mod convolution;
 mod cross_entropy;
 mod linear;
+mod lstm;
 mod pooling;
+mod reshape;
 
 pub use batch_norm::BatchNormLayer;
 pub use cross_entropy::Loss;
+pub use lstm::{LstmCarry, LstmLayer};
 
 use crate::{Error, Result};
 

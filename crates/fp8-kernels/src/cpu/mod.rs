@@ -1,6 +1,7 @@
 //! [`Backend`] over host memory.
 
 mod check;
+mod lstm;
 mod memory;
 
 use std::sync::Arc;
@@ -11,8 +12,9 @@ use memory::Pool;
 use crate::isa::{self, Isa};
 use crate::{
     Backend, BatchNorm, BatchNormBackward, BatchNormForward, BatchNormGradients, BatchStatistics, Buffer, Conv2d,
-    CrossEntropy, DType, Epilogue, EpilogueView, Error, Gemm, Layout, Memory, ParameterUpdate, Pool2d, Result, Store,
-    UpdateRule, View, batch_norm, conv, cross_entropy, elementwise, gemm, pool, reduce, update,
+    CrossEntropy, DType, Epilogue, EpilogueView, Error, Gemm, Layout, Lstm, LstmBackward, LstmForward, Memory,
+    ParameterUpdate, Pool2d, Result, Store, UpdateRule, View, batch_norm, conv, cross_entropy, elementwise, gemm, pool,
+    reduce, update,
 };
 
 /// The CPU: one instruction set and a pool of threads. Results are the same bytes for any number of threads and, where the
@@ -405,6 +407,25 @@ impl Backend for CpuBackend {
         let dx = op.output("dx", dx, store, len)?;
         self.run(|isa| elementwise::relu_backward(isa, Some(y), dy, residual, store, dx));
         Ok(())
+    }
+
+    fn lstm(&self, lstm: &Lstm, arguments: &LstmForward<'_>, h: &mut Buffer, cells: &mut Buffer) -> Result<()> {
+        lstm::forward(self, lstm, arguments, h, cells)
+    }
+
+    fn lstm_backward(&self, lstm: &Lstm, arguments: &LstmBackward<'_>, dgates: &mut Buffer) -> Result<()> {
+        lstm::backward(self, lstm, arguments, dgates)
+    }
+
+    fn lstm_backward_weight(
+        &self,
+        lstm: &Lstm,
+        h: &Buffer,
+        dgates: &Buffer,
+        epilogue: &Epilogue<'_>,
+        dw: &mut Buffer,
+    ) -> Result<()> {
+        lstm::backward_weight(self, lstm, h, dgates, epilogue, dw)
     }
 
     fn cross_entropy(&self, spec: &CrossEntropy, logits: &Buffer, targets: &Buffer, losses: &mut Buffer) -> Result<()> {

@@ -1,6 +1,6 @@
 //! What the tests of this crate share.
 
-#[path = "../../../fp8-autograd/tests/common/reference.rs"]
+#[path = "../../../fp8-autograd/tests/common/reference/mod.rs"]
 mod reference;
 
 use std::sync::Arc;

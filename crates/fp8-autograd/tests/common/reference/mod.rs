@@ -1,6 +1,8 @@
 //! A backend that is slow and plain: each operation as its formula, sums in FP64. What the operations of this crate are
 //! tested on besides the CPU's; nothing here is shared with it but the contract.
 
+mod lstm;
+
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use fp8_core::{decode, encode};
 use fp8_kernels::{
     Activation, Backend, BatchNorm, BatchNormBackward, BatchNormForward, BatchNormGradients, BatchStatistics, Buffer,
-    Conv2d, CrossEntropy, DType, Epilogue, Gemm, Layout, Memory, ParameterUpdate, Pool2d, Result, Storage, Store,
-    UpdateRule,
+    Conv2d, CrossEntropy, DType, Epilogue, Gemm, Layout, Lstm, LstmBackward, LstmForward, Memory, ParameterUpdate,
+    Pool2d, Result, Storage, Store, UpdateRule,
 };
 
 /// The backend.
@@ -388,6 +390,25 @@ impl Backend for Reference {
         let rows = softmax_rows(spec, logits, targets).into_iter();
         let error = |(log, target): (f64, f64)| f64::from(factor) * (log.exp() - target);
         write(store, rows.flat_map(|(logs, targets)| logs.into_iter().zip(targets).map(error)), dlogits)
+    }
+
+    fn lstm(&self, lstm: &Lstm, arguments: &LstmForward<'_>, h: &mut Buffer, cells: &mut Buffer) -> Result<()> {
+        lstm::forward(lstm, arguments, h, cells)
+    }
+
+    fn lstm_backward(&self, lstm: &Lstm, arguments: &LstmBackward<'_>, dgates: &mut Buffer) -> Result<()> {
+        lstm::backward(lstm, arguments, dgates)
+    }
+
+    fn lstm_backward_weight(
+        &self,
+        lstm: &Lstm,
+        h: &Buffer,
+        dgates: &Buffer,
+        epilogue: &Epilogue<'_>,
+        dw: &mut Buffer,
+    ) -> Result<()> {
+        lstm::backward_weight(lstm, h, dgates, epilogue, dw)
     }
 
     fn update(&self, rule: &UpdateRule, parameter: ParameterUpdate<'_>) -> Result<()> {

@@ -1,0 +1,204 @@
+//! Long short-term memory: one direction of one layer.
+
+use std::sync::Arc;
+
+use fp8_kernels::{Buffer, DType, Epilogue, Gemm, Layout, Lstm, LstmBackward, LstmForward, LstmOperands, LstmState};
+
+use super::mismatch;
+use crate::graph::{Backward, Inner, Node};
+use crate::output::f32_buffer;
+use crate::{Graph, ParameterId, Result, Tensor, Var};
+
+/// One direction of one LSTM layer; gates in PyTorch's order: input, forget, cell, output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LstmLayer {
+    /// (4 hidden, input).
+    pub w_input: ParameterId,
+    /// (4 hidden, hidden).
+    pub w_hidden: ParameterId,
+    /// (4 hidden).
+    pub b_input: ParameterId,
+    /// (4 hidden).
+    pub b_hidden: ParameterId,
+    /// Whether it runs from the last step to the first.
+    pub reverse: bool,
+}
+
+/// The state of a layer after a step, from which [`Graph::lstm_step`] goes on.
+#[derive(Clone, Debug)]
+pub struct LstmCarry {
+    /// (batch, hidden), in the format of activations.
+    pub h: Tensor,
+    /// FP32 (batch, hidden).
+    pub c: Tensor,
+}
+
+impl Graph<'_> {
+    /// h (steps, batch, hidden) of x (steps, batch, input), from a state of zeros: with (i, f, g, o) = x_t W_input^T + h_{t-1} W_hidden^T + b,
+    /// c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g) in FP32 and h_t = Q(sigmoid(o) tanh(c_t)). Past the end of a sequence, whose steps
+    /// `lengths` gives, h is zero.
+    ///
+    /// Kept for the backward pass: x, h, and every eighth c.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] for sizes that differ, and lengths past the last step.
+    pub fn lstm(&mut self, x: &Var, layer: &LstmLayer, lengths: Option<&[u32]>) -> Result<Var> {
+        let run = Run::new(self, x, layer, lengths)?;
+        Ok(self.lstm_run(x, layer, run, None)?.0)
+    }
+
+    /// One step: h (1, batch, hidden) of x (1, batch, input), and the state to go on from. For evaluation: nothing is kept.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] for sizes that differ, more than one step, and in training.
+    pub fn lstm_step(&mut self, x: &Var, layer: &LstmLayer, before: Option<&LstmCarry>) -> Result<(Var, LstmCarry)> {
+        if self.step().training || x.shape().first() != Some(&1) {
+            return mismatch("lstm_step", format!("one step of an evaluation is wanted, not {:?}", x.shape()));
+        }
+        let run = Run::new(self, x, layer, None)?;
+        let (h, c) = self.lstm_run(x, layer, run, before)?;
+        let h_state = Tensor { shape: h.shape()[1..].to_vec(), ..h.tensor.clone() };
+        Ok((h, LstmCarry { c: Tensor { shape: h_state.shape.clone(), ..c }, h: h_state }))
+    }
+
+    fn lstm_run(&mut self, x: &Var, layer: &LstmLayer, run: Run, before: Option<&LstmCarry>) -> Result<(Var, Tensor)> {
+        let name = self.parameters().get(layer.w_hidden).layer().to_string();
+        let Lstm { steps, batch, hidden, .. } = run.lstm;
+        let backend = self.backend().clone();
+        let (maker, mut h) = self.open_unscaled(&name, vec![steps, batch, hidden])?;
+        let mut cells = f32_buffer(&*backend, run.lstm.segments() * batch * hidden)?;
+        let initial = before.map(|before| LstmState { h: &before.h.buffer, c: &before.c.buffer });
+        let arguments = LstmForward { operands: run.operands(&x.tensor), initial, store: h.store };
+        backend.lstm(&run.lstm, &arguments, &mut h.buffer, &mut cells)?;
+        let cells = Tensor::new(vec![run.lstm.segments(), batch, hidden], cells);
+        let (kept, gates) = (cells.clone(), maker.inner("gates"));
+        let (x, layer) = (x.clone(), *layer);
+        let h = self.record(maker, h, |h| Box::new(Recurrence { run, x, layer, h: h.clone(), cells: kept, gates }))?;
+        Ok((h, cells))
+    }
+}
+
+/// The shape and the operands besides x.
+struct Run {
+    lstm: Lstm,
+    w_input: Tensor,
+    w_hidden: Tensor,
+    biases: [Tensor; 2],
+    /// What undoes the scales of the operands.
+    factors: [f32; 2],
+    lengths: Option<Arc<Buffer>>,
+}
+
+impl Run {
+    fn new(graph: &Graph<'_>, x: &Var, layer: &LstmLayer, lengths: Option<&[u32]>) -> Result<Self> {
+        const OP: &str = "lstm";
+        let working = |id| graph.parameters().get(id).working();
+        let (w_input, w_hidden) = (working(layer.w_input), working(layer.w_hidden));
+        let biases = [working(layer.b_input), working(layer.b_hidden)];
+        let (&[steps, batch, input], &[gates, hidden]) = (x.shape(), &*w_hidden.shape) else {
+            return mismatch(OP, format!("input {:?}, weight of the state {:?}", x.shape(), w_hidden.shape));
+        };
+        if gates != 4 * hidden || w_input.shape != [gates, input] || biases.iter().any(|bias| bias.shape != [gates]) {
+            let [b_input, b_hidden] = biases.each_ref().map(|bias| &bias.shape);
+            return mismatch(
+                OP,
+                format!(
+                    "input {:?}, weights {:?} and {:?}, biases {b_input:?} and {b_hidden:?}",
+                    x.shape(),
+                    w_input.shape,
+                    w_hidden.shape
+                ),
+            );
+        }
+        let lengths = lengths.map(|lengths| {
+            if lengths.len() != batch {
+                return mismatch(OP, format!("{} lengths for {batch} sequences", lengths.len()));
+            }
+            let mut buffer = graph.backend().alloc(DType::U32, batch)?;
+            graph
+                .backend()
+                .upload(&lengths.iter().flat_map(|length| length.to_le_bytes()).collect::<Vec<_>>(), &mut buffer)?;
+            Ok(Arc::new(buffer))
+        });
+        Ok(Self {
+            lstm: Lstm { steps, batch, input, hidden, reverse: layer.reverse },
+            factors: [1.0 / (x.tensor.scale * w_input.scale), 1.0 / w_hidden.scale],
+            lengths: lengths.transpose()?,
+            w_input,
+            w_hidden,
+            biases,
+        })
+    }
+
+    fn operands<'a>(&'a self, x: &'a Tensor) -> LstmOperands<'a> {
+        LstmOperands {
+            x: &x.buffer,
+            w_input: &self.w_input.buffer,
+            w_hidden: &self.w_hidden.buffer,
+            biases: self.biases.each_ref().map(|bias| &*bias.buffer),
+            factors: self.factors,
+            lengths: self.lengths.as_deref(),
+        }
+    }
+}
+
+struct Recurrence {
+    run: Run,
+    x: Var,
+    layer: LstmLayer,
+    h: Tensor,
+    cells: Tensor,
+    /// The errors of the gates are a tensor of their own.
+    gates: Inner,
+}
+
+impl Node for Recurrence {
+    fn backward(self: Box<Self>, dy: Tensor, pass: &mut Backward<'_>) -> Result<()> {
+        let Self { run, x, layer, h, cells, gates } = *self;
+        let Lstm { steps, batch, input, hidden, .. } = run.lstm;
+        let backend = pass.backend();
+        let (dy, rows) = (dy.unscaled(&*backend)?, steps * batch);
+        let mut dgates = pass.open_inner_error(&gates, vec![steps, batch, 4 * hidden])?;
+        let arguments = LstmBackward {
+            operands: run.operands(&x.tensor),
+            h: &h.buffer,
+            cells: &cells.buffer,
+            dy: &dy.buffer,
+            error_factor: 1.0 / (run.w_hidden.scale * dgates.store.scale),
+            store: dgates.store,
+        };
+        backend.lstm_backward(&run.lstm, &arguments, &mut dgates.buffer)?;
+        let dgates = dgates.close(&*backend)?;
+
+        let (mut dw, arrived) = pass.open_gradient(layer.w_hidden)?;
+        let residual = arrived.as_ref().map(|gradient| &*gradient.buffer);
+        let epilogue = Epilogue { alpha: 1.0 / dgates.scale, residual, ..Epilogue::store(dw.store) };
+        backend.lstm_backward_weight(&run.lstm, &h.buffer, &dgates.buffer, &epilogue, &mut dw.buffer)?;
+        pass.close_gradient(layer.w_hidden, dw)?;
+
+        let (mut dw, arrived) = pass.open_gradient(layer.w_input)?;
+        let residual = arrived.as_ref().map(|gradient| &*gradient.buffer);
+        let alpha = 1.0 / (x.tensor.scale * dgates.scale);
+        let epilogue = Epilogue { alpha, residual, ..Epilogue::store(dw.store) };
+        let gemm = Gemm { m: 4 * hidden, n: input, k: rows, layout: Layout::TN };
+        backend.gemm(&gemm, &dgates.buffer, &x.tensor.buffer, &epilogue, &mut dw.buffer)?;
+        pass.close_gradient(layer.w_input, dw)?;
+
+        let unscaled = dgates.unscaled(&*backend)?;
+        for bias in [layer.b_input, layer.b_hidden] {
+            let mut db = pass.open_gradient_alone(bias)?;
+            backend.sum_rows(rows, 4 * hidden, &unscaled.buffer, &db.store, &mut db.buffer)?;
+            pass.close_gradient(bias, db)?;
+        }
+        if !pass.wants_error(x.id) {
+            return Ok(());
+        }
+        let (mut dx, arrived) = pass.open_error(x.id, x.shape())?;
+        let residual = arrived.as_ref().map(|error| &*error.buffer);
+        let alpha = 1.0 / (run.w_input.scale * dgates.scale);
+        let epilogue = Epilogue { alpha, residual, ..Epilogue::store(dx.store) };
+        let gemm = Gemm { m: rows, n: input, k: 4 * hidden, layout: Layout::NN };
+        backend.gemm(&gemm, &dgates.buffer, &run.w_input.buffer, &epilogue, &mut dx.buffer)?;
+        pass.close_error(x.id, dx)
+    }
+}

@@ -1,0 +1,103 @@
+//! The LSTM operations: arguments checked, then [`crate::lstm`].
+
+use super::check::Op;
+use super::{CpuBackend, epilogue_view, op};
+use crate::lstm::{self, Backward, Operands};
+use crate::{Activation, Buffer, DType, Epilogue, Lstm, LstmBackward, LstmForward, LstmOperands, Result, View};
+
+/// Elements of x, of h, and of the cell states.
+fn lens(op: Op, lstm: &Lstm) -> Result<[usize; 3]> {
+    let &Lstm { steps, batch, input, hidden, .. } = lstm;
+    op.require(hidden > 0, || "a state of no elements".into())?;
+    op.len(&[steps, batch, 4, hidden])?;
+    Ok([op.len(&[steps, batch, input])?, op.len(&[steps, batch, hidden])?, op.len(&[lstm.segments(), batch, hidden])?])
+}
+
+/// The steps of each sequence, none more than there are.
+fn lengths(op: Op, lstm: &Lstm, lengths: Option<&Buffer>) -> Result<Option<Vec<u32>>> {
+    let Some(lengths) = lengths else { return Ok(None) };
+    let view: View<'_> = op.exactly("lengths", lengths, DType::U32, lstm.batch)?;
+    let lengths: Vec<u32> = view.bytes.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
+    match lengths.iter().position(|length| *length as usize > lstm.steps) {
+        Some(row) => Err(op.shape(format!("sequence {row} has {} steps, there are {}", lengths[row], lstm.steps))),
+        None => Ok(Some(lengths)),
+    }
+}
+
+fn operands<'a>(op: Op, lstm: &Lstm, operands: &LstmOperands<'a>, lengths: Option<&'a [u32]>) -> Result<Operands<'a>> {
+    let (gates, [x, ..]) = (op.len(&[4, lstm.hidden])?, lens(op, lstm)?);
+    let [b_input, b_hidden] = operands.biases;
+    Ok(Operands {
+        x: op.float("x", operands.x, x)?,
+        w_input: op.float("w_input", operands.w_input, op.len(&[gates, lstm.input])?)?,
+        w_hidden: op.float("w_hidden", operands.w_hidden, op.len(&[gates, lstm.hidden])?)?,
+        biases: [
+            op.exactly("b_input", b_input, DType::F32, gates)?,
+            op.exactly("b_hidden", b_hidden, DType::F32, gates)?,
+        ],
+        factors: operands.factors,
+        lengths,
+    })
+}
+
+pub(super) fn forward(
+    cpu: &CpuBackend,
+    lstm: &Lstm,
+    arguments: &LstmForward<'_>,
+    h: &mut Buffer,
+    cells: &mut Buffer,
+) -> Result<()> {
+    let op = op("lstm");
+    let [_, h_len, cells_len] = lens(op, lstm)?;
+    let lengths = lengths(op, lstm, arguments.operands.lengths)?;
+    let operands = operands(op, lstm, &arguments.operands, lengths.as_deref())?;
+    let state = lstm.batch * lstm.hidden;
+    let initial = match &arguments.initial {
+        Some(initial) => {
+            Some([op.float("initial h", initial.h, state)?, op.exactly("initial c", initial.c, DType::F32, state)?])
+        }
+        None => None,
+    };
+    let h = op.output("h", h, &arguments.store, h_len)?;
+    let cells = op.exactly_mut("cells", cells, DType::F32, cells_len)?;
+    cpu.run(|isa| lstm::forward(isa, lstm, &operands, initial, &arguments.store, h, cells));
+    Ok(())
+}
+
+pub(super) fn backward(cpu: &CpuBackend, lstm: &Lstm, arguments: &LstmBackward<'_>, dgates: &mut Buffer) -> Result<()> {
+    let op = op("lstm_backward");
+    let [_, h_len, cells_len] = lens(op, lstm)?;
+    let lengths = lengths(op, lstm, arguments.operands.lengths)?;
+    let operands = operands(op, lstm, &arguments.operands, lengths.as_deref())?;
+    let backward = Backward {
+        h: op.float("h", arguments.h, h_len)?,
+        cells: op.exactly("cells", arguments.cells, DType::F32, cells_len)?,
+        dy: op.float("dy", arguments.dy, h_len)?,
+        error_factor: arguments.error_factor,
+        store: arguments.store,
+    };
+    let dgates = op.output("dgates", dgates, &arguments.store, 4 * h_len)?;
+    cpu.run(|isa| lstm::backward(isa, lstm, &operands, &backward, dgates));
+    Ok(())
+}
+
+pub(super) fn backward_weight(
+    cpu: &CpuBackend,
+    lstm: &Lstm,
+    h: &Buffer,
+    dgates: &Buffer,
+    epilogue: &Epilogue<'_>,
+    dw: &mut Buffer,
+) -> Result<()> {
+    let op = op("lstm_backward_weight");
+    op.require(epilogue.bias.is_none() && epilogue.activation == Activation::None, || {
+        "a weight gradient takes neither bias nor activation".into()
+    })?;
+    let [_, h_len, _] = lens(op, lstm)?;
+    let (h, dgates) = (op.float("h", h, h_len)?, op.float("dgates", dgates, 4 * h_len)?);
+    let dw_len = op.len(&[4, lstm.hidden, lstm.hidden])?;
+    let epilogue = epilogue_view(op, epilogue, dw_len, lstm.hidden)?;
+    let dw = op.output("dw", dw, &epilogue.store, dw_len)?;
+    cpu.run(|isa| lstm::backward_weight(isa, lstm, h, dgates, &epilogue, dw));
+    Ok(())
+}

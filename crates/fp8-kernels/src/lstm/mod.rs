@@ -1,0 +1,370 @@
+//! Long short-term memory (Hochreiter and Schmidhuber 1997), one direction of one layer, time-major.
+//!
+//! With the gates (i, f, g, o) = x_t W_input^T + b + h_{t-1} W_hidden^T, each product summed as in docs/numerics.md, section 5:
+//!
+//!     c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g)        FP32, not stored but at the end of each segment
+//!     h_t = store( sigmoid(o) tanh(c_t) )
+//!
+//! The products with x are computed for a segment of [`Lstm::SEGMENT`] steps at once. For the backward pass nothing is kept but h and those
+//! cell states: gates are computed again, with the same bits. Past the end of a sequence h and c are zero.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::arithmetic::add;
+use crate::blocks::floats;
+use crate::gemm::gemm;
+use crate::isa::Isa;
+use crate::math::{canonical, sigmoid, tanh};
+use crate::reduce::store_floats;
+use crate::{Activation, DType, EpilogueView, Gemm, Layout, Lstm, Store, View, ViewMut, codec, per_isa};
+
+/// What both passes read.
+#[derive(Clone, Copy)]
+pub struct Operands<'a> {
+    /// (steps, batch, input).
+    pub x: View<'a>,
+    /// (4 hidden, input).
+    pub w_input: View<'a>,
+    /// (4 hidden, hidden).
+    pub w_hidden: View<'a>,
+    /// FP32 (4 hidden) each.
+    pub biases: [View<'a>; 2],
+    /// Factors of the products with `w_input` and `w_hidden`.
+    pub factors: [f32; 2],
+    /// Steps of each sequence; absent: all.
+    pub lengths: Option<&'a [u32]>,
+}
+
+/// Inputs of [`backward`] besides the operands.
+#[derive(Clone, Copy)]
+pub struct Backward<'a> {
+    /// (steps, batch, hidden).
+    pub h: View<'a>,
+    /// FP32 (segments, batch, hidden).
+    pub cells: View<'a>,
+    /// Error of h.
+    pub dy: View<'a>,
+    /// Factor of the products of gate errors with `w_hidden`.
+    pub error_factor: f32,
+    /// How the errors of the gates are stored.
+    pub store: Store,
+}
+
+/// h (steps, batch, hidden), and the cell states after each segment, from the state (h, c) before the first step.
+pub fn forward(
+    isa: Isa,
+    lstm: &Lstm,
+    operands: &Operands<'_>,
+    initial: Option<[View<'_>; 2]>,
+    store: &Store,
+    h: ViewMut<'_>,
+    cells: ViewMut<'_>,
+) {
+    let pass = Pass::new(isa, lstm, operands);
+    let (state, size) = (lstm.batch * lstm.hidden, h.dtype.size());
+    let mut c = initial.map_or_else(|| vec![0.0; state], |[_, c]| floats(isa, c));
+    let (mut products, mut gates) = (Vec::new(), Vec::new());
+    for (segment, cells) in pass.segments().zip(cells.bytes.chunks_mut((4 * state).max(1))) {
+        pass.input_products(&segment, &mut products);
+        for i in segment.steps() {
+            let t = pass.time(i);
+            let from_x = View { dtype: DType::F32, bytes: segment.part(t, 4 * 4 * state, &products) };
+            let before = match i {
+                0 => initial.map(|[h, _]| h),
+                _ => Some(View { dtype: h.dtype, bytes: &h.bytes[pass.time(i - 1) * state * size..][..state * size] }),
+            };
+            let gates = before.map(|before| pass.hidden_products(before, from_x, &mut gates)).unwrap_or(from_x);
+            let out = &mut h.bytes[t * state * size..][..state * size];
+            let rows = pass.rows_at_once();
+            out.par_chunks_mut((rows * lstm.hidden * size).max(1))
+                .zip(c.par_chunks_mut((rows * lstm.hidden).max(1)))
+                .enumerate()
+                .for_each(|(chunk, (out, c))| {
+                    let (mut line, mut result) = (vec![0.0; 4 * lstm.hidden], vec![0.0; lstm.hidden]);
+                    let cells = out.chunks_mut(lstm.hidden * size).zip(c.chunks_mut(lstm.hidden));
+                    for (row, (out, c)) in (chunk * rows..).zip(cells) {
+                        if pass.ended(row, t) {
+                            c.fill(0.0);
+                            result.fill(0.0);
+                        } else {
+                            pass.line(gates, row, 4 * lstm.hidden, &mut line);
+                            activate(isa, &mut line, c);
+                            output(isa, &line[3 * lstm.hidden..], c, &mut result);
+                        }
+                        codec::encode(isa, store, (t * state + row * lstm.hidden) as u64, &result, out);
+                    }
+                });
+        }
+        store_floats(&c, ViewMut { dtype: DType::F32, bytes: cells });
+    }
+}
+
+/// dgates (steps, batch, 4 hidden), the errors of the gates before their functions, from those of h: with dc of the next step,
+///
+///     dh = dy_t + dgates_{t+1} W_hidden,   d = dc + dh o (1 - tanh(c)^2)
+///     dgates = store( d g i (1 - i),  d c_{t-1} f (1 - f),  d i (1 - g^2),  dh tanh(c) o (1 - o) ),   dc = d f
+///
+/// with i, f, g, o after their functions and dgates_{t+1} as stored.
+pub fn backward(isa: Isa, lstm: &Lstm, operands: &Operands<'_>, arguments: &Backward<'_>, dgates: ViewMut<'_>) {
+    let pass = Pass::new(isa, lstm, operands);
+    let (state, size, hidden) = (lstm.batch * lstm.hidden, dgates.dtype.size(), lstm.hidden);
+    let mut dc = vec![0.0; state];
+    let mut from_next = vec![0; 4 * state];
+    let mut room = Recomputed::default();
+    let segments: Vec<Segment> = pass.segments().collect();
+    for (number, segment) in segments.iter().enumerate().rev() {
+        let before = number.checked_sub(1).map(|earlier| arguments.cells.part(earlier * state, state));
+        pass.recompute(segment, arguments.h, before, &mut room);
+        for i in segment.steps().rev() {
+            let t = pass.time(i);
+            let rows = pass.rows_at_once();
+            let gates = segment.part_mut(t, 4 * state, &mut room.gates);
+            let [c_before, c] = [0, 1].map(|later| &room.cells[(i - segment.first + later) * state..][..state]);
+            let dy = arguments.dy.part(t * state, state);
+            let next = View { dtype: DType::F32, bytes: &from_next };
+            let out = &mut dgates.bytes[4 * t * state * size..][..4 * state * size];
+            let lines = out
+                .par_chunks_mut((4 * rows * hidden * size).max(1))
+                .zip(gates.par_chunks_mut((4 * rows * hidden).max(1)));
+            lines.zip(dc.par_chunks_mut((rows * hidden).max(1))).enumerate().for_each(|(chunk, ((out, gates), dc))| {
+                let (mut dh, mut addend) = (vec![0.0; hidden], vec![0.0; hidden]);
+                let lines = out.chunks_mut(4 * hidden * size).zip(gates.chunks_mut(4 * hidden));
+                for (row, ((out, gates), dc)) in (chunk * rows..).zip(lines.zip(dc.chunks_mut(hidden))) {
+                    if pass.ended(row, t) {
+                        gates.fill(0.0);
+                        dc.fill(0.0);
+                    } else {
+                        pass.line(dy, row, hidden, &mut dh);
+                        pass.line(next, row, hidden, &mut addend);
+                        add(isa, &mut dh, &addend);
+                        let [c_before, c] = [c_before, c].map(|c| &c[row * hidden..][..hidden]);
+                        gate_errors(isa, gates, c_before, c, &dh, dc);
+                    }
+                    codec::encode(isa, &arguments.store, 4 * (t * state + row * hidden) as u64, gates, out);
+                }
+            });
+            if i > 0 {
+                let stored =
+                    View { dtype: dgates.dtype, bytes: &dgates.bytes[4 * t * state * size..][..4 * state * size] };
+                let shape = Gemm { m: lstm.batch, n: hidden, k: 4 * hidden, layout: Layout::NN };
+                let out = ViewMut { dtype: DType::F32, bytes: &mut from_next };
+                gemm(isa, &shape, stored, operands.w_hidden, &plain(arguments.error_factor, None, None), out);
+            }
+        }
+    }
+}
+
+/// dw (4 hidden, hidden) = epilogue( sum over steps of dgates_t^T h_{t-1} ): the gradient of `w_hidden`.
+pub fn backward_weight(
+    isa: Isa,
+    lstm: &Lstm,
+    h: View<'_>,
+    dgates: View<'_>,
+    epilogue: &EpilogueView<'_>,
+    dw: ViewMut<'_>,
+) {
+    let (state, rest) = (lstm.batch * lstm.hidden, lstm.steps.saturating_sub(1));
+    let [later, earlier] = if lstm.reverse { [0, 1] } else { [1, 0] }.map(|first| first.min(lstm.steps));
+    let shape = Gemm { m: 4 * lstm.hidden, n: lstm.hidden, k: rest * lstm.batch, layout: Layout::TN };
+    let dgates = dgates.part(4 * later * state, 4 * rest * state);
+    gemm(isa, &shape, dgates, h.part(earlier * state, rest * state), epilogue, dw);
+}
+
+fn plain<'a>(alpha: f32, bias: Option<View<'a>>, residual: Option<View<'a>>) -> EpilogueView<'a> {
+    EpilogueView { alpha, bias, residual, activation: Activation::None, store: Store::F32 }
+}
+
+/// What the steps of one pass share.
+struct Pass<'a> {
+    isa: Isa,
+    lstm: &'a Lstm,
+    operands: &'a Operands<'a>,
+    /// FP32 (4 hidden).
+    bias: Vec<u8>,
+}
+
+/// Steps that are computed together, in the order in which they are.
+struct Segment {
+    first: usize,
+    end: usize,
+    /// When they are.
+    times: Range<usize>,
+}
+
+impl Segment {
+    fn steps(&self) -> Range<usize> {
+        self.first..self.end
+    }
+
+    /// What belongs to time `t` of something with `len` elements a step.
+    fn part<'a, T>(&self, t: usize, len: usize, all: &'a [T]) -> &'a [T] {
+        &all[(t - self.times.start) * len..][..len]
+    }
+
+    fn part_mut<'a, T>(&self, t: usize, len: usize, all: &'a mut [T]) -> &'a mut [T] {
+        &mut all[(t - self.times.start) * len..][..len]
+    }
+}
+
+/// A segment computed again: gates after their functions (by time), and cell states (by step) from before the first step on.
+#[derive(Default)]
+struct Recomputed {
+    from_x: Vec<u8>,
+    sums: Vec<u8>,
+    gates: Vec<f32>,
+    cells: Vec<f32>,
+}
+
+impl<'a> Pass<'a> {
+    fn new(isa: Isa, lstm: &'a Lstm, operands: &'a Operands<'a>) -> Self {
+        let [mut bias, other] = operands.biases.map(|bias| floats(isa, bias));
+        add(isa, &mut bias, &other);
+        Self { isa, lstm, operands, bias: bias.iter().flat_map(|bias| bias.to_le_bytes()).collect() }
+    }
+
+    /// The time of step `i`.
+    fn time(&self, i: usize) -> usize {
+        if self.lstm.reverse { self.lstm.steps - 1 - i } else { i }
+    }
+
+    fn segments(&self) -> impl Iterator<Item = Segment> {
+        let Lstm { steps, reverse, .. } = *self.lstm;
+        (0..steps).step_by(Lstm::SEGMENT).map(move |first| {
+            let end = steps.min(first + Lstm::SEGMENT);
+            Segment { first, end, times: if reverse { steps - end..steps - first } else { first..end } }
+        })
+    }
+
+    /// Whether sequence `row` has ended before time `t`.
+    fn ended(&self, row: usize, t: usize) -> bool {
+        self.operands.lengths.is_some_and(|lengths| t >= lengths[row] as usize)
+    }
+
+    /// Rows that one thread takes at a time.
+    fn rows_at_once(&self) -> usize {
+        (8192 / (4 * self.lstm.hidden).max(1)).max(1)
+    }
+
+    fn line(&self, view: View<'_>, row: usize, len: usize, out: &mut [f32]) {
+        codec::decode(self.isa, view.dtype, view.part(row * len, len).bytes, out);
+    }
+
+    /// out (times, batch, 4 hidden) = x W_input^T + b, FP32.
+    fn input_products(&self, segment: &Segment, out: &mut Vec<u8>) {
+        let Lstm { batch, input, hidden, .. } = *self.lstm;
+        let steps = segment.times.len();
+        out.resize(4 * steps * batch * 4 * hidden, 0);
+        let x = self.operands.x.part(segment.times.start * batch * input, steps * batch * input);
+        let bias = View { dtype: DType::F32, bytes: &self.bias };
+        let shape = Gemm { m: steps * batch, n: 4 * hidden, k: input, layout: Layout::NT };
+        let out = ViewMut { dtype: DType::F32, bytes: out };
+        gemm(self.isa, &shape, x, self.operands.w_input, &plain(self.operands.factors[0], Some(bias), None), out);
+    }
+
+    /// out (rows, 4 hidden) = h W_hidden^T + addend, FP32.
+    fn hidden_products<'o>(&self, h: View<'_>, addend: View<'_>, out: &'o mut Vec<u8>) -> View<'o> {
+        let hidden = self.lstm.hidden;
+        let rows = h.len() / hidden.max(1);
+        out.resize(addend.bytes.len(), 0);
+        let shape = Gemm { m: rows, n: 4 * hidden, k: hidden, layout: Layout::NT };
+        let epilogue = plain(self.operands.factors[1], None, Some(addend));
+        let target = ViewMut { dtype: DType::F32, bytes: &mut out[..] };
+        gemm(self.isa, &shape, h, self.operands.w_hidden, &epilogue, target);
+        View { dtype: DType::F32, bytes: out }
+    }
+
+    fn recompute(&self, segment: &Segment, h: View<'_>, before: Option<View<'_>>, room: &mut Recomputed) {
+        let Lstm { batch, hidden, reverse, .. } = *self.lstm;
+        let (state, steps) = (batch * hidden, segment.times.len());
+        self.input_products(segment, &mut room.from_x);
+        // All steps but the very first have a step before.
+        let (mut times, mut skipped) = (segment.times.clone(), 0);
+        if segment.first == 0 {
+            if reverse {
+                times.end -= 1
+            } else {
+                (times.start, skipped) = (times.start + 1, 1)
+            };
+        }
+        let earlier = if reverse { times.start + 1 } else { times.start - usize::from(!times.is_empty()) };
+        room.gates.resize(4 * steps * state, 0.0);
+        codec::decode(self.isa, DType::F32, &room.from_x, &mut room.gates);
+        if !times.is_empty() {
+            let from_x =
+                View { dtype: DType::F32, bytes: &room.from_x }.part(4 * skipped * state, 4 * times.len() * state);
+            let sums = self.hidden_products(h.part(earlier * state, times.len() * state), from_x, &mut room.sums);
+            codec::decode(
+                self.isa,
+                DType::F32,
+                sums.bytes,
+                &mut room.gates[4 * skipped * state..][..4 * times.len() * state],
+            );
+        }
+        room.cells.resize((steps + 1) * state, 0.0);
+        match before {
+            Some(cells) => codec::decode(self.isa, DType::F32, cells.bytes, &mut room.cells[..state]),
+            None => room.cells[..state].fill(0.0),
+        }
+        for i in segment.steps() {
+            let t = self.time(i);
+            let (before, c) = room.cells[(i - segment.first) * state..].split_at_mut(state);
+            c[..state].copy_from_slice(before);
+            let rows = self.rows_at_once();
+            let gates = segment.part_mut(t, 4 * state, &mut room.gates).par_chunks_mut((4 * rows * hidden).max(1));
+            gates.zip(c[..state].par_chunks_mut((rows * hidden).max(1))).enumerate().for_each(|(chunk, (gates, c))| {
+                for (row, (gates, c)) in (chunk * rows..).zip(gates.chunks_mut(4 * hidden).zip(c.chunks_mut(hidden))) {
+                    match self.ended(row, t) {
+                        true => c.fill(0.0),
+                        false => activate(self.isa, gates, c),
+                    }
+                }
+            });
+        }
+    }
+}
+
+per_isa! {
+    /// gates = their functions; c = the next cell state.
+    fn activate(gates: &mut [f32], c: &mut [f32]) {
+        let hidden = c.len();
+        let (i, rest) = gates.split_at_mut(hidden);
+        let (f, rest) = rest.split_at_mut(hidden);
+        let (g, o) = rest.split_at_mut(hidden);
+        for ((((i, f), g), o), c) in i.iter_mut().zip(f).zip(g).zip(o).zip(c) {
+            (*i, *f, *g, *o) = (sigmoid(*i), sigmoid(*f), tanh(*g), sigmoid(*o));
+            *c = canonical(*f * *c + *i * *g);
+        }
+    }
+
+    fn output(o: &[f32], c: &[f32], h: &mut [f32]) {
+        for ((o, c), h) in o.iter().zip(c).zip(h) {
+            *h = canonical(o * tanh(*c));
+        }
+    }
+
+    /// gates = their errors; dc = that of the cell state before.
+    fn gate_errors(gates: &mut [f32], before: &[f32], c: &[f32], dh: &[f32], dc: &mut [f32]) {
+        let hidden = c.len();
+        let (i, rest) = gates.split_at_mut(hidden);
+        let (f, rest) = rest.split_at_mut(hidden);
+        let (g, o) = rest.split_at_mut(hidden);
+        let cells = before.iter().zip(c).zip(dh).zip(dc);
+        for ((((i, f), g), o), (((before, c), dh), dc)) in i.iter_mut().zip(f).zip(g).zip(o).zip(cells) {
+            let t = tanh(*c);
+            let d = *dc + dh * *o * (1.0 - t * t);
+            let errors = [
+                d * *g * (*i * (1.0 - *i)),
+                d * before * (*f * (1.0 - *f)),
+                d * *i * (1.0 - *g * *g),
+                dh * t * (*o * (1.0 - *o)),
+                d * *f,
+            ];
+            [*i, *f, *g, *o, *dc] = errors.map(canonical);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
