@@ -1,16 +1,20 @@
-//! The PyTorch side, as a process that does one piece of work a request.
+//! The PyTorch side, as a process that answers requests, one JSON object a line each way.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
 
 use crate::repository;
 
+/// What to do when there is no peer to be had.
+const ADVICE: &str = "the peer needs a Python with PyTorch: `pip install torch torchvision numpy`, then --peer=PYTHON or FP8_PYTHON names that Python";
+
 /// A running `tools/peer/cpu.py`; ends when dropped.
 pub struct Peer {
-    /// What it is, e.g. `torch 2.9.0, 2 threads`.
+    /// What it is, e.g. `PyTorch 2.9.0, 2 threads`.
     pub name: String,
     process: Child,
     requests: Option<ChildStdin>,
@@ -18,37 +22,50 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Starts the peer with the Python of `$FP8_PYTHON`, or `python3`.
-    pub fn start(threads: usize) -> Result<Self> {
-        let python = std::env::var_os("FP8_PYTHON").unwrap_or_else(|| OsString::from("python3"));
-        let mut process = Command::new(&python)
+    /// Starts the peer with this Python.
+    pub fn start(python: &OsStr, threads: usize) -> Result<Self> {
+        let mut process = Command::new(python)
             .arg(repository::root().join("tools/peer/cpu.py"))
             .args(["--threads", &threads.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("starting {} (set FP8_PYTHON to a Python with torch)", python.display()))?;
+            .with_context(|| format!("starting {}: {ADVICE}", python.display()))?;
         let requests = process.stdin.take();
         let answers = BufReader::new(process.stdout.take().context("the peer's output")?);
         let mut peer = Self { name: String::new(), process, requests, answers };
-        peer.name = peer.answer().context("set FP8_PYTHON to a Python that has torch and torchvision")?;
+        let hello = peer.answer().with_context(|| format!("{}: {ADVICE}", python.display()))?;
+        peer.name = hello["name"].as_str().with_context(|| format!("the peer began with {hello}"))?.into();
         Ok(peer)
     }
 
-    /// Does `request` once; the seconds that it took.
-    pub fn seconds(&mut self, request: &str) -> Result<f64> {
-        let requests = self.requests.as_mut().context("the peer has ended")?;
-        writeln!(requests, "{request}").with_context(|| format!("asking the peer for `{request}`"))?;
-        let answer = self.answer().with_context(|| format!("the peer failed at `{request}`"))?;
-        answer.parse().with_context(|| format!("the peer answered `{answer}` to `{request}`"))
+    /// Does the work of `request` `repeats` times; the mean seconds of one.
+    pub fn time(&mut self, request: &Value, repeats: usize) -> Result<f64> {
+        let answer = self.ask(&json!({ "run": request, "repeats": repeats }))?;
+        answer["seconds"].as_f64().with_context(|| format!("the peer answered {answer} to {request}"))
     }
 
-    fn answer(&mut self) -> Result<String> {
+    /// Drops the operands of all requests so far.
+    pub fn forget(&mut self) -> Result<()> {
+        self.ask(&json!({ "forget": true })).map(drop)
+    }
+
+    fn ask(&mut self, request: &Value) -> Result<Value> {
+        let requests = self.requests.as_mut().context("the peer has ended")?;
+        writeln!(requests, "{request}").with_context(|| format!("asking the peer for {request}"))?;
+        let answer = self.answer().with_context(|| format!("the peer failed at {request}"))?;
+        match answer["error"].as_str() {
+            Some(error) => bail!("the peer failed at {request}: {error}"),
+            None => Ok(answer),
+        }
+    }
+
+    fn answer(&mut self) -> Result<Value> {
         let mut line = String::new();
         if self.answers.read_line(&mut line).context("reading from the peer")? == 0 {
-            bail!("the peer ended: see its message above");
+            bail!("the peer ended: its message is above");
         }
-        Ok(line.trim().to_string())
+        serde_json::from_str(&line).with_context(|| format!("the peer answered {:?}", line.trim()))
     }
 }
 
@@ -57,5 +74,17 @@ impl Drop for Peer {
         // The end of its requests ends it.
         self.requests = None;
         let _ = self.process.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_python_that_is_not_there_is_named_with_advice() {
+        let error = Peer::start(OsStr::new("no-such-python"), 1).err().map(|error| format!("{error:#}"));
+        let error = error.unwrap_or_default();
+        assert!(error.contains("no-such-python") && error.contains("pip install torch"), "{error}");
     }
 }

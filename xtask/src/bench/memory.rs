@@ -1,0 +1,113 @@
+//! Where the memory of a training step of ResNet-18 goes, by role and recipe: by the backend's own count of what it
+//! holds, which leaves out the packing buffers of its threads.
+
+use anyhow::Result;
+use fp8_autograd::{Parameter, Recipe};
+use fp8_models::{Architecture, Stem};
+use serde::Serialize;
+
+use super::Ours;
+use super::training::{Phase, Problem, Training};
+use crate::table::Table;
+
+const PROBLEM: Problem = Problem { architecture: Architecture::ResNet18, stem: Stem::Cifar, batch: 64 };
+
+const RECIPES: [&str; 4] = [
+    "base = 'fp32'",
+    "base = 'bf16'",
+    "base = 'fp8'",
+    "base = 'fp8'\nname = 'fp8, none exempt'\n[exempt]\nlayers = []",
+];
+
+/// Bytes of a step with one recipe.
+#[derive(Debug, Clone, Serialize)]
+pub struct Footprint {
+    pub recipe: String,
+    pub parts: Vec<Part>,
+}
+
+/// What is held, and how much of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Part {
+    pub name: &'static str,
+    pub bytes: usize,
+}
+
+/// Of one step with each recipe, FP32 first.
+pub fn footprints(ours: &Ours) -> Result<Vec<Footprint>> {
+    RECIPES.iter().map(|recipe| footprint(ours, Recipe::parse(recipe)?, PROBLEM)).collect()
+}
+
+fn footprint(ours: &Ours, recipe: Recipe, problem: Problem) -> Result<Footprint> {
+    let backend = ours.backend()?;
+    let name = recipe.name.clone();
+    let mut training = Training::new(backend.clone(), recipe, problem)?;
+    let masters: usize = training.parameters.iter().map(|(_, parameter)| parameter.master().bytes()).sum();
+    let working: usize = training.parameters.iter().map(|(_, parameter)| own_copy(parameter)).sum();
+    let model = backend.memory().held;
+
+    backend.reset_peak();
+    let mut held = Vec::new();
+    training.step(&mut |phase| held.push((phase, backend.memory())))?;
+    let after = |wanted| held.iter().find(|(phase, _)| *phase == wanted).map(|(_, memory)| *memory).unwrap_or_default();
+    let [forward, backward, update] = [Phase::Forward, Phase::Backward, Phase::Update].map(after);
+    let moments = update.held - model;
+    let parts = [
+        ("masters", masters),
+        ("working copies", working),
+        ("moments (SGD: one)", moments),
+        ("running statistics", model - masters - working),
+        ("saved for the backward pass", forward.held - model),
+        ("beyond that in the forward pass, at most", forward.peak - forward.held),
+        ("gradients and batch statistics", backward.held - model),
+        ("peak, parameters and moments included", backward.peak + moments),
+    ];
+    Ok(Footprint { recipe: name, parts: parts.map(|(name, bytes)| Part { name, bytes }).into() })
+}
+
+/// Bytes of a working copy; none where the master itself is used.
+fn own_copy(parameter: &Parameter) -> usize {
+    let working = parameter.working().buffer;
+    if std::ptr::eq(&*working, parameter.master()) { 0 } else { working.bytes() }
+}
+
+/// A column for each recipe: MiB and the share of the first's.
+pub fn table(footprints: &[Footprint]) -> Table {
+    let Some(first) = footprints.first() else {
+        return Table::default();
+    };
+    let heading = format!("{} {} images, MiB", PROBLEM.batch, PROBLEM.architecture);
+    let mut table = Table::new([heading].into_iter().chain(footprints.iter().map(|column| column.recipe.clone())));
+    for (row, whole) in first.parts.iter().enumerate() {
+        let cells = footprints.iter().map(|column| cell(column.parts[row].bytes, whole.bytes));
+        table.push([whole.name.to_string()].into_iter().chain(cells));
+    }
+    table
+}
+
+fn cell(bytes: usize, whole: usize) -> String {
+    let mebibytes = bytes as f64 / f64::from(1 << 20);
+    match whole {
+        0 => format!("{mebibytes:.2}        "),
+        whole => format!("{mebibytes:.2} ({:.3})", bytes as f64 / whole as f64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_in_fp8_holds_less() {
+        let ours = Ours { isa: fp8_kernels::isa::select().unwrap(), threads: 2 };
+        let problem = Problem { batch: 2, ..PROBLEM };
+        let [fp32, fp8] =
+            [RECIPES[0], RECIPES[3]].map(|recipe| footprint(&ours, Recipe::parse(recipe).unwrap(), problem).unwrap());
+        let part = |footprint: &Footprint, name| footprint.parts.iter().find(|part| part.name == name).unwrap().bytes;
+        // F16 masters, but for the F32 ones of batch norms.
+        assert!(part(&fp8, "masters") < part(&fp32, "masters") * 51 / 100);
+        let saved = [&fp32, &fp8].map(|footprint| part(footprint, "saved for the backward pass"));
+        assert!(saved[1] < saved[0] * 26 / 100, "{saved:?}");
+        assert_eq!(table(&[fp32, fp8]).rows.len(), 8);
+    }
+}
