@@ -7,6 +7,8 @@ mod provenance;
 mod report;
 mod repository;
 mod reproduce;
+mod runs;
+mod sweep;
 mod table;
 mod tidy;
 
@@ -27,6 +29,8 @@ enum Command {
     Report(report::Arguments),
     /// Train as the paper did, and report its comparison
     Reproduce(reproduce::Arguments),
+    /// Train once for each value of some fields of a configuration
+    Sweep(sweep::Arguments),
     /// Check the invariants of docs/architecture.md
     Tidy,
 }
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
         Command::Fetch(arguments) => fetch::run(&arguments).map(done),
         Command::Report(arguments) => report::run(&arguments).map(done),
         Command::Reproduce(arguments) => reproduce::run(&arguments),
+        Command::Sweep(arguments) => sweep::run(&arguments),
         Command::Tidy => tidy::run().map(done),
     };
     result.unwrap_or_else(|error| {

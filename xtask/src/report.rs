@@ -15,8 +15,10 @@ use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Value};
 use serde_json::json;
 
-use crate::reproduce::results::{Results, Run};
+use crate::reproduce::results::Results;
+use crate::runs::Run;
 use chart::{Chart, Series, thinned};
+pub use statistics::Estimate;
 
 /// Options of `cargo xtask report`.
 #[derive(clap::Args)]

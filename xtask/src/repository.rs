@@ -1,9 +1,11 @@
-//! Where the workspace is, and what git knows of it.
+//! Where the workspace is, what git knows of it, and how results are written.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use serde::Serialize;
 
 /// The workspace's root directory.
 pub fn root() -> PathBuf {
@@ -22,6 +24,16 @@ pub fn files() -> Result<Vec<String>> {
     files.sort();
     files.dedup();
     Ok(files)
+}
+
+/// Writes `value` as JSON, with the folders above: the old file or the new one is there at any time.
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    let json = serde_json::to_string_pretty(value).with_context(|| format!("{} as JSON", path.display()))?;
+    let beside = path.with_extension("json.part");
+    fs::write(&beside, json).with_context(|| format!("writing {}", beside.display()))?;
+    fs::rename(&beside, path).with_context(|| format!("writing {}", path.display()))
 }
 
 /// The commit checked out, with `+changes` when the working tree differs; `unknown` without git.

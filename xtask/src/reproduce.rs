@@ -2,7 +2,6 @@
 
 mod imagenet;
 mod images;
-mod progress;
 pub mod results;
 mod scale;
 

@@ -1,7 +1,8 @@
 //! The tables and sentences of a report.
 
-use super::statistics::Estimate;
-use crate::reproduce::results::{Results, Run};
+use super::Estimate;
+use crate::reproduce::results::Results;
+use crate::runs::{Epoch, Run};
 use crate::table::Table;
 
 /// Top-1 accuracy on ImageNet-1k in percent, as the paper's abstract-level results give them: model, FP32, FP8.
@@ -96,11 +97,10 @@ pub fn runs(results: &Results) -> Table {
         "seconds",
     ]);
     for run in &results.runs {
-        let last = |value: fn(&crate::reproduce::results::Epoch) -> f64| {
-            run.epochs.last().map_or("–".into(), |epoch| format!("{:.3}", value(epoch)))
-        };
+        let last =
+            |value: fn(&Epoch) -> f64| run.epochs.last().map_or("–".into(), |epoch| format!("{:.3}", value(epoch)));
         table.push([
-            Run::name(&run.model, &run.recipe, run.seed),
+            run.name.clone(),
             format!("{:.2}", run.top1()),
             format!("{:.2}", run.top5()),
             last(|epoch| epoch.training_loss),

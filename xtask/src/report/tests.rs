@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::provenance::Provenance;
-use crate::reproduce::results::{DataSet, Epoch, Point};
+use crate::reproduce::results::DataSet;
+use crate::runs::{Epoch, Point};
 
 /// Results with made-up curves of `seeds` runs for each model and recipe.
 fn results(is_imagenet: bool, seeds: u64) -> Results {
@@ -55,6 +56,7 @@ fn run(model: &str, recipe: &str, seed: u64, top1: f64) -> Run {
         validation_top5: 95.0,
     });
     Run {
+        name: format!("{model}-{recipe}-seed{seed}"),
         model: model.into(),
         recipe: recipe.into(),
         seed,

@@ -1,23 +1,18 @@
 //! `cargo xtask reproduce imagenet`: the paper's comparison of FP32 and FP8 on ResNets.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use fp8_data::Source;
-use fp8_kernels::{Backend, CpuBackend};
 use fp8_models::Architecture;
-use fp8_trainer::{Config, Error, RunOptions, RunResult, train};
 
 use super::images::Choice;
-use super::progress::{self, Progress, spoken};
-use super::results::{DataSet, Failure, Results, Run};
+use super::results::{DataSet, Results};
 use super::scale::{Scale, Setting};
 use crate::provenance::Provenance;
+use crate::runs::{self, Device, Outcome, Plan, Run, count, spoken};
 use crate::{report, repository};
 
 /// Options of `cargo xtask reproduce imagenet`.
@@ -46,28 +41,6 @@ pub struct Arguments {
     output: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Device {
-    /// This machine's processor
-    Cpu,
-}
-
-impl Device {
-    fn backend(self) -> Result<Arc<dyn Backend>> {
-        match self {
-            Self::Cpu => Ok(Arc::new(CpuBackend::new()?)),
-        }
-    }
-}
-
-/// A run to be made.
-struct Plan {
-    model: Architecture,
-    recipe: String,
-    seed: u64,
-    config: Config,
-}
-
 /// Runs what is missing in the output folder, and reports.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let setting = arguments.scale.setting()?;
@@ -87,9 +60,17 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let mut results = continued(fresh, &folder, &plans)?;
     println!("{}", introduction(&results, &folder));
-    let stop = stop_at_interrupt()?;
     let start = Instant::now();
-    let finished = make(&plans, &mut results, &backend, &folder, stop)?;
+    results.write(&folder)?;
+    let there = results.runs.clone();
+    let finished = runs::make(&plans, &there, &backend, &folder, |outcome| {
+        match outcome {
+            Outcome::Run(run) => results.runs.push(run),
+            Outcome::Failure(failure) => results.failures.push(failure),
+        }
+        results.write(&folder)?;
+        report::write(&results, &folder)
+    })?;
     print!("{}", report::terminal(&results));
     if !finished {
         println!("Interrupted. The same command goes on from here: {}", results.provenance.command);
@@ -106,15 +87,10 @@ fn plans(arguments: &Arguments, setting: &Setting, source: &Source) -> Result<Ve
         for &model in &arguments.models {
             for recipe in &arguments.recipes {
                 let config = setting.config(source, model, recipe, seed)?;
-                // A recipe's file is known by its name.
-                let name = Path::new(recipe).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                plans.push(Plan { model, recipe: name, seed, config });
+                let name = format!("{model}-{}-seed{seed}", config.recipe.recipe().name);
+                plans.push(Plan { name, config });
             }
         }
-    }
-    let names: BTreeSet<_> = plans.iter().map(Plan::name).collect();
-    if names.len() < plans.len() {
-        bail!("a model or a recipe is named twice");
     }
     Ok(plans)
 }
@@ -166,77 +142,6 @@ fn introduction(results: &Results, folder: &Path) -> String {
         0 => text + ".",
         done => text + &format!("; {done} of them there already."),
     }
-}
-
-/// Makes the runs that are missing; false when interrupted.
-fn make(
-    plans: &[Plan],
-    results: &mut Results,
-    backend: &Arc<dyn Backend>,
-    folder: &Path,
-    stop: &'static AtomicBool,
-) -> Result<bool> {
-    let work = |plan: &Plan| progress::work(&plan.config);
-    let (made, missing): (Vec<_>, Vec<_>) =
-        plans.iter().enumerate().partition(|(_, plan)| results.runs.iter().any(|run| plan.made(run)));
-    let mut progress = Progress::new(plans.iter().map(work).sum(), made.iter().map(|(_, plan)| work(plan)).sum());
-    results.write(folder)?;
-    for (at, plan) in missing {
-        progress.begin(&plan.name(), at + 1, plans.len(), work(plan));
-        let options = RunOptions {
-            backend: backend.clone(),
-            folder: Some(folder.join("runs").join(plan.name())),
-            resume: true,
-            stop,
-            observer: &mut |event| progress.tell(event),
-        };
-        match train(&plan.config, options) {
-            Ok(result) if !result.finished => return Ok(false),
-            Ok(result) => results.runs.push(plan.run(&result)),
-            Err(Error::Diverged { step, reason }) => {
-                progress.say(&format!("{} diverged at step {step}: {reason}", plan.name()));
-                results.failures.push(Failure { run: plan.name(), reason: format!("step {step}: {reason}") });
-            }
-            Err(error) => return Err(error).with_context(|| plan.name()),
-        }
-        progress.end();
-        results.write(folder)?;
-        report::write(results, folder)?;
-    }
-    progress.finish();
-    Ok(true)
-}
-
-impl Plan {
-    fn name(&self) -> String {
-        Run::name(&self.model.to_string(), &self.recipe, self.seed)
-    }
-
-    /// Whether `run` is this one, finished.
-    fn made(&self, run: &Run) -> bool {
-        Run::name(&run.model, &run.recipe, run.seed) == self.name() && run.config == self.config.to_toml()
-    }
-
-    fn run(&self, result: &RunResult) -> Run {
-        Run::of(self.model.to_string(), self.recipe.clone(), self.seed, self.config.to_toml(), result)
-    }
-}
-
-/// What the first Ctrl-C sets; the second ends the process.
-fn stop_at_interrupt() -> Result<&'static AtomicBool> {
-    static STOP: AtomicBool = AtomicBool::new(false);
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        eprintln!("\nStopping after this step; once more: at once.");
-    })
-    .context("watching for Ctrl-C")?;
-    Ok(&STOP)
-}
-
-fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn shown(folder: &Path, name: &str) -> String {

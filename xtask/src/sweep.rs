@@ -1,0 +1,271 @@
+//! `cargo xtask sweep`: a run for each combination of values of some fields of a configuration.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use fp8_trainer::Config;
+use serde::{Deserialize, Serialize};
+
+use crate::provenance::Provenance;
+use crate::report::Estimate;
+use crate::repository;
+use crate::runs::{self, Device, Failure, Outcome, Plan, Run, count};
+use crate::table::Table;
+
+/// Options of `cargo xtask sweep`.
+#[derive(clap::Args)]
+#[command(after_help = "Example, the loss scales that the paper compares:
+  cargo xtask sweep configs/quick.toml --vary loss_scaling.scale=1,1000,10000 --vary recipe=fp8,fp8-rne --seeds 3")]
+pub struct Arguments {
+    /// Configuration that the runs share, TOML
+    config: PathBuf,
+    /// A field and its values; given more than once, every combination is run
+    #[arg(long, value_name = "KEY=A,B,...", required = true)]
+    vary: Vec<Axis>,
+    /// Sets a field for all runs
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Runs of each combination, with seeds 1, 2, …
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: u64,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    device: Device,
+    /// Folder of the results; a sweep that was begun there goes on [default: runs/sweep/CONFIG]
+    #[arg(long)]
+    output: Option<PathBuf>,
+}
+
+/// A field and the values that it takes.
+#[derive(Clone, Debug, PartialEq)]
+struct Axis {
+    key: String,
+    values: Vec<String>,
+}
+
+impl std::str::FromStr for Axis {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let (key, values) = text.split_once('=').ok_or("KEY=A,B,... is wanted")?;
+        let values = split(values);
+        if key.trim().is_empty() || values.iter().any(String::is_empty) {
+            return Err("KEY=A,B,... is wanted, nothing empty".into());
+        }
+        Ok(Self { key: key.trim().into(), values })
+    }
+}
+
+/// The parts between commas; those within brackets belong to a value.
+fn split(values: &str) -> Vec<String> {
+    let mut depth = 0;
+    let parts = values.split(|letter| {
+        depth += i32::from("[{".contains(letter)) - i32::from("]}".contains(letter));
+        letter == ',' && depth == 0
+    });
+    parts.map(|part| part.trim().to_string()).collect()
+}
+
+/// A combination of values, one for each axis, and the names of its runs, one for each seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Combination {
+    values: Vec<String>,
+    runs: Vec<String>,
+}
+
+/// The content of `results.json`.
+#[derive(Serialize, Deserialize)]
+struct Results {
+    provenance: Provenance,
+    keys: Vec<String>,
+    combinations: Vec<Combination>,
+    runs: Vec<Run>,
+    failures: Vec<Failure>,
+}
+
+/// Makes the runs that are missing in the output folder, and prints a table.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let stem = arguments.config.file_stem().unwrap_or_default();
+    let folder = arguments.output.clone().unwrap_or_else(|| repository::root().join("runs/sweep").join(stem));
+    let (combinations, plans) = plans(arguments)?;
+    let backend = arguments.device.backend()?;
+    let mut results = Results {
+        provenance: Provenance::here(backend.name()),
+        keys: arguments.vary.iter().map(|axis| axis.key.clone()).collect(),
+        combinations,
+        runs: earlier(&folder, &plans)?,
+        failures: Vec::new(),
+    };
+    println!("{} on {}, into {}.", count(plans.len(), "run"), results.provenance.backend, folder.display());
+    let there = results.runs.clone();
+    let finished = runs::make(&plans, &there, &backend, &folder, |outcome| {
+        match outcome {
+            Outcome::Run(run) => results.runs.push(run),
+            Outcome::Failure(failure) => results.failures.push(failure),
+        }
+        write(&results, &folder)
+    })?;
+    write(&results, &folder)?;
+    print!("\n{}", table(&results).text());
+    if !finished {
+        println!("Interrupted. The same command goes on from here: {}", results.provenance.command);
+        return Ok(ExitCode::from(130));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Every combination of the axes' values, the last axis fastest.
+fn grid(axes: &[Axis]) -> Vec<Vec<String>> {
+    axes.iter().fold(vec![Vec::new()], |begun, axis| {
+        let longer = |start: &Vec<String>| {
+            let start = start.clone();
+            axis.values.iter().map(move |value| [&start[..], std::slice::from_ref(value)].concat())
+        };
+        begun.iter().flat_map(longer).collect()
+    })
+}
+
+fn plans(arguments: &Arguments) -> Result<(Vec<Combination>, Vec<Plan>)> {
+    let (mut combinations, mut plans) = (Vec::new(), Vec::new());
+    for values in grid(&arguments.vary) {
+        let chosen: Vec<String> =
+            arguments.vary.iter().zip(&values).map(|(axis, value)| format!("{}={value}", axis.key)).collect();
+        let mut runs = Vec::new();
+        for seed in 1..=arguments.seeds {
+            let all = [&arguments.overrides[..], &chosen, &[format!("seed={seed}")]].concat();
+            let config = Config::load(&arguments.config, &all)?;
+            let name = format!("{}-seed{seed}", file_name(&chosen.join("-")));
+            runs.push(name.clone());
+            plans.push(Plan { name, config });
+        }
+        combinations.push(Combination { values, runs });
+    }
+    if plans.iter().enumerate().any(|(at, plan)| plans[..at].iter().any(|other| other.config == plan.config)) {
+        bail!("two combinations are the same run: --vary names a value twice, or the seed");
+    }
+    Ok((combinations, plans))
+}
+
+/// `text` with an underscore for whatever a file name had better not hold.
+fn file_name(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_alphanumeric() || "=.-".contains(letter) { letter } else { '_' }).collect()
+}
+
+/// The planned runs that the folder holds already.
+fn earlier(folder: &Path, plans: &[Plan]) -> Result<Vec<Run>> {
+    let path = folder.join("results.json");
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let results: Results =
+        serde_json::from_str(&text).with_context(|| format!("{} is not a sweep's", path.display()))?;
+    Ok(results.runs.into_iter().filter(|run| plans.iter().any(|plan| plan.made(run))).collect())
+}
+
+fn write(results: &Results, folder: &Path) -> Result<()> {
+    repository::write_json(&folder.join("results.json"), results)?;
+    let path = folder.join("report.md");
+    let lines = results.provenance.lines().map(|(name, value)| format!("- {name}: {value}\n")).concat();
+    fs::write(&path, format!("{}\n{lines}", table(results).markdown()))
+        .with_context(|| format!("writing {}", path.display()))
+}
+
+/// A row for each combination: means over its seeds.
+fn table(results: &Results) -> Table {
+    let figures = ["top-1, %", "top-5, %", "training loss", "skipped steps", "runs", "diverged"];
+    let mut table = Table::new(results.keys.iter().map(String::as_str).chain(figures));
+    for Combination { values, runs } in &results.combinations {
+        let made: Vec<&Run> = results.runs.iter().filter(|run| runs.contains(&run.name)).collect();
+        let mean = |figure: fn(&Run) -> f64| {
+            let figures: Vec<f64> = made.iter().map(|run| figure(run)).collect();
+            Estimate::of(&figures).map_or("–".into(), |estimate| estimate.to_string())
+        };
+        let diverged = results.failures.iter().filter(|failure| runs.contains(&failure.run)).count();
+        let figures = [
+            mean(Run::top1),
+            mean(Run::top5),
+            mean(Run::training_loss),
+            made.iter().map(|run| run.skipped).sum::<u64>().to_string(),
+            made.len().to_string(),
+            diverged.to_string(),
+        ];
+        table.push(values.iter().cloned().chain(figures));
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TINY: &str = "recipe = 'fp8'\n[model]\nwidth = 4\n[data]\nkind = 'generated'\nsize = 8\ntraining = 32\n\
+                        validation = 16\n[training]\nepochs = 1\nbatch = 16\n";
+
+    fn arguments(folder: &Path, vary: &[&str]) -> Arguments {
+        let config = folder.join("tiny.toml");
+        fs::write(&config, TINY).unwrap();
+        let vary = vary.iter().map(|axis| axis.parse().unwrap()).collect();
+        let output = Some(folder.join("sweep"));
+        Arguments { config, vary, overrides: Vec::new(), seeds: 1, device: Device::Cpu, output }
+    }
+
+    #[test]
+    fn axes() {
+        let axis: Axis = "schedule={kind = 'step', milestones = [1, 2]},{kind = 'cosine'}".parse().unwrap();
+        assert_eq!(axis.values, ["{kind = 'step', milestones = [1, 2]}", "{kind = 'cosine'}"]);
+        for wrong in ["seed", "=1", "a=1,,2", "a="] {
+            assert!(wrong.parse::<Axis>().is_err(), "{wrong}");
+        }
+        let axes = ["a=1,2", "b=x,y"].map(|axis| axis.parse().unwrap());
+        assert_eq!(grid(&axes), [["1", "x"], ["1", "y"], ["2", "x"], ["2", "y"]]);
+    }
+
+    #[test]
+    fn mistakes_are_named_before_anything_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = |vary: &[&str]| format!("{:#}", plans(&arguments(folder.path(), vary)).err().unwrap());
+        assert!(message(&["training.epoch=1,2"]).contains("did you mean `epochs`?"));
+        assert!(message(&["training.epochs=1,1"]).contains("names a value twice"));
+        assert!(message(&["seed=3,4"]).contains("or the seed"));
+    }
+
+    /// Stopped after a step of the first run, then gone on with, then asked for again: the figures are those of a sweep that was left
+    /// alone, and nothing is trained twice.
+    #[test]
+    fn a_sweep_goes_on_where_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let (combinations, plans) = plans(&arguments(folder.path(), &["loss_scaling.scale=1,10000"])).unwrap();
+        let backend = Device::Cpu.backend().unwrap();
+        let make = |stop: bool, name: &str, made: &[Run]| {
+            let mut runs = made.to_vec();
+            let finished =
+                runs::make_until(&stop.into(), &plans, made, &backend, &folder.path().join(name), |outcome| {
+                    match outcome {
+                        Outcome::Run(run) => runs.push(run),
+                        Outcome::Failure(failure) => bail!("{}", failure.reason),
+                    }
+                    Ok(())
+                });
+            (finished.unwrap(), runs)
+        };
+        let (finished, none) = make(true, "stopped", &[]);
+        assert!(!finished && none.is_empty());
+        let (_, resumed) = make(false, "stopped", &[]);
+        let (finished, straight) = make(false, "straight", &[]);
+        assert!(finished && straight.len() == 2);
+        let losses = |runs: &[Run]| runs.iter().map(Run::training_loss).collect::<Vec<_>>();
+        assert_eq!(losses(&resumed), losses(&straight));
+        assert_eq!(make(true, "elsewhere", &straight).1.len(), 2, "made already");
+
+        let provenance = Provenance::here(backend.name());
+        let keys = vec!["loss_scaling.scale".into()];
+        let results = Results { provenance, keys, combinations, runs: straight, failures: Vec::new() };
+        write(&results, folder.path()).unwrap();
+        assert_eq!(earlier(folder.path(), &plans).unwrap().len(), 2);
+        let rows = table(&results).rows;
+        assert_eq!((rows.len(), rows[1][0].as_str(), rows[1][5].as_str()), (2, "10000", "1"));
+    }
+}
