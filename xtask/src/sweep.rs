@@ -17,7 +17,7 @@ use crate::table::Table;
 /// Options of `cargo xtask sweep`.
 #[derive(clap::Args)]
 #[command(after_help = "Example, the loss scales that the paper compares:
-  cargo xtask sweep configs/quick.toml --vary loss_scaling.scale=1,1000,10000 --vary recipe=fp8,fp8-rne --seeds 3")]
+  cargo xtask sweep configs/quick.toml --set loss_scaling.kind=constant --vary loss_scaling.scale=1,1000,10000 --seeds 3")]
 pub struct Arguments {
     /// Configuration that the runs share, TOML
     config: PathBuf,
@@ -237,7 +237,11 @@ mod tests {
     #[test]
     fn a_sweep_goes_on_where_it_was() {
         let folder = tempfile::tempdir().unwrap();
-        let (combinations, plans) = plans(&arguments(folder.path(), &["loss_scaling.scale=1,10000"])).unwrap();
+        let (combinations, plans) = plans(&Arguments {
+            overrides: vec!["loss_scaling.kind=constant".into()],
+            ..arguments(folder.path(), &["loss_scaling.scale=1,10000"])
+        })
+        .unwrap();
         let backend = Device::Cpu.backend().unwrap();
         let make = |stop: bool, name: &str, made: &[Run]| {
             let mut runs = made.to_vec();

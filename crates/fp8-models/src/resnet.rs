@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use fp8_autograd::{BatchNormLayer, Graph, Kind, ParameterId, Parameters, Role, Var};
+use fp8_autograd::{BatchNormLayer, Graph, Kind, ParameterId, Parameters, Role, Var, nearest};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -53,15 +53,26 @@ impl fmt::Display for Architecture {
 
 /// A name that stands for no architecture.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown model {0:?}: choose one of resnet18, resnet34, resnet50")]
-pub struct UnknownArchitecture(String);
+#[error("unknown model {name:?}{}; choose one of {}", suggestion(.name), known().join(", "))]
+pub struct UnknownArchitecture {
+    /// What was asked for.
+    pub name: String,
+}
+
+fn known() -> [String; 3] {
+    Architecture::ALL.map(|known| known.to_string())
+}
+
+fn suggestion(name: &str) -> String {
+    nearest(name, &known()).map_or_else(String::new, |near| format!(" (did you mean {near:?}?)"))
+}
 
 impl FromStr for Architecture {
     type Err = UnknownArchitecture;
 
     fn from_str(name: &str) -> std::result::Result<Self, UnknownArchitecture> {
         let known = Self::ALL.into_iter().find(|known| known.to_string() == name);
-        known.ok_or_else(|| UnknownArchitecture(name.to_string()))
+        known.ok_or_else(|| UnknownArchitecture { name: name.to_string() })
     }
 }
 

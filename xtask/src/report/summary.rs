@@ -120,7 +120,7 @@ pub fn reading(results: &Results) -> Vec<String> {
     let mut lines = Vec::new();
     if !data.is_imagenet {
         lines.push(format!(
-            "These figures are not ImageNet's. The runs saw {}: {} of {} classes, {size}x{size}. \
+            "These figures are not those of ImageNet. The runs saw {}: {} of {} classes, {size}x{size}. \
              What they can show is whether FP8 trains as well as FP32 under the same setting; their level cannot be compared \
              with the paper's, which stands in columns of its own.",
             data.name,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
+use fp8_autograd::nearest;
 use fp8_data::{Source, Split, generated};
 use fp8_trainer::Config;
 
@@ -36,6 +37,9 @@ impl FromStr for Choice {
     }
 }
 
+/// The values of `--data` that are no folders.
+const WORDS: [&str; 3] = ["auto", "synthetic", "cifar10"];
+
 /// ImageNet-1k, ILSVRC 2012: classes, training images, validation images.
 const IMAGENET: (usize, usize, usize) = (1000, 1_281_167, 50_000);
 
@@ -56,7 +60,12 @@ impl Choice {
                     repository::data().join("cifar10").display()
                 ),
             },
-            Self::Folder(folder) => open(folder),
+            Self::Folder(folder) if folder.is_dir() => open(folder),
+            Self::Folder(folder) => {
+                let name = folder.to_string_lossy();
+                let meant = nearest(&name, &WORDS).map(|word| format!(" (did you mean {word}?)")).unwrap_or_default();
+                bail!("--data {name}: no such folder{meant}; choose {} or a folder", WORDS.join(", "))
+            }
         }
     }
 }
@@ -160,6 +169,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("none");
         let error = Choice::Folder(missing).source(&generated::Options::default()).unwrap_err();
-        assert!(format!("{error:#}").contains("none"), "{error:#}");
+        assert!(format!("{error:#}").contains("none: no such folder"), "{error:#}");
+        let error = Choice::Folder("cifar11".into()).source(&generated::Options::default()).unwrap_err();
+        assert!(format!("{error:#}").contains("did you mean cifar10?"), "{error:#}");
+        let empty = Choice::Folder(folder.path().into()).source(&generated::Options::default()).unwrap_err();
+        assert!(format!("{empty:#}").contains("no data set here"), "{empty:#}");
     }
 }
