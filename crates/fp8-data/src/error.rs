@@ -85,6 +85,48 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A text file with bytes that are not UTF-8.
+    #[error("{}, line {line}: not UTF-8 from byte {byte} of the line on", path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The first byte that cannot be decoded, from 1.
+        byte: usize,
+    },
+    /// A line that is too long for text.
+    #[error("{}, line {line}: longer than {limit} bytes; is this a text file?", path.display())]
+    LongLine {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// Bytes that a line may have.
+        limit: usize,
+    },
+    /// Files that should belong together line by line, and do not.
+    #[error(
+        "unequal numbers of lines: {} has {first_lines}, {} has {second_lines}",
+        first.display(),
+        second.display()
+    )]
+    LineCounts {
+        /// One file.
+        first: PathBuf,
+        /// Its lines.
+        first_lines: usize,
+        /// The other.
+        second: PathBuf,
+        /// Its lines.
+        second_lines: usize,
+    },
+    /// A text file without a line.
+    #[error("{}: empty", path.display())]
+    NoText {
+        /// The file.
+        path: PathBuf,
+    },
     /// An image of a size that the transformation cannot take as it is.
     #[error("an image of {height}x{width} where {size}x{size} is needed: choose a transformation that resizes")]
     ImageSize {

@@ -35,6 +35,7 @@ mod loader;
 pub mod random;
 mod source;
 mod subset;
+pub mod text;
 mod transform;
 
 pub use dataset::{Dataset, Example, Image, Normalization, Split};

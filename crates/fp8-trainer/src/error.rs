@@ -67,7 +67,15 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
-    /// Images that cannot be had.
+    /// Translations that cannot be scored.
+    #[error("{lines} translations and {reference_lines} references: as many are needed, and at least one")]
+    References {
+        /// Translations.
+        lines: usize,
+        /// References of one set.
+        reference_lines: usize,
+    },
+    /// Data that cannot be had.
     #[error("data")]
     Data(#[from] fp8_data::Error),
     /// A call of a model failed.

@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod provenance;
 mod run;
 pub mod schedule;
+pub mod score;
 pub mod single;
 mod state;
 

@@ -4,6 +4,7 @@ mod cast;
 mod eval;
 mod formats;
 mod progress;
+mod score;
 mod step;
 mod train;
 
@@ -34,6 +35,7 @@ enum Command {
     Step(step::Arguments),
     Cast(cast::Arguments),
     Formats(formats::Arguments),
+    Score(score::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Step(arguments) => step::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Cast(arguments) => cast::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Formats(arguments) => formats::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Score(arguments) => score::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

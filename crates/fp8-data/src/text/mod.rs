@@ -1,0 +1,5 @@
+//! Text for translation.
+
+mod lines;
+
+pub use lines::{Lines, read_aligned};
