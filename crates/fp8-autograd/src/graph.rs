@@ -58,7 +58,8 @@ impl Maker {
 #[derive(Debug)]
 pub(crate) struct Inner {
     layer: String,
-    name: String,
+    /// Names its random bits.
+    pub name: String,
 }
 
 /// One forward pass, recorded when training.

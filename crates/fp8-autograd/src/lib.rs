@@ -58,7 +58,7 @@ pub use error::{Error, Result};
 pub use gradients::Gradients;
 pub use graph::{Graph, Var};
 pub use names::nearest;
-pub use ops::{BatchNormLayer, Loss, LstmCarry, LstmLayer};
+pub use ops::{AdditiveAttentionLayer, BatchNormLayer, EmbeddingLayer, Loss, LstmCarry, LstmLayer};
 pub use optimizer::{Optimizer, OptimizerRule, StepReport};
 pub use parameters::{
     Array, Kind, Parameter, ParameterId, Parameters, ParametersState, Statistics, StatisticsId, Values,

@@ -64,8 +64,16 @@ impl Tensor {
 
 /// A new F32 buffer with these values.
 pub fn upload_f32(backend: &dyn Backend, values: &[f32]) -> Result<Buffer> {
-    let mut buffer = backend.alloc(DType::F32, values.len())?;
-    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    upload(backend, DType::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+}
+
+/// A new U32 buffer with these numbers.
+pub fn upload_u32(backend: &dyn Backend, numbers: &[u32]) -> Result<Buffer> {
+    upload(backend, DType::U32, numbers.iter().flat_map(|number| number.to_le_bytes()).collect())
+}
+
+fn upload(backend: &dyn Backend, dtype: DType, bytes: Vec<u8>) -> Result<Buffer> {
+    let mut buffer = backend.alloc(dtype, bytes.len() / dtype.size())?;
     backend.upload(&bytes, &mut buffer)?;
     Ok(buffer)
 }

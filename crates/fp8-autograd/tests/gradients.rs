@@ -5,9 +5,10 @@ mod common;
 use std::sync::Arc;
 
 use fp8_autograd::{
-    BatchNormLayer, Error, Graph, Kind, LstmLayer, ParameterId, Parameters, Recipe, Result, Role, Step, Values, Var,
+    AdditiveAttentionLayer, BatchNormLayer, EmbeddingLayer, Error, Graph, Kind, LstmLayer, ParameterId, Parameters,
+    Recipe, Result, Role, Step, Tensor, Values, Var,
 };
-use fp8_kernels::Backend;
+use fp8_kernels::{Backend, CrossEntropy};
 
 use common::{backends, numbers};
 
@@ -200,6 +201,90 @@ fn lstm() {
             let sum = graph.add("sum", &sum, &other, false)?;
             graph.linear(&sum, id(graph, "fc.weight"), Some(id(graph, "fc.bias")), Role::Logits)
         });
+    }
+}
+
+/// A table of two uses, one of them with positions; columns side by side.
+#[test]
+fn embedding_and_columns() {
+    let shapes = [("table.weight", Kind::Weight, &[7, 4][..]), FC[0], FC[1]];
+    check(&shapes, &|graph, _| {
+        let positions = Tensor::from_f32(&**graph.backend(), vec![2, 4], &numbers(3, 8))?;
+        let plain = EmbeddingLayer {
+            weight: id(graph, "table.weight"),
+            factor: 1.0,
+            padding: None,
+            positions: None,
+            repeat: 1,
+        };
+        let placed =
+            EmbeddingLayer { factor: 0.5, padding: Some(6), positions: Some(positions), repeat: 3, ..plain.clone() };
+        let a = graph.embedding(&[3, 2], &[0, 1, 2, 1, 6, 5], &plain)?;
+        let b = graph.embedding(&[3, 2], &[1, 3, 3, 4, 2, 0], &placed)?;
+        let both = graph.join_columns("both", &[&a, &b, &a])?;
+        let pooled = graph.reshape(&both, &[3, 6, 1, 4])?;
+        classify(graph, &pooled)
+    });
+}
+
+/// The mask depends on the names alone, so that differences see one function.
+#[test]
+fn dropout() {
+    check(&[CONV, FC[0], FC[1]], &|graph, x| {
+        let x = graph.conv2d(x, id(graph, "conv.weight"), 1, 1)?;
+        let y = graph.dropout("drop", &x, 0.4, None)?;
+        let z = graph.dropout("drop", &y, 0.2, Some(&x))?;
+        classify(graph, &z)
+    });
+}
+
+/// With a normalised vector and without; queries, keys and values of one tensor.
+#[test]
+fn additive_attention() {
+    let shapes = [
+        ("embed.weight", Kind::Weight, &[4, 6][..]),
+        ("attention.v", Kind::Norm, &[4]),
+        ("attention.gain", Kind::Norm, &[1]),
+        ("attention.bias", Kind::Norm, &[4]),
+        FC[0],
+        FC[1],
+    ];
+    for (normalized, lengths) in [(true, None), (true, Some([2, 10, 7]))] {
+        check(&shapes, &|graph, _| {
+            let x = graph.input(&[10, 3, 6], &numbers(1, 180))?;
+            let x = graph.linear(&x, id(graph, "embed.weight"), None, Role::Activation)?;
+            let scales = ["attention.gain", "attention.bias"].map(|name| id(graph, name));
+            let layer =
+                AdditiveAttentionLayer { v: id(graph, "attention.v"), normalized: normalized.then_some(scales) };
+            let y = graph.additive_attention(&x, &x, &x, &layer, lengths.as_ref().map(|lengths| &lengths[..]))?;
+            let sum = graph.add("sum", &x, &y, false)?;
+            let rows = graph.reshape(&sum, &[3, 10, 1, 4])?;
+            classify(graph, &rows)
+        });
+    }
+}
+
+/// Rows that do not count change neither the loss nor a gradient.
+#[test]
+fn ignored_targets() {
+    for backend in backends() {
+        let parameters = parameters(&backend, "fp32", &[FC[0], FC[1]]);
+        let run = |rows: usize, targets: &[u32]| {
+            let mut graph = Graph::new(&parameters, Step::training(1, 0, 8.0));
+            let x = graph.input(&[rows, 4], &numbers(5, 16)[..4 * rows]).unwrap();
+            let logits = graph.linear(&x, id(&graph, "fc.weight"), Some(id(&graph, "fc.bias")), Role::Logits).unwrap();
+            let loss = graph.cross_entropy(&logits, targets, 0.1).unwrap();
+            (loss.value, loss.rows, graph.backward(&loss).unwrap().arrays(&parameters).unwrap())
+        };
+        let none = CrossEntropy::IGNORED;
+        let (loss, rows, gradients) = run(4, &[2, 0, none, none]);
+        let (expected, _, others) = run(2, &[2, 0]);
+        assert_eq!((loss, rows), (expected, 2));
+        for (gradient, other) in gradients.iter().zip(&others) {
+            let (Values::F32(a), Values::F32(b)) = (&gradient.values, &other.values) else { panic!() };
+            assert!(a.iter().zip(b.iter()).all(|(a, b)| (a - b).abs() < 1e-6), "{}", gradient.name);
+        }
+        assert_eq!(run(1, &[none]).0, 0.0);
     }
 }
 

@@ -1,10 +1,16 @@
 //! The seam between devices.
 
 mod lstm;
+mod sequence;
 
 pub use lstm::{LstmBackward, LstmForward, LstmOperands, LstmState};
+pub use sequence::{
+    AdditiveBackward, AdditiveGradients, AdditiveOperands, Dropout, EmbeddingBackward, EmbeddingForward,
+};
 
-use crate::spec::{BatchNorm, Conv2d, CrossEntropy, Epilogue, Gemm, Lstm, Pool2d, Store, UpdateRule};
+use crate::spec::{
+    AdditiveAttention, BatchNorm, Conv2d, CrossEntropy, Embedding, Epilogue, Gemm, Lstm, Pool2d, Store, UpdateRule,
+};
 use crate::{Buffer, DType, Result};
 
 /// One method per operation, over buffers of this backend. Object-safe; every implementation passes the same tests.
@@ -149,6 +155,53 @@ pub trait Backend: Send + Sync {
         dx: &mut Buffer,
     ) -> Result<()>;
 
+    /// y (rows, width) = store(factor * w[token] + position). A token that is no entry is an error that names its row.
+    fn embedding(&self, embedding: &Embedding, arguments: &EmbeddingForward<'_>, y: &mut Buffer) -> Result<()>;
+
+    /// dw (entries, width) = store(factor * sum of the dy of the rows with that token + residual), rows ascending; the padding's sum is
+    /// zero.
+    fn embedding_backward(
+        &self,
+        embedding: &Embedding,
+        arguments: &EmbeddingBackward<'_>,
+        dw: &mut Buffer,
+    ) -> Result<()>;
+
+    /// y = store((kept ? x / (1 - share) : 0) + residual): element `i` is kept where its 16-bit draw of the mask is at least
+    /// round(65536 share). The backward pass is the same with dy for x.
+    fn dropout(&self, dropout: &Dropout<'_>, y: &mut Buffer) -> Result<()>;
+
+    /// y (rows, sum of widths) = store(parts (rows, width), side by side).
+    fn join_columns(&self, rows: usize, parts: &[(&Buffer, usize)], store: &Store, y: &mut Buffer) -> Result<()>;
+
+    /// y (rows, count) = store(columns `first .. first + count` of x (rows, total), plus residual).
+    fn columns(
+        &self,
+        size: [usize; 2],
+        columns: [usize; 2],
+        x: &Buffer,
+        residual: Option<&Buffer>,
+        store: &Store,
+        y: &mut Buffer,
+    ) -> Result<()>;
+
+    /// y (queries, batch, value_width): the values of each sequence, averaged by [`crate::additive_attention`].
+    fn additive_attention(
+        &self,
+        shape: &AdditiveAttention,
+        operands: &AdditiveOperands<'_>,
+        store: &Store,
+        y: &mut Buffer,
+    ) -> Result<()>;
+
+    /// The gradients of [`Backend::additive_attention`].
+    fn additive_attention_backward(
+        &self,
+        shape: &AdditiveAttention,
+        arguments: &AdditiveBackward<'_>,
+        gradients: AdditiveGradients<'_>,
+    ) -> Result<()>;
+
     /// h (steps, batch, hidden), and `cells` (segments, batch, hidden), FP32: the cell state after each [`Lstm::SEGMENT`] steps and after the
     /// last. Formulas and what is kept: [`crate::lstm`].
     fn lstm(&self, lstm: &Lstm, arguments: &LstmForward<'_>, h: &mut Buffer, cells: &mut Buffer) -> Result<()>;
@@ -168,7 +221,7 @@ pub trait Backend: Send + Sync {
     ) -> Result<()>;
 
     /// losses (rows), F32: -sum_c target_c * log softmax(logits)_c. Targets U32 (rows), each below `classes`
-    /// (checked: [`crate::Error::Shape`] names the row).
+    /// (checked: [`crate::Error::Shape`] names the row) or [`CrossEntropy::IGNORED`], for which loss and gradient are zero.
     fn cross_entropy(&self, spec: &CrossEntropy, logits: &Buffer, targets: &Buffer, losses: &mut Buffer) -> Result<()>;
 
     /// dlogits = store(factor * (softmax(logits) - target)).

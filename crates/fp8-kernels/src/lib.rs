@@ -30,17 +30,21 @@
 //! # Ok::<(), fp8_kernels::Error>(())
 //! ```
 
+pub mod additive_attention;
 mod arithmetic;
 pub mod backend;
 pub mod batch_norm;
 mod blocks;
 pub mod buffer;
 pub mod codec;
+pub mod columns;
 pub mod conv;
 pub mod cpu;
 pub mod cross_entropy;
+pub mod dropout;
 pub mod dtype;
 pub mod elementwise;
+pub mod embedding;
 pub mod error;
 pub mod gemm;
 pub mod isa;
@@ -55,12 +59,16 @@ pub mod update;
 pub mod view;
 
 pub use backend::{
-    Backend, BatchNormBackward, BatchNormForward, BatchNormGradients, BatchStatistics, LstmBackward, LstmForward,
+    AdditiveBackward, AdditiveGradients, AdditiveOperands, Backend, BatchNormBackward, BatchNormForward,
+    BatchNormGradients, BatchStatistics, Dropout, EmbeddingBackward, EmbeddingForward, LstmBackward, LstmForward,
     LstmOperands, LstmState, Memory, ParameterUpdate,
 };
 pub use buffer::{Buffer, Storage};
 pub use cpu::CpuBackend;
 pub use dtype::DType;
 pub use error::{Error, Result};
-pub use spec::{Activation, BatchNorm, Conv2d, CrossEntropy, Epilogue, Gemm, Layout, Lstm, Pool2d, Store, UpdateRule};
+pub use spec::{
+    Activation, AdditiveAttention, BatchNorm, Conv2d, CrossEntropy, Embedding, Epilogue, Gemm, Layout, Lstm, Pool2d,
+    Store, UpdateRule,
+};
 pub use view::{EpilogueView, View, ViewMut};

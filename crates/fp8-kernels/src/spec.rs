@@ -223,6 +223,11 @@ pub enum UpdateRule {
     },
 }
 
+impl CrossEntropy {
+    /// The target of a row that does not count: its loss and its gradient are zero.
+    pub const IGNORED: u32 = u32::MAX;
+}
+
 impl UpdateRule {
     /// FP32 moments that the rule keeps.
     pub const fn moments(&self) -> usize {
@@ -256,4 +261,36 @@ impl Lstm {
     pub const fn segments(&self) -> usize {
         self.steps.div_ceil(Self::SEGMENT)
     }
+}
+
+/// Rows of a table by their numbers: y (rows, width) of a table (entries, width).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Embedding {
+    /// Rows of y.
+    pub rows: usize,
+    /// Rows of the table.
+    pub entries: usize,
+    /// Columns of both.
+    pub width: usize,
+    /// Rows of the table of positions, where there is one.
+    pub positions: usize,
+    /// Neighbouring rows of y at the same position: row r is at `r / repeat % positions`.
+    pub repeat: usize,
+    /// The entry whose gradient is zero.
+    pub padding: Option<u32>,
+}
+
+/// Additive attention, time-major.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AdditiveAttention {
+    /// Queries of each sequence.
+    pub queries: usize,
+    /// Keys of each sequence, at most.
+    pub keys: usize,
+    /// Sequences.
+    pub batch: usize,
+    /// Width of projected queries and keys.
+    pub width: usize,
+    /// Width of the values.
+    pub value_width: usize,
 }

@@ -3,9 +3,10 @@
 use std::any::Any;
 
 use fp8_kernels::{
-    Activation, Backend, BatchNorm, BatchNormBackward, BatchNormForward, BatchNormGradients, BatchStatistics, Buffer,
-    Conv2d, CpuBackend, CrossEntropy, DType, Epilogue, Error, Gemm, Layout, Lstm, LstmBackward, LstmForward,
-    LstmOperands, LstmState, ParameterUpdate, Pool2d, Result, Storage, Store, UpdateRule,
+    Activation, AdditiveAttention, AdditiveBackward, AdditiveGradients, AdditiveOperands, Backend, BatchNorm,
+    BatchNormBackward, BatchNormForward, BatchNormGradients, BatchStatistics, Buffer, Conv2d, CpuBackend, CrossEntropy,
+    DType, Dropout, Embedding, EmbeddingBackward, EmbeddingForward, Epilogue, Error, Gemm, Layout, Lstm, LstmBackward,
+    LstmForward, LstmOperands, LstmState, ParameterUpdate, Pool2d, Result, Storage, Store, UpdateRule,
 };
 
 /// Memory of no backend.
@@ -38,6 +39,8 @@ const CONV: Conv2d =
 const POOL: Pool2d = Pool2d { batch: 2, input: [5, 4], channels: 3, kernel: 2, stride: 2, padding: 0 };
 const NORM: BatchNorm = BatchNorm { rows: 6, channels: 5, epsilon: 1e-5 };
 const GEMM: Gemm = Gemm { m: 4, n: 5, k: 6, layout: Layout::NT };
+const TABLE: Embedding = Embedding { rows: 6, entries: 7, width: 4, positions: 2, repeat: 3, padding: None };
+const ATTENTION: AdditiveAttention = AdditiveAttention { queries: 3, keys: 5, batch: 2, width: 4, value_width: 5 };
 const LSTM: Lstm = Lstm { steps: 9, batch: 2, input: 3, hidden: 5, reverse: false };
 const LOSS: CrossEntropy = CrossEntropy { rows: 3, classes: 4, smoothing: 0.1 };
 
@@ -178,6 +181,83 @@ fn calls() -> Vec<Call> {
             "cross_entropy_backward",
             [("logits", F32, 12), ("targets", U32, 3), ("dlogits", Fp8, 12)],
             |cpu, [logits, targets, dlogits]| cpu.cross_entropy_backward(&LOSS, logits, targets, 2.0, &E5M2, dlogits),
+        ),
+        call(
+            "embedding",
+            [("tokens", U32, 6), ("w", Fp8, 28), ("positions", F32, 8), ("y", Fp8, 24)],
+            |cpu, [tokens, w, positions, y]| {
+                let positions = Some(&*positions);
+                cpu.embedding(&TABLE, &EmbeddingForward { tokens, w, factor: 1.0, positions, store: E5M2 }, y)
+            },
+        ),
+        call(
+            "embedding_backward",
+            [("tokens", U32, 6), ("dy", Fp8, 24), ("residual", Fp8, 28), ("dw", Fp8, 28)],
+            |cpu, [tokens, dy, residual, dw]| {
+                let residual = Some(&*residual);
+                cpu.embedding_backward(
+                    &TABLE,
+                    &EmbeddingBackward { tokens, dy, factor: 1.0, residual, store: E5M2 },
+                    dw,
+                )
+            },
+        ),
+        call("dropout", [("x", Fp8, 9), ("residual", Fp8, 9), ("y", Fp8, 9)], |cpu, [x, residual, y]| {
+            let mask = fp8_core::Stream { seed: 1, step: 2, id: 3 };
+            cpu.dropout(&Dropout { x, share: 0.1, mask, residual: Some(residual), store: E5M2 }, y)
+        }),
+        call("join_columns", [("part", Fp8, 6), ("part", F32, 15), ("y", Fp8, 21)], |cpu, [a, b, y]| {
+            cpu.join_columns(3, &[(a, 2), (b, 5)], &E5M2, y)
+        }),
+        call("columns", [("x", Fp8, 21), ("residual", Fp8, 6), ("y", Fp8, 6)], |cpu, [x, residual, y]| {
+            cpu.columns([3, 7], [4, 2], x, Some(residual), &E5M2, y)
+        }),
+        call(
+            "additive_attention",
+            [
+                ("q", Fp8, 24),
+                ("k", Fp8, 40),
+                ("values", Fp8, 50),
+                ("v", F32, 4),
+                ("gain", F32, 1),
+                ("bias", F32, 4),
+                ("y", Fp8, 30),
+            ],
+            |cpu, [q, k, values, v, gain, bias, y]| {
+                let (gain, bias) = (Some(&*gain), Some(&*bias));
+                cpu.additive_attention(
+                    &ATTENTION,
+                    &AdditiveOperands { q, k, values, v, gain, bias, lengths: None },
+                    &E5M2,
+                    y,
+                )
+            },
+        ),
+        call(
+            "additive_attention_backward",
+            [
+                ("q", Fp8, 24),
+                ("k", Fp8, 40),
+                ("values", Fp8, 50),
+                ("v", F32, 4),
+                ("gain", F32, 1),
+                ("bias", F32, 4),
+                ("dy", Fp8, 30),
+                ("dq", Fp8, 24),
+                ("dk", Fp8, 40),
+                ("dvalues", Fp8, 50),
+                ("dv", F32, 4),
+                ("dgain", F32, 1),
+                ("dbias", F32, 4),
+            ],
+            |cpu, [q, k, values, v, gain, bias, dy, dq, dk, dvalues, dv, dgain, dbias]| {
+                let (gain, bias) = (Some(&*gain), Some(&*bias));
+                let operands = AdditiveOperands { q, k, values, v, gain, bias, lengths: None };
+                let arguments = AdditiveBackward { operands, dy, stores: [E5M2; 3], residuals: [None; 3] };
+                let (dgain, dbias) = (Some(dgain), Some(dbias));
+                let gradients = AdditiveGradients { dq, dk, dvalues, dv, dgain, dbias };
+                cpu.additive_attention_backward(&ATTENTION, &arguments, gradients)
+            },
         ),
         call(
             "lstm",
@@ -405,6 +485,36 @@ fn a_target_that_is_no_class_is_named() {
     let (logits, mut losses) = (cpu.alloc(DType::F32, 12).unwrap(), cpu.alloc(DType::F32, 3).unwrap());
     let error = cpu.cross_entropy(&LOSS, &logits, &targets, &mut losses).unwrap_err();
     assert!(error.to_string().contains("target 4 of row 1 is not below 4"), "{error}");
+}
+
+#[test]
+fn numbers_out_of_range_are_named() {
+    let cpu = CpuBackend::new().unwrap();
+    let numbers = |numbers: &[u32]| {
+        let mut buffer = cpu.alloc(DType::U32, numbers.len()).unwrap();
+        cpu.upload(&numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<_>>(), &mut buffer).unwrap();
+        buffer
+    };
+    let zeros = |dtype, len| buffers(&cpu, &[("", dtype, len)]).remove(0);
+    let (tokens, w, mut y) = (numbers(&[0, 1, 2, 7, 3, 4]), zeros(DType::E5M2, 28), zeros(DType::E5M2, 24));
+    let forward = EmbeddingForward { tokens: &tokens, w: &w, factor: 1.0, positions: None, store: E5M2 };
+    let error = cpu.embedding(&TABLE, &forward, &mut y).unwrap_err().to_string();
+    assert!(error.contains("tokens: 7 of row 3 is not below 7"), "{error}");
+
+    let [q, k, values] = [24, 40, 50].map(|len| zeros(DType::E5M2, len));
+    let (v, mut y) = (zeros(DType::F32, 4), zeros(DType::E5M2, 30));
+    for wrong in [[0, 1], [1, 6]] {
+        let lengths = numbers(&wrong);
+        let operands =
+            AdditiveOperands { q: &q, k: &k, values: &values, v: &v, gain: None, bias: None, lengths: Some(&lengths) };
+        let error = cpu.additive_attention(&ATTENTION, &operands, &E5M2, &mut y).unwrap_err().to_string();
+        assert!(error.contains("is not from 1 to 5"), "{error}");
+    }
+    for share in [-0.1, 1.0, f32::NAN] {
+        let mask = fp8_core::Stream { seed: 1, step: 2, id: 3 };
+        let dropout = Dropout { x: &q, share, mask, residual: None, store: E5M2 };
+        assert!(cpu.dropout(&dropout, &mut zeros(DType::E5M2, 24)).is_err());
+    }
 }
 
 /// No elements are no mistake.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use fp8_kernels::{Buffer, DType, Epilogue, Gemm, Layout, Lstm, LstmBackward, LstmForward, LstmOperands, LstmState};
+use fp8_kernels::{Buffer, Epilogue, Gemm, Layout, Lstm, LstmBackward, LstmForward, LstmOperands, LstmState};
 
-use super::mismatch;
+use super::{lengths_buffer, mismatch};
 use crate::graph::{Backward, Inner, Node};
 use crate::output::f32_buffer;
 use crate::{Graph, ParameterId, Result, Tensor, Var};
@@ -110,20 +110,11 @@ impl Run {
                 ),
             );
         }
-        let lengths = lengths.map(|lengths| {
-            if lengths.len() != batch {
-                return mismatch(OP, format!("{} lengths for {batch} sequences", lengths.len()));
-            }
-            let mut buffer = graph.backend().alloc(DType::U32, batch)?;
-            graph
-                .backend()
-                .upload(&lengths.iter().flat_map(|length| length.to_le_bytes()).collect::<Vec<_>>(), &mut buffer)?;
-            Ok(Arc::new(buffer))
-        });
+        let lengths = lengths.map(|lengths| lengths_buffer(graph, OP, lengths, batch)).transpose()?;
         Ok(Self {
             lstm: Lstm { steps, batch, input, hidden, reverse: layer.reverse },
             factors: [1.0 / (x.tensor.scale * w_input.scale), 1.0 / w_hidden.scale],
-            lengths: lengths.transpose()?,
+            lengths,
             w_input,
             w_hidden,
             biases,

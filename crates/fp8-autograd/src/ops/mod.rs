@@ -1,19 +1,30 @@
 //! Differentiable operations, one file each: forward, backward, test.
 
 mod activation;
+mod additive_attention;
 mod batch_norm;
+mod columns;
 mod convolution;
 mod cross_entropy;
+mod dropout;
+mod embedding;
 mod linear;
 mod lstm;
 mod pooling;
 mod reshape;
 
+pub use additive_attention::AdditiveAttentionLayer;
 pub use batch_norm::BatchNormLayer;
 pub use cross_entropy::Loss;
+pub use embedding::EmbeddingLayer;
 pub use lstm::{LstmCarry, LstmLayer};
 
-use crate::{Error, Result};
+use std::sync::Arc;
+
+use fp8_kernels::Buffer;
+
+use crate::tensor::upload_u32;
+use crate::{Error, Graph, Result};
 
 /// A [`Error::Shape`].
 fn mismatch<T>(op: &'static str, reason: impl Into<String>) -> Result<T> {
@@ -23,4 +34,12 @@ fn mismatch<T>(op: &'static str, reason: impl Into<String>) -> Result<T> {
 /// N, H, W, C of an image tensor.
 fn image_shape(op: &'static str, shape: &[usize]) -> Result<[usize; 4]> {
     <[usize; 4]>::try_from(shape).or_else(|_| mismatch(op, format!("images (N, H, W, C) are wanted, not {shape:?}")))
+}
+
+/// The lengths of the sequences of a batch, on the device.
+fn lengths_buffer(graph: &Graph<'_>, op: &'static str, lengths: &[u32], batch: usize) -> Result<Arc<Buffer>> {
+    if lengths.len() != batch {
+        return mismatch(op, format!("{} lengths for {batch} sequences", lengths.len()));
+    }
+    Ok(Arc::new(upload_u32(&**graph.backend(), lengths)?))
 }

@@ -1,7 +1,8 @@
-//! The random bits of stochastic rounding, many elements at a time.
+//! Random bits of elements, many at a time.
 
 use fp8_core::{Philox, Stream};
 
+use crate::isa::Isa;
 use crate::per_isa;
 
 /// Elements that share one block of Philox, at 16 bits each.
@@ -17,6 +18,18 @@ per_isa! {
         for (out, block) in out.iter_mut().zip(block..) {
             let [a, b, c, d] = philox.block([block as u32, (block >> 32) as u32, stream.step, stream.id]).map(u64::from);
             *out = [(a | b << 32).to_le_bytes(), (c | d << 32).to_le_bytes()];
+        }
+    }
+}
+
+/// The 16-bit draws of elements `first` and following; `first` is a multiple of [`PER_BLOCK`].
+pub(crate) fn draws16(isa: Isa, stream: &Stream, first: u64, out: &mut [u16]) {
+    debug_assert_eq!(first % PER_BLOCK as u64, 0);
+    let mut blocks = [Block::default(); 16];
+    for (i, out) in out.chunks_mut(16 * PER_BLOCK).enumerate() {
+        draws(isa, stream, first / PER_BLOCK as u64 + 16 * i as u64, &mut blocks[..out.len().div_ceil(PER_BLOCK)]);
+        for (out, draw) in out.iter_mut().zip(blocks.as_flattened().as_flattened().as_chunks().0) {
+            *out = u16::from_le_bytes(*draw);
         }
     }
 }

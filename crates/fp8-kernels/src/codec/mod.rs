@@ -14,4 +14,5 @@ mod target;
 mod tests;
 
 pub use decode::decode;
+pub(crate) use draws::draws16;
 pub use encode::encode;

@@ -3,6 +3,7 @@
 mod check;
 mod lstm;
 mod memory;
+mod sequence;
 
 use std::sync::Arc;
 
@@ -11,10 +12,11 @@ use memory::Pool;
 
 use crate::isa::{self, Isa};
 use crate::{
-    Backend, BatchNorm, BatchNormBackward, BatchNormForward, BatchNormGradients, BatchStatistics, Buffer, Conv2d,
-    CrossEntropy, DType, Epilogue, EpilogueView, Error, Gemm, Layout, Lstm, LstmBackward, LstmForward, Memory,
-    ParameterUpdate, Pool2d, Result, Store, UpdateRule, View, batch_norm, conv, cross_entropy, elementwise, gemm, pool,
-    reduce, update,
+    AdditiveAttention, AdditiveBackward, AdditiveGradients, AdditiveOperands, Backend, BatchNorm, BatchNormBackward,
+    BatchNormForward, BatchNormGradients, BatchStatistics, Buffer, Conv2d, CrossEntropy, DType, Dropout, Embedding,
+    EmbeddingBackward, EmbeddingForward, Epilogue, EpilogueView, Error, Gemm, Layout, Lstm, LstmBackward, LstmForward,
+    Memory, ParameterUpdate, Pool2d, Result, Store, UpdateRule, View, batch_norm, conv, cross_entropy, elementwise,
+    gemm, pool, reduce, update,
 };
 
 /// The CPU: one instruction set and a pool of threads. Results are the same bytes for any number of threads and, where the
@@ -120,7 +122,8 @@ fn statistics<'a>(op: Op, batch: &BatchStatistics<'a>, channels: usize) -> Resul
 /// The targets of a cross-entropy, each a class.
 fn classes(op: Op, spec: &CrossEntropy, targets: View<'_>) -> Result<Vec<u32>> {
     let targets: Vec<u32> = targets.bytes.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
-    match targets.iter().position(|target| *target as usize >= spec.classes) {
+    let wrong = |target: &u32| *target as usize >= spec.classes && *target != CrossEntropy::IGNORED;
+    match targets.iter().position(wrong) {
         Some(row) => Err(op.shape(format!("target {} of row {row} is not below {}", targets[row], spec.classes))),
         None => Ok(targets),
     }
@@ -407,6 +410,58 @@ impl Backend for CpuBackend {
         let dx = op.output("dx", dx, store, len)?;
         self.run(|isa| elementwise::relu_backward(isa, Some(y), dy, residual, store, dx));
         Ok(())
+    }
+
+    fn embedding(&self, embedding: &Embedding, arguments: &EmbeddingForward<'_>, y: &mut Buffer) -> Result<()> {
+        sequence::embedding(self, embedding, arguments, y)
+    }
+
+    fn embedding_backward(
+        &self,
+        embedding: &Embedding,
+        arguments: &EmbeddingBackward<'_>,
+        dw: &mut Buffer,
+    ) -> Result<()> {
+        sequence::embedding_backward(self, embedding, arguments, dw)
+    }
+
+    fn dropout(&self, dropout: &Dropout<'_>, y: &mut Buffer) -> Result<()> {
+        sequence::dropout(self, dropout, y)
+    }
+
+    fn join_columns(&self, rows: usize, parts: &[(&Buffer, usize)], store: &Store, y: &mut Buffer) -> Result<()> {
+        sequence::join_columns(self, rows, parts, store, y)
+    }
+
+    fn columns(
+        &self,
+        size: [usize; 2],
+        columns: [usize; 2],
+        x: &Buffer,
+        residual: Option<&Buffer>,
+        store: &Store,
+        y: &mut Buffer,
+    ) -> Result<()> {
+        sequence::columns(self, size, columns, [Some(x), residual], store, y)
+    }
+
+    fn additive_attention(
+        &self,
+        shape: &AdditiveAttention,
+        operands: &AdditiveOperands<'_>,
+        store: &Store,
+        y: &mut Buffer,
+    ) -> Result<()> {
+        sequence::additive_attention(self, shape, operands, store, y)
+    }
+
+    fn additive_attention_backward(
+        &self,
+        shape: &AdditiveAttention,
+        arguments: &AdditiveBackward<'_>,
+        gradients: AdditiveGradients<'_>,
+    ) -> Result<()> {
+        sequence::additive_attention_backward(self, shape, arguments, gradients)
     }
 
     fn lstm(&self, lstm: &Lstm, arguments: &LstmForward<'_>, h: &mut Buffer, cells: &mut Buffer) -> Result<()> {

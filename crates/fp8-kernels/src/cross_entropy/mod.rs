@@ -10,7 +10,7 @@ use crate::blocks::CHUNK;
 use crate::isa::Isa;
 use crate::{CrossEntropy, Store, View, ViewMut, codec, math, per_isa};
 
-/// losses (rows): -sum_c target_c log softmax(logits)_c, with target = (1 - smoothing) one-hot + smoothing / classes; sums in
+/// losses (rows): -sum_c target_c log softmax(logits)_c, 0 for a target that is ignored, with target = (1 - smoothing) one-hot + smoothing / classes; sums in
 /// FP64.
 ///
 /// NaN or +infinity among the logits of a row makes its loss NaN; -infinity is a probability of zero, whose loss is infinite
@@ -21,6 +21,10 @@ pub fn forward(isa: Isa, spec: &CrossEntropy, logits: View<'_>, targets: &[u32],
         let mut row = vec![0.0; spec.classes];
         for (i, loss) in losses.as_chunks_mut().0.iter_mut().enumerate() {
             let i = chunk * rows + i;
+            if targets[i] == CrossEntropy::IGNORED {
+                *loss = [0; 4];
+                continue;
+            }
             codec::decode(isa, logits.dtype, logits.part(i * spec.classes, spec.classes).bytes, &mut row);
             let total = shift(isa, &mut row);
             *loss = row_loss(isa, spec, &row, total, targets[i] as usize).to_le_bytes();
@@ -46,7 +50,10 @@ pub fn backward(
             codec::decode(isa, logits.dtype, logits.part(i * spec.classes, spec.classes).bytes, &mut row);
             let total = shift(isa, &mut row);
             softmax_less(isa, total, spec.smoothing / spec.classes as f32, &mut row);
-            row[targets[i] as usize] -= 1.0 - spec.smoothing;
+            match row.get_mut(targets[i] as usize) {
+                Some(target) => *target -= 1.0 - spec.smoothing,
+                None => row.fill(0.0),
+            }
             multiply(isa, factor, &mut row);
             codec::encode(isa, store, (i * spec.classes) as u64, &row, out);
         }

@@ -110,3 +110,18 @@ fn no_rows() {
     assert!(losses(&spec, none, &[]).is_empty());
     assert!(errors(&spec, none, &[], 1.0, &Store::F32).is_empty());
 }
+
+#[test]
+fn ignored_rows_have_no_loss_and_no_error() {
+    let spec = CrossEntropy { rows: 3, classes: 20, smoothing: 0.1 };
+    let mut x = numbers(1, 60);
+    x[25] = f32::NAN; // in a row that does not count
+    let logits = Codes::new(DType::F32, &x);
+    let (all, some) = ([4, 9, 19], [4, CrossEntropy::IGNORED, 19]);
+    let [a, b] = [&all, &some].map(|targets| losses(&spec, logits.view(), targets));
+    assert_eq!((b[0], b[1], b[2]), (a[0], 0.0, a[2]));
+    let [a, b] =
+        [&all, &some].map(|targets| values(DType::F32, &errors(&spec, logits.view(), targets, 2.0, &Store::F32)));
+    assert!(b[20..40].iter().all(|error| *error == 0.0));
+    assert_eq!((&b[..20], &b[40..]), (&a[..20], &a[40..]));
+}

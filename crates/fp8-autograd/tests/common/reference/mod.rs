@@ -2,6 +2,7 @@
 //! tested on besides the CPU's; nothing here is shared with it but the contract.
 
 mod lstm;
+mod sequence;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -9,9 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fp8_core::{decode, encode};
 use fp8_kernels::{
-    Activation, Backend, BatchNorm, BatchNormBackward, BatchNormForward, BatchNormGradients, BatchStatistics, Buffer,
-    Conv2d, CrossEntropy, DType, Epilogue, Gemm, Layout, Lstm, LstmBackward, LstmForward, Memory, ParameterUpdate,
-    Pool2d, Result, Storage, Store, UpdateRule,
+    Activation, AdditiveAttention, AdditiveBackward, AdditiveGradients, AdditiveOperands, Backend, BatchNorm,
+    BatchNormBackward, BatchNormForward, BatchNormGradients, BatchStatistics, Buffer, Conv2d, CrossEntropy, DType,
+    Dropout, Embedding, EmbeddingBackward, EmbeddingForward, Epilogue, Gemm, Layout, Lstm, LstmBackward, LstmForward,
+    Memory, ParameterUpdate, Pool2d, Result, Storage, Store, UpdateRule,
 };
 
 /// The backend.
@@ -128,8 +130,10 @@ fn softmax_rows(spec: &CrossEntropy, logits: &Buffer, targets: &Buffer) -> Vec<(
     let row = |(row, &target): (&[f64], &f64)| {
         let log_sum = row.iter().map(|x| x.exp()).sum::<f64>().ln();
         let smoothing = f64::from(spec.smoothing);
-        let target =
+        let counts = target != f64::from(CrossEntropy::IGNORED);
+        let share =
             |c: usize| smoothing / spec.classes as f64 + if c == target as usize { 1.0 - smoothing } else { 0.0 };
+        let target = |c| if counts { share(c) } else { 0.0 };
         (row.iter().map(|x| x - log_sum).collect(), (0..spec.classes).map(target).collect())
     };
     logits.chunks(spec.classes).zip(&targets).map(row).collect()
@@ -389,7 +393,67 @@ impl Backend for Reference {
     ) -> Result<()> {
         let rows = softmax_rows(spec, logits, targets).into_iter();
         let error = |(log, target): (f64, f64)| f64::from(factor) * (log.exp() - target);
-        write(store, rows.flat_map(|(logs, targets)| logs.into_iter().zip(targets).map(error)), dlogits)
+        let row = |(logs, targets): (Vec<f64>, Vec<f64>)| -> Vec<f64> {
+            let counts = targets.iter().any(|target| *target != 0.0);
+            logs.into_iter().zip(targets).map(|pair| if counts { error(pair) } else { 0.0 }).collect()
+        };
+        write(store, rows.flat_map(row), dlogits)
+    }
+
+    fn embedding(&self, embedding: &Embedding, arguments: &EmbeddingForward<'_>, y: &mut Buffer) -> Result<()> {
+        sequence::embedding(embedding, arguments, y)
+    }
+
+    fn embedding_backward(
+        &self,
+        embedding: &Embedding,
+        arguments: &EmbeddingBackward<'_>,
+        dw: &mut Buffer,
+    ) -> Result<()> {
+        sequence::embedding_backward(embedding, arguments, dw)
+    }
+
+    fn dropout(&self, dropout: &Dropout<'_>, y: &mut Buffer) -> Result<()> {
+        sequence::dropout(dropout, y)
+    }
+
+    fn join_columns(&self, rows: usize, parts: &[(&Buffer, usize)], store: &Store, y: &mut Buffer) -> Result<()> {
+        let parts: Vec<_> = parts.iter().map(|(part, width)| (read(part), *width)).collect();
+        let line = |row| parts.iter().flat_map(move |(part, width)| &part[row * width..][..*width]);
+        write(store, (0..rows).flat_map(line).copied(), y)
+    }
+
+    fn columns(
+        &self,
+        [_, total]: [usize; 2],
+        [first, count]: [usize; 2],
+        x: &Buffer,
+        residual: Option<&Buffer>,
+        store: &Store,
+        y: &mut Buffer,
+    ) -> Result<()> {
+        let (x, residual) = (read(x), optional(residual, y.len()));
+        let element = |i: usize| x[i / count * total + first + i % count] + residual[i];
+        write(store, (0..y.len()).map(element), y)
+    }
+
+    fn additive_attention(
+        &self,
+        shape: &AdditiveAttention,
+        operands: &AdditiveOperands<'_>,
+        store: &Store,
+        y: &mut Buffer,
+    ) -> Result<()> {
+        sequence::additive_attention(shape, operands, store, y)
+    }
+
+    fn additive_attention_backward(
+        &self,
+        shape: &AdditiveAttention,
+        arguments: &AdditiveBackward<'_>,
+        gradients: AdditiveGradients<'_>,
+    ) -> Result<()> {
+        sequence::additive_attention_backward(shape, arguments, gradients)
     }
 
     fn lstm(&self, lstm: &Lstm, arguments: &LstmForward<'_>, h: &mut Buffer, cells: &mut Buffer) -> Result<()> {
