@@ -127,6 +127,34 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A tokenizer that cannot be read.
+    #[error("not a tokenizer of this program: {problem}")]
+    Tokenizer {
+        /// What is wrong.
+        problem: String,
+    },
+    /// A tokenizer that belongs to other weights.
+    #[error("the tokenizer of another run: its digest is {found}, that of this run {expected}")]
+    OtherTokenizer {
+        /// SHA-256 of the tokenizer that this run was trained with.
+        expected: String,
+        /// SHA-256 of what was given.
+        found: String,
+    },
+    /// A sentence that the model has no positions for.
+    #[error("a sentence of {tokens} tokens; the model takes at most {limit}")]
+    LongSentence {
+        /// Its tokens.
+        tokens: usize,
+        /// Tokens that the model takes.
+        limit: usize,
+    },
+    /// A text of which nothing is left for training.
+    #[error("no sentence is left for training: {dropped}")]
+    NothingLeft {
+        /// What became of them.
+        dropped: crate::text::Dropped,
+    },
     /// An image of a size that the transformation cannot take as it is.
     #[error("an image of {height}x{width} where {size}x{size} is needed: choose a transformation that resizes")]
     ImageSize {

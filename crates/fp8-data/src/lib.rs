@@ -1,5 +1,5 @@
-//! Images with labels for training: readers of the usual data sets, a generated one that needs no files, augmentation, and batches prefetched by
-//! worker threads.
+//! Data for training. Pairs of sentences are in [`text`]; the rest is about images with labels: readers of the usual data sets, a generated one that
+//! needs no files, augmentation, and batches prefetched by worker threads.
 //!
 //! A [`Source`] says where examples come from and opens a [`Dataset`]; a [`Transform`] says what becomes of an image; a [`Loader`] makes batches of
 //! normalised floats, `(N, H, W, C)`. Batches depend on the seed, the epoch and the batch alone, whatever the number of threads, so an epoch can be

@@ -15,6 +15,10 @@ pub enum Purpose {
     GeneratedTraining = 3,
     /// A generated validation image.
     GeneratedValidation = 4,
+    /// A generated pair of sentences for training.
+    GeneratedTrainingText = 6,
+    /// A generated pair of sentences for validation.
+    GeneratedValidationText = 7,
     /// A part of a data set.
     Subset = 5,
 }
@@ -153,6 +157,6 @@ mod tests {
         sorted.sort_unstable();
         assert_eq!(sorted, (0..1000).collect::<Vec<_>>());
         assert_ne!(order, sorted);
-        assert_eq!(random().permutation(0), []);
+        assert_eq!(random().permutation(0), [0_usize; 0]);
     }
 }

@@ -3,6 +3,7 @@
 //! Ten classes of shapes and textures, each image in its own colours, place, size and rotation, over a background with clutter and noise.
 //! Image `i` of a part is a function of the seed, the part and `i` alone: the same bytes on every machine.
 
+pub mod language;
 mod picture;
 mod shape;
 
