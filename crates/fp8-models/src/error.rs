@@ -1,8 +1,8 @@
-//! What can be wrong with weights.
+//! What can be wrong with models and weights.
 
 use std::fmt;
 
-/// Weights that a model cannot take. Nothing was changed.
+/// A model that cannot be, or weights that it cannot take. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not a safetensors file, or a damaged one.
@@ -28,6 +28,14 @@ pub enum Error {
         index: usize,
         /// What stands there.
         value: f32,
+    },
+    /// A shape that the model cannot have.
+    #[error("{model}: {reason}")]
+    Config {
+        /// Which model.
+        model: &'static str,
+        /// What is wrong.
+        reason: String,
     },
     /// A call below failed.
     #[error(transparent)]

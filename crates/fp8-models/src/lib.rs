@@ -1,4 +1,4 @@
-//! Models that train in any precision: residual networks with the names, shapes and first weights of torchvision.
+//! Models that train in any precision: residual networks with the names, shapes and first weights of torchvision; GNMT.
 //!
 //! A model adds its parameters to [`fp8_autograd::Parameters`] and turns tensors of a graph into logits; precision comes with the parameters'
 //! recipe. Weights go in and out as the bytes of safetensors files: [`state_dict`].
@@ -12,10 +12,13 @@
 //! # Ok::<(), fp8_models::UnknownArchitecture>(())
 //! ```
 
+mod builder;
 mod error;
+mod gnmt;
 mod initial;
 mod resnet;
 pub mod state_dict;
 
 pub use error::{Error, Mismatch, Result};
+pub use gnmt::{Encoded, Gnmt, GnmtConfig, GnmtState, Sentences};
 pub use resnet::{Architecture, ResNet, ResNetConfig, Stem, UnknownArchitecture};

@@ -7,6 +7,7 @@ use fp8_autograd::{BatchNormLayer, Graph, Kind, ParameterId, Parameters, Role, V
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+use crate::builder::Builder;
 use crate::initial::Random;
 
 /// Depth and kind of blocks.
@@ -159,7 +160,8 @@ impl ResNet {
                 inputs = width * expansion;
             }
         }
-        let (fc_weight, fc_bias) = builder.linear("fc", inputs, config.classes)?;
+        // As torch.nn.Linear.
+        let (fc_weight, fc_bias) = builder.linear("fc", inputs, config.classes, 1.0 / (inputs as f64).sqrt())?;
         Ok(Self { stem: config.stem, first, blocks, fc_weight, fc_bias })
     }
 
@@ -197,12 +199,6 @@ impl Block {
         }
         last.forward(graph, &x, Some(&shortcut), true)
     }
-}
-
-/// Adds layers with their first weights.
-struct Builder<'a> {
-    parameters: &'a mut Parameters,
-    seed: u64,
 }
 
 impl Builder<'_> {
@@ -248,24 +244,12 @@ impl Builder<'_> {
         let values = Random::new(self.seed, &name).normals(outputs * inputs * kernel * kernel, deviation);
         let weight = self.parameters.add(&name, Kind::Weight, &[outputs, inputs, kernel, kernel], &values)?;
         let norm = BatchNormLayer {
-            gamma: self.parameters.add(&format!("{norm}.weight"), Kind::Norm, &[outputs], &vec![gamma; outputs])?,
-            beta: self.parameters.add(&format!("{norm}.bias"), Kind::Norm, &[outputs], &vec![0.0; outputs])?,
+            gamma: self.constant(&format!("{norm}.weight"), Kind::Norm, &[outputs], gamma)?,
+            beta: self.constant(&format!("{norm}.bias"), Kind::Norm, &[outputs], 0.0)?,
             statistics: self.parameters.add_statistics(norm, outputs)?,
             epsilon: 1e-5,
             momentum: 0.1,
         };
         Ok(ConvNorm { weight, stride, padding: kernel / 2, norm })
-    }
-
-    /// Weight and bias uniform within 1 / sqrt(inputs), as torch.nn.Linear.
-    fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<(ParameterId, ParameterId)> {
-        let limit = 1.0 / (inputs as f64).sqrt();
-        let mut add = |name: String, kind, shape: &[usize]| {
-            let mut random = Random::new(self.seed, &name);
-            let values: Vec<f32> = (0..shape.iter().product()).map(|_| random.uniform(limit)).collect();
-            self.parameters.add(&name, kind, shape, &values)
-        };
-        let weight = add(format!("{name}.weight"), Kind::Weight, &[outputs, inputs])?;
-        Ok((weight, add(format!("{name}.bias"), Kind::Bias, &[outputs])?))
     }
 }

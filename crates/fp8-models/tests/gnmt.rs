@@ -1,0 +1,124 @@
+//! GNMT: one step against PyTorch (tools/reference/gnmt.py, which wrote the fixture), and decoding step by step.
+
+mod common;
+#[path = "common/sketch.rs"]
+mod sketch;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fp8_autograd::{Array, Graph, Parameters, Recipe, Step};
+use fp8_kernels::{Backend, CrossEntropy};
+use fp8_models::{Gnmt, GnmtConfig, Sentences};
+use serde::Deserialize;
+use sketch::{Tensor, difference, numbers, uniform};
+
+#[derive(Deserialize)]
+struct Fixture {
+    loss: f64,
+    logits: Tensor,
+    tensors: BTreeMap<String, Tensor>,
+}
+
+const CONFIG: GnmtConfig =
+    GnmtConfig { vocabulary: 40, hidden: 24, encoder_layers: 3, decoder_layers: 3, dropout: 0.0, padding: 0 };
+const STEPS: [usize; 2] = [11, 9];
+const LENGTHS: [u32; 3] = [11, 6, 8];
+const TARGET_LENGTHS: [u32; 3] = [7, 9, 4];
+
+/// The network with the script's weights.
+fn network(backend: Arc<dyn Backend>, recipe: &str) -> (Gnmt, Parameters) {
+    let mut parameters = Parameters::new(backend, Arc::new(Recipe::named(recipe).unwrap()));
+    let gnmt = Gnmt::new(&CONFIG, &mut parameters, 0).unwrap();
+    for (name, shape) in parameters.shapes() {
+        let offset = if name.ends_with("normalize_scalar") { 1.0 } else { 0.0 };
+        let values = uniform(&name, shape.iter().product(), 0.3, offset);
+        parameters.set(&Array { name, shape, values: values.into() }).unwrap();
+    }
+    (gnmt, parameters)
+}
+
+/// 1 to 39 by the hash; 0 past the end.
+fn tokens(name: &str, steps: usize, lengths: &[u32]) -> Vec<u32> {
+    let token = |(i, u): (usize, &f32)| {
+        let there = i / lengths.len() < lengths[i % lengths.len()] as usize;
+        u32::from(there) * (1 + (((u + 1.0) / 2.0 * 39.0) as u32).min(38))
+    };
+    uniform(name, steps * lengths.len(), 1.0, 0.0).iter().enumerate().map(token).collect()
+}
+
+#[test]
+fn a_step_equals_pytorch() {
+    let fixture: Fixture = serde_json::from_str(include_str!("fixtures/gnmt-fp32.json")).unwrap();
+    for backend in [common::backend(), common::reference()] {
+        let name = backend.name();
+        let (gnmt, parameters) = network(backend, "fp32");
+        let source = tokens("source", STEPS[0], &LENGTHS);
+        let target = tokens("target", STEPS[1] + 1, &TARGET_LENGTHS.map(|length| length + 1));
+        let (input, output) = (&target[..target.len() - 3], &target[3..]);
+        let output: Vec<u32> =
+            output.iter().map(|&token| if token == 0 { CrossEntropy::IGNORED } else { token }).collect();
+        let mut graph = Graph::new(&parameters, Step::training(0, 0, 16.0));
+        let [source, input] = [&source[..], input].map(|tokens| Sentences { tokens, batch: 3 });
+        let logits = gnmt.forward(&mut graph, source, &LENGTHS, input).unwrap();
+        let loss = graph.cross_entropy(&logits, &output, 0.1).unwrap();
+        assert!(
+            (f64::from(loss.value) / fixture.loss - 1.0).abs() < 1e-5,
+            "{name}: {} not {}",
+            loss.value,
+            fixture.loss
+        );
+        let values = logits.tensor().to_f32(&**parameters.backend()).unwrap();
+        let found = difference("logits", &values.iter().map(|&x| x.into()).collect::<Vec<_>>(), &fixture.logits);
+        assert!(found < 1e-5, "{name}: logits differ by {found:.1e}");
+        let gradients = graph.backward(&loss).unwrap().arrays(&parameters).unwrap();
+        assert_eq!(gradients.len(), fixture.tensors.len());
+        let mut largest = 0.0_f64;
+        for array in &gradients {
+            let name = format!("grad.{}", array.name);
+            let values: Vec<f64> = numbers(array).iter().map(|&value| value.into()).collect();
+            let found = difference(&name, &values, &fixture.tensors[&name]);
+            assert!(found < 1e-4, "{name}: {found:.1e}");
+            largest = largest.max(found);
+        }
+        println!("gnmt, fp32, {name}: gradients differ by at most {largest:.1e}");
+    }
+}
+
+/// Step by step the decoder computes what it does for all steps at once, to the bit where nothing is random.
+#[test]
+fn steps_equal_the_whole() {
+    for recipe in ["fp32", "fp8-rne"] {
+        let (gnmt, parameters) = network(common::backend(), recipe);
+        let source = tokens("source", STEPS[0], &LENGTHS);
+        let target = tokens("target", STEPS[1], &[STEPS[1] as u32; 3]);
+        let mut graph = Graph::new(&parameters, Step::evaluation(0));
+        let source = Sentences { tokens: &source, batch: 3 };
+        let whole = gnmt.forward(&mut graph, source, &LENGTHS, Sentences { tokens: &target, batch: 3 }).unwrap();
+        let whole = whole.tensor().to_f32(&**parameters.backend()).unwrap();
+        let mut graph = Graph::new(&parameters, Step::evaluation(0));
+        let encoded = gnmt.encode(&mut graph, source, &LENGTHS).unwrap();
+        let (mut state, mut steps) = (None, Vec::new());
+        for tokens in target.chunks(3) {
+            let (logits, after) = gnmt.step(&mut graph, &encoded, tokens, state.as_ref()).unwrap();
+            steps.extend(logits.tensor().to_f32(&**parameters.backend()).unwrap());
+            state = Some(after);
+        }
+        assert_eq!(whole, steps, "{recipe}");
+    }
+}
+
+#[test]
+fn impossible_shapes_are_refused() {
+    for config in [
+        GnmtConfig { encoder_layers: 1, ..CONFIG },
+        GnmtConfig { decoder_layers: 0, ..CONFIG },
+        GnmtConfig { hidden: 0, ..CONFIG },
+        GnmtConfig { padding: 40, ..CONFIG },
+    ] {
+        let mut parameters = Parameters::new(common::backend(), Arc::new(Recipe::named("fp32").unwrap()));
+        let error = Gnmt::new(&config, &mut parameters, 0).unwrap_err().to_string();
+        assert!(error.starts_with("gnmt: "), "{error}");
+        assert!(parameters.is_empty());
+    }
+}
