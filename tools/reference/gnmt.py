@@ -73,7 +73,7 @@ class Gnmt(nn.Module):
 
 def weights(model):
     for name, p in model.named_parameters():
-        offset = 1.0 if name.endswith("normalize_scalar") else 0.0
+        offset = 5.0 if name.endswith("normalize_scalar") else 0.0
         p.data = uniform(name, tuple(p.shape), 0.3, offset)
 
 

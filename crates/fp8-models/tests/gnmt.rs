@@ -31,7 +31,7 @@ fn network(backend: Arc<dyn Backend>, recipe: &str) -> (Gnmt, Parameters) {
     let mut parameters = Parameters::new(backend, Arc::new(Recipe::named(recipe).unwrap()));
     let gnmt = Gnmt::new(&CONFIG, &mut parameters, 0).unwrap();
     for (name, shape) in parameters.shapes() {
-        let offset = if name.ends_with("normalize_scalar") { 1.0 } else { 0.0 };
+        let offset = if name.ends_with("normalize_scalar") { 5.0 } else { 0.0 };
         let values = uniform(&name, shape.iter().product(), 0.3, offset);
         parameters.set(&Array { name, shape, values: values.into() }).unwrap();
     }
