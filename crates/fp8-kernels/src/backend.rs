@@ -155,7 +155,7 @@ pub trait Backend: Send + Sync {
         dx: &mut Buffer,
     ) -> Result<()>;
 
-    /// y (rows, width) = store(factor * w[token] + position). A token that is no entry is an error that names its row.
+    /// y (rows, width) = `store(factor * w[token] + position)`. A token that is no entry is an error that names its row.
     fn embedding(&self, embedding: &Embedding, arguments: &EmbeddingForward<'_>, y: &mut Buffer) -> Result<()>;
 
     /// dw (entries, width) = store(factor * sum of the dy of the rows with that token + residual), rows ascending; the padding's sum is

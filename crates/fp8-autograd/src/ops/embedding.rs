@@ -25,7 +25,7 @@ pub struct EmbeddingLayer {
 }
 
 impl Graph<'_> {
-    /// y (shape, width) = Q(factor weight[token] + position), for the tokens of a tensor of this shape.
+    /// y (shape, width) = `Q(factor weight[token] + position)`, for the tokens of a tensor of this shape.
     ///
     /// # Errors
     /// [`crate::Error::Shape`] for another number of tokens than the shape has, a table of positions of another width, and

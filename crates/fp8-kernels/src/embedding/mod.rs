@@ -34,7 +34,7 @@ pub struct Backward<'a> {
     pub residual: Option<View<'a>>,
 }
 
-/// y (rows, width) = store(factor w[token] + positions[row / repeat % positions]).
+/// y (rows, width) = `store(factor w[token] + positions[row / repeat % positions])`.
 pub fn forward(isa: Isa, embedding: &Embedding, arguments: &Forward<'_>, store: &Store, y: ViewMut<'_>) {
     let &Forward { tokens, w, factor, positions } = arguments;
     let (width, rows, size) = (embedding.width, rows_at_once(embedding), y.dtype.size());

@@ -35,8 +35,10 @@ impl Cut {
         (fewest..=some_columns.div_ceil(kernel.columns).min(fewest + 4 * threads))
             .flat_map(|across| {
                 let width = some_columns.div_ceil(across).next_multiple_of(kernel.columns);
-                let fewest = some_rows.div_ceil(MOST_SUMS / width);
-                (fewest..=some_rows.div_ceil(kernel.rows()).min(fewest + 4 * threads))
+                let (fewest, most) = (some_rows.div_ceil(MOST_SUMS / width), some_rows.div_ceil(kernel.rows()));
+                // As many tasks as threads, or a few times that: trying more would take longer than it saves.
+                (1..=4)
+                    .map(move |times| (times * threads).div_ceil(across).clamp(fewest, most.max(fewest)))
                     .map(move |down| [some_rows.div_ceil(down).next_multiple_of(kernel.rows()), width])
             })
             .map(|step| {
