@@ -66,7 +66,10 @@ fn first_weights_are_torchvisions() {
 #[test]
 fn unknown_architectures_are_refused() {
     let error = "resnet19".parse::<Architecture>().unwrap_err().to_string();
-    assert_eq!(error, r#"unknown model "resnet19": choose one of resnet18, resnet34, resnet50"#);
+    assert_eq!(
+        error,
+        r#"unknown model "resnet19" (did you mean "resnet18"?); choose one of resnet18, resnet34, resnet50"#
+    );
     for architecture in Architecture::ALL {
         assert_eq!(architecture.to_string().parse(), Ok(architecture));
     }
