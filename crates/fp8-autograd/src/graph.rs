@@ -119,7 +119,7 @@ impl<'a> Graph<'a> {
         let backend = self.backend();
         let wide = Tensor::from_f32(&**backend, shape.to_vec(), values)?;
         let tensor = quantised(&**backend, &format, random, wide.shape, &wide.buffer)?;
-        Ok(self.var(None, tensor))
+        Ok(self.constant(tensor))
     }
 
     /// The errors and gradients of `loss`, times the loss scale. What was kept is freed on the way.
@@ -202,6 +202,11 @@ impl Graph<'_> {
             self.nodes.push((var.id, node()));
         }
         var
+    }
+
+    /// A tensor that no error is wanted of.
+    pub(crate) fn constant(&mut self, tensor: Tensor) -> Var {
+        self.var(None, tensor)
     }
 
     pub(crate) fn keep_statistics(&mut self, update: StatisticsUpdate) {

@@ -24,7 +24,7 @@ use fp8_autograd::{
 use serde::{Deserialize, Serialize};
 
 use crate::builder::Builder;
-use crate::{Error, Result};
+use crate::{Error, Result, SequenceModel};
 
 /// A GNMT's shape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -160,12 +160,35 @@ impl Gnmt {
         Ok(Self { embedding, both_ways, encoder, first, queries, keys, attention, decoder, classifier, dropout })
     }
 
-    /// Logits (steps, batch, vocabulary) of the token after each of `target`, given those before it and `source`, whose sentences are as long as
-    /// `lengths` says.
-    ///
-    /// # Errors
-    /// Sentences that are no rectangle, tokens outside of the vocabulary, lengths outside of 1 to the number of steps.
-    pub fn forward(
+    /// Embeddings with dropout before the first LSTM of `part`.
+    fn embed(&self, graph: &mut Graph<'_>, sentences: Sentences<'_>, part: &str) -> Result<Var> {
+        let shape = [sentences.steps(), sentences.batch];
+        let x = graph.embedding(&shape, sentences.tokens, &self.embedding)?;
+        Ok(graph.dropout(&format!("{part}.embedder.dropout"), &x, self.dropout, None)?)
+    }
+
+    fn context(&self, graph: &mut Graph<'_>, state: &Var, encoded: &Encoded) -> Result<Var> {
+        let queries = graph.linear(state, self.queries, None, Role::Activation)?;
+        let Encoded { values, keys, lengths } = encoded;
+        Ok(graph.additive_attention(&queries, keys, values, &self.attention, Some(lengths))?)
+    }
+
+    fn decoder_input(&self, graph: &mut Graph<'_>, layer: &Recurrent, x: &Var, context: &Var) -> Result<Var> {
+        let both = graph.join_columns(&format!("{}.input", layer.name), &[x, context])?;
+        Ok(graph.dropout(&format!("{}.dropout", layer.name), &both, self.dropout, None)?)
+    }
+
+    fn logits(&self, graph: &mut Graph<'_>, x: &Var) -> Result<Var> {
+        Ok(graph.linear(x, self.classifier.0, Some(self.classifier.1), Role::Logits)?)
+    }
+}
+
+/// As the network's documentation says; lengths must be 1 to the number of steps.
+impl SequenceModel for Gnmt {
+    type Source = Encoded;
+    type State = GnmtState;
+
+    fn forward(
         &self,
         graph: &mut Graph<'_>,
         source: Sentences<'_>,
@@ -185,11 +208,7 @@ impl Gnmt {
         self.logits(graph, &x)
     }
 
-    /// The source, encoded once for all steps of the decoder.
-    ///
-    /// # Errors
-    /// As [`Gnmt::forward`].
-    pub fn encode(&self, graph: &mut Graph<'_>, source: Sentences<'_>, lengths: &[u32]) -> Result<Encoded> {
+    fn encode(&self, graph: &mut Graph<'_>, source: Sentences<'_>, lengths: &[u32]) -> Result<Encoded> {
         let x = self.embed(graph, source, "encoder")?;
         let [forward, reverse] = &self.both_ways;
         let forward = graph.lstm(&x, forward, Some(lengths))?;
@@ -204,11 +223,7 @@ impl Gnmt {
         Ok(Encoded { values: x, keys, lengths: lengths.to_vec() })
     }
 
-    /// Logits (1, batch, vocabulary) after one more token of each sentence, and the state to go on from. For evaluation.
-    ///
-    /// # Errors
-    /// As [`Gnmt::forward`]; another number of tokens than there are sentences.
-    pub fn step(
+    fn step(
         &self,
         graph: &mut Graph<'_>,
         encoded: &Encoded,
@@ -230,26 +245,24 @@ impl Gnmt {
         Ok((self.logits(graph, &x)?, GnmtState(states)))
     }
 
-    /// Embeddings with dropout before the first LSTM of `part`.
-    fn embed(&self, graph: &mut Graph<'_>, sentences: Sentences<'_>, part: &str) -> Result<Var> {
-        let shape = [sentences.steps(), sentences.batch];
-        let x = graph.embedding(&shape, sentences.tokens, &self.embedding)?;
-        Ok(graph.dropout(&format!("{part}.embedder.dropout"), &x, self.dropout, None)?)
+    fn select_source(&self, graph: &mut Graph<'_>, source: &Encoded, rows: &[u32]) -> Result<Encoded> {
+        let lengths = &source.lengths;
+        let mut columns = |x: &Var| {
+            let &[steps, batch, width] = x.shape() else { return Ok(x.clone()) };
+            let all: Vec<u32> =
+                (0..steps).flat_map(|step| rows.iter().map(move |row| (step * batch) as u32 + row)).collect();
+            let flat = graph.reshape(x, &[steps * batch, width])?;
+            let flat = graph.select(&flat, &all)?;
+            graph.reshape(&flat, &[steps, rows.len(), width])
+        };
+        let (values, keys) = (columns(&source.values)?, columns(&source.keys)?);
+        Ok(Encoded { values, keys, lengths: rows.iter().map(|&row| lengths[row as usize]).collect() })
     }
 
-    fn context(&self, graph: &mut Graph<'_>, state: &Var, encoded: &Encoded) -> Result<Var> {
-        let queries = graph.linear(state, self.queries, None, Role::Activation)?;
-        let Encoded { values, keys, lengths } = encoded;
-        Ok(graph.additive_attention(&queries, keys, values, &self.attention, Some(lengths))?)
-    }
-
-    fn decoder_input(&self, graph: &mut Graph<'_>, layer: &Recurrent, x: &Var, context: &Var) -> Result<Var> {
-        let both = graph.join_columns(&format!("{}.input", layer.name), &[x, context])?;
-        Ok(graph.dropout(&format!("{}.dropout", layer.name), &both, self.dropout, None)?)
-    }
-
-    fn logits(&self, graph: &mut Graph<'_>, x: &Var) -> Result<Var> {
-        Ok(graph.linear(x, self.classifier.0, Some(self.classifier.1), Role::Logits)?)
+    fn select_state(&self, graph: &mut Graph<'_>, state: &GnmtState, rows: &[u32]) -> Result<GnmtState> {
+        let backend = &**graph.backend();
+        let states = state.0.iter().map(|carry| carry.select(backend, rows));
+        Ok(GnmtState(states.collect::<fp8_autograd::Result<_>>()?))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Models that train in any precision: residual networks with the names, shapes and first weights of torchvision; GNMT.
+//! Models that train in any precision: residual networks with the names, shapes and first weights of torchvision; GNMT, and
+//! the search for the likeliest translation.
 //!
 //! A model adds its parameters to [`fp8_autograd::Parameters`] and turns tensors of a graph into logits; precision comes with the parameters'
 //! recipe. Weights go in and out as the bytes of safetensors files: [`state_dict`].
@@ -17,8 +18,10 @@ mod error;
 mod gnmt;
 mod initial;
 mod resnet;
+mod search;
 pub mod state_dict;
 
 pub use error::{Error, Mismatch, Result};
 pub use gnmt::{Encoded, Gnmt, GnmtConfig, GnmtState, Sentences};
 pub use resnet::{Architecture, ResNet, ResNetConfig, Stem, UnknownArchitecture};
+pub use search::{Search, SequenceModel};

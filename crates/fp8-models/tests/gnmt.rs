@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use fp8_autograd::{Array, Graph, Parameters, Recipe, Step};
 use fp8_kernels::{Backend, CrossEntropy};
-use fp8_models::{Gnmt, GnmtConfig, Sentences};
+use fp8_models::{Gnmt, GnmtConfig, Search, Sentences, SequenceModel};
 use serde::Deserialize;
 use sketch::{Tensor, difference, numbers, uniform};
 
@@ -105,6 +105,68 @@ fn steps_equal_the_whole() {
             state = Some(after);
         }
         assert_eq!(whole, steps, "{recipe}");
+    }
+}
+
+const SEARCH: Search = Search { beam: 1, length_penalty: 0.6, start: 1, end: 2, padding: 0 };
+
+/// Sentences of 1 to 11 tokens, which end.
+fn sentences() -> Vec<Vec<u32>> {
+    let tokens = tokens("sentences", 11, &[11; 7]);
+    (1..=7).map(|i| [&tokens[i * 8..i * 8 + i * 11 % 12 - 1 + usize::from(i == 5)], &[2]].concat()).collect()
+}
+
+fn translate(gnmt: &Gnmt, parameters: &Parameters, sentences: &[Vec<u32>], search: &Search) -> Vec<Vec<u32>> {
+    let longest = sentences.iter().map(Vec::len).max().unwrap();
+    let tokens: Vec<u32> = (0..longest)
+        .flat_map(|step| sentences.iter().map(move |sentence| sentence.get(step).copied().unwrap_or(0)))
+        .collect();
+    let lengths: Vec<u32> = sentences.iter().map(|sentence| sentence.len() as u32).collect();
+    let limits: Vec<usize> = sentences.iter().map(|sentence| 2 * sentence.len() + 3).collect();
+    let mut graph = Graph::new(parameters, Step::evaluation(0));
+    let source = Sentences { tokens: &tokens, batch: sentences.len() };
+    search.translate(gnmt, &mut graph, source, &lengths, &limits).unwrap()
+}
+
+/// The likeliest token, one after the other, of a sentence by itself.
+fn greedy(gnmt: &Gnmt, parameters: &Parameters, sentence: &[u32]) -> Vec<u32> {
+    let mut graph = Graph::new(parameters, Step::evaluation(0));
+    let source = Sentences { tokens: sentence, batch: 1 };
+    let encoded = gnmt.encode(&mut graph, source, &[sentence.len() as u32]).unwrap();
+    let (mut said, mut token, mut state) = (Vec::new(), SEARCH.start, None);
+    while said.len() < 2 * sentence.len() + 3 {
+        let (logits, after) = gnmt.step(&mut graph, &encoded, &[token], state.as_ref()).unwrap();
+        let logits = logits.tensor().to_f32(&**parameters.backend()).unwrap();
+        token = (2..40).max_by(|&a, &b| logits[a as usize].total_cmp(&logits[b as usize])).unwrap();
+        if token == SEARCH.end {
+            break;
+        }
+        said.push(token);
+        state = Some(after);
+    }
+    said
+}
+
+/// A beam of 1 is greedy search, and neither batch nor padding changes a translation.
+#[test]
+fn translations_depend_on_their_sentence_alone() {
+    for recipe in ["fp32", "fp8"] {
+        let (_, parameters) = network(common::backend(), recipe);
+        let recipe = Arc::new(parameters.recipe().clone().deterministic());
+        let mut fixed = Parameters::new(common::backend(), recipe);
+        let gnmt = Gnmt::new(&CONFIG, &mut fixed, 0).unwrap();
+        parameters.arrays().unwrap().iter().for_each(|array| fixed.set(array).unwrap());
+        let sentences = sentences();
+        let alone: Vec<Vec<u32>> = sentences.iter().map(|sentence| greedy(&gnmt, &fixed, sentence)).collect();
+        assert_eq!(translate(&gnmt, &fixed, &sentences, &SEARCH), alone);
+        assert!(alone.iter().any(|said| said.len() > 3), "{alone:?}");
+        let wide = Search { beam: 4, ..SEARCH };
+        let together = translate(&gnmt, &fixed, &sentences, &wide);
+        for batch in [1, 2, 3] {
+            let parts: Vec<Vec<u32>> =
+                sentences.chunks(batch).flat_map(|part| translate(&gnmt, &fixed, part, &wide)).collect();
+            assert_eq!(parts, together, "batches of {batch}");
+        }
     }
 }
 

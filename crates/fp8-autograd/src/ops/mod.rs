@@ -12,6 +12,7 @@ mod linear;
 mod lstm;
 mod pooling;
 mod reshape;
+mod select;
 
 pub use additive_attention::AdditiveAttentionLayer;
 pub use batch_norm::BatchNormLayer;

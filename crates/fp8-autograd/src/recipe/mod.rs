@@ -201,6 +201,28 @@ impl Recipe {
         parse::recipe(text)
     }
 
+    /// The same with every stochastic rounding to nearest-even instead: results that do not depend on where in a batch an element stands.
+    #[must_use]
+    pub fn deterministic(mut self) -> Self {
+        let formats = [
+            &mut self.weight,
+            &mut self.activation,
+            &mut self.error,
+            &mut self.gradient,
+            &mut self.logits,
+            &mut self.master,
+            &mut self.norm,
+            &mut self.optimizer,
+            &mut self.exempt.format,
+        ];
+        for format in formats {
+            if let Rounding::Stochastic { .. } = format.rounding {
+                format.rounding = Rounding::NearestEven;
+            }
+        }
+        self
+    }
+
     /// How tensors of `role` are stored in the layer of this name.
     pub fn format(&self, role: Role, layer: &str) -> &RoleFormat {
         let can_be_exempt = matches!(role, Role::Weight | Role::Activation | Role::Error | Role::Gradient);

@@ -98,3 +98,16 @@ fn current_scales_fill_the_format_and_no_more() {
     assert_eq!(RoleFormat::F32.current_scale(3.0), 1.0);
     assert_eq!(format.current_scale(f32::from_bits(1)), 2_f32.powi(100));
 }
+
+#[test]
+fn nothing_is_random_in_a_deterministic_recipe() {
+    for name in Recipe::names() {
+        let recipe = Recipe::named(name).unwrap();
+        let fixed = recipe.clone().deterministic();
+        for role in Role::ALL {
+            let (before, after) = (recipe.of(role), fixed.of(role));
+            assert!(!matches!(after.rounding, Rounding::Stochastic { .. }), "{name} {role}");
+            assert_eq!((before.dtype, before.overflow, before.scaling), (after.dtype, after.overflow, after.scaling));
+        }
+    }
+}

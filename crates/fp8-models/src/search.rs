@@ -1,0 +1,156 @@
+//! Beam search: the translations that a model finds likeliest, for many sentences at once.
+//!
+//! A beam of 1 is greedy search. Sentences do not see each other: where nothing is rounded at random
+//! ([`Recipe::deterministic`](fp8_autograd::Recipe::deterministic)), no batch changes a translation.
+
+mod beam;
+
+use beam::Beam;
+use fp8_autograd::{Graph, Var};
+
+use crate::{Error, Result, Sentences};
+
+/// A network that says a translation token by token.
+pub trait SequenceModel {
+    /// The source, encoded.
+    type Source;
+    /// What the decoder remembers.
+    type State;
+
+    /// Logits (steps, batch, vocabulary) of the token after each of `target`, given those before it and `source`.
+    ///
+    /// # Errors
+    /// Sentences that the network cannot take.
+    fn forward(
+        &self,
+        graph: &mut Graph<'_>,
+        source: Sentences<'_>,
+        lengths: &[u32],
+        target: Sentences<'_>,
+    ) -> Result<Var>;
+
+    /// The source, encoded once for all steps.
+    ///
+    /// # Errors
+    /// Sentences that the network cannot take.
+    fn encode(&self, graph: &mut Graph<'_>, source: Sentences<'_>, lengths: &[u32]) -> Result<Self::Source>;
+
+    /// Logits (1, batch, vocabulary) after one more token of each sentence, and the state to go on from.
+    ///
+    /// # Errors
+    /// Tokens that the network does not have.
+    fn step(
+        &self,
+        graph: &mut Graph<'_>,
+        source: &Self::Source,
+        tokens: &[u32],
+        before: Option<&Self::State>,
+    ) -> Result<(Var, Self::State)>;
+
+    /// The sources of these rows of the batch.
+    ///
+    /// # Errors
+    /// Rows that there are not.
+    fn select_source(&self, graph: &mut Graph<'_>, source: &Self::Source, rows: &[u32]) -> Result<Self::Source>;
+
+    /// The states of these rows of the batch.
+    ///
+    /// # Errors
+    /// Rows that there are not.
+    fn select_state(&self, graph: &mut Graph<'_>, state: &Self::State, rows: &[u32]) -> Result<Self::State>;
+}
+
+/// How to search.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Search {
+    /// Hypotheses of a sentence that are followed; at least 1.
+    pub beam: usize,
+    /// Alpha: the logarithm of a translation's probability is divided by ((5 + tokens) / 6)^alpha (Wu et al. 2016, equation 14).
+    pub length_penalty: f64,
+    /// The token before the first.
+    pub start: u32,
+    /// The token that ends a sentence.
+    pub end: u32,
+    /// The token that fills batches up. Neither it nor `start` is ever said.
+    pub padding: u32,
+}
+
+impl Search {
+    /// The translation of each sentence of `source`, without its end; `limits` gives the most tokens of each, the end among them.
+    ///
+    /// A token that ends the sentence counts where it is among the `beam` likeliest of all continuations; the search of a sentence is over when
+    /// `beam` hypotheses have ended, or at its limit, and then the one with the best score is taken. The sums of probabilities are FP64.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a beam of 0, and lengths or limits that are not as many as there are sentences; those of the model.
+    pub fn translate<M: SequenceModel + ?Sized>(
+        &self,
+        model: &M,
+        graph: &mut Graph<'_>,
+        source: Sentences<'_>,
+        lengths: &[u32],
+        limits: &[usize],
+    ) -> Result<Vec<Vec<u32>>> {
+        self.check(source.batch, lengths.len(), limits.len())?;
+        let mut beams: Vec<Beam> = limits.iter().map(|&limit| Beam::new(self, limit)).collect();
+        let mut encoded = model.encode(graph, source, lengths)?;
+        let mut state: Option<M::State> = None;
+        // The sentence of each row.
+        let mut owners: Vec<usize> = (0..beams.len()).collect();
+        // A limit of nothing leaves nothing to say.
+        let mut rows = live(&beams);
+        while !rows.is_empty() {
+            let parents: Vec<u32> = rows.iter().map(|row| row.parent).collect();
+            let wanted: Vec<usize> = rows.iter().map(|row| row.sentence).collect();
+            if let Some(before) = state.as_ref().filter(|_| !parents.iter().copied().eq(0..owners.len() as u32)) {
+                state = Some(model.select_state(graph, before, &parents)?);
+            }
+            if wanted != owners {
+                encoded = model.select_source(graph, &encoded, &parents)?;
+                owners = wanted;
+            }
+            let tokens: Vec<u32> = rows.iter().map(|row| row.token).collect();
+            let (logits, after) = model.step(graph, &encoded, &tokens, state.as_ref())?;
+            let logits = logits.tensor().to_f32(&**graph.backend())?;
+            state = Some(after);
+            let vocabulary = logits.len() / rows.len();
+            let mut rest = &logits[..];
+            let mut first = 0;
+            for beam in &mut beams {
+                let (own, others) = rest.split_at(beam.live() * vocabulary);
+                let count = beam.live();
+                beam.advance(self, own, first);
+                (rest, first) = (others, first + count as u32);
+            }
+            rows = live(&beams);
+        }
+        Ok(beams.into_iter().map(Beam::best).collect())
+    }
+
+    fn check(&self, sentences: usize, lengths: usize, limits: usize) -> Result<()> {
+        let refuse = |reason| Err(Error::Config { model: "search", reason });
+        match (self.beam, sentences) {
+            (0, _) => refuse("a beam of 0".into()),
+            _ if lengths != sentences || limits != sentences => {
+                refuse(format!("{sentences} sentences, {lengths} lengths, {limits} limits"))
+            }
+            _ if !self.length_penalty.is_finite() => refuse(format!("a length penalty of {}", self.length_penalty)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A hypothesis that is to be continued.
+struct Row {
+    sentence: usize,
+    /// Its row in the step before.
+    parent: u32,
+    /// Its last token.
+    token: u32,
+}
+
+/// The rows of the next step: the hypotheses of all sentences that have not ended, sentence by sentence.
+fn live(beams: &[Beam]) -> Vec<Row> {
+    let rows = beams.iter().enumerate();
+    rows.flat_map(|(sentence, beam)| beam.rows().map(move |(parent, token)| Row { sentence, parent, token })).collect()
+}
