@@ -15,6 +15,25 @@ pub fn save(parameters: &Parameters) -> Result<Vec<u8>> {
     write(&parameters.arrays()?)
 }
 
+/// As [`save`], with a line of metadata: a name and a text.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_with(parameters: &Parameters, metadata: Option<(&str, &str)>) -> Result<Vec<u8>> {
+    let arrays = parameters.arrays()?;
+    let metadata = metadata.map(|(name, text)| [(name.to_string(), text.to_string())].into());
+    Ok(safetensors::serialize(arrays.iter().map(|array| (&array.name, Stored(array))), metadata)?)
+}
+
+/// The metadata of this name in a safetensors file.
+///
+/// # Errors
+/// For damaged files.
+pub fn metadata(bytes: &[u8], name: &str) -> Result<Option<String>> {
+    let (_, header) = SafeTensors::read_metadata(bytes)?;
+    Ok(header.metadata().as_ref().and_then(|metadata| metadata.get(name).cloned()))
+}
+
 /// Sets all weights and running statistics from a safetensors file. `num_batches_tracked`, which old files lack, may be
 /// missing.
 ///

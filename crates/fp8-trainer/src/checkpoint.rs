@@ -1,6 +1,6 @@
 //! Checkpoints: everything that the next step depends on, to the bit.
 //!
-//! A file is `fp8 checkpoint 1`, the SHA-256 digest of the rest, and the rest. Two are kept: `checkpoint` and the one before it,
+//! A file is `fp8 checkpoint 2`, the SHA-256 digest of the rest, and the rest. Two are kept: `checkpoint` and the one before it,
 //! `checkpoint.previous`, which serves when the newer one is damaged.
 
 use std::fs;
@@ -14,13 +14,13 @@ use crate::metrics::Tally;
 use crate::{Error, Result, files};
 
 /// The first bytes of a checkpoint; the number changes with the layout.
-const MAGIC: &[u8; 16] = b"fp8 checkpoint 1";
+const MAGIC: &[u8; 16] = b"fp8 checkpoint 2";
 const DIGEST: usize = 32;
 
 /// A run between two steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// The resolved configuration, TOML.
+    /// The resolved configuration as far as it changes the result, TOML.
     pub config: String,
     /// Masters, moments, numbers of updates, running statistics.
     pub parameters: ParametersState,
@@ -41,8 +41,8 @@ pub struct Progress {
     pub tally: Tally,
     /// Skipped steps of the epoch under way.
     pub skipped: u64,
-    /// Images of the epoch under way that could not be read.
-    pub unreadable: u64,
+    /// Examples of the epoch under way that were left out.
+    pub left_out: u64,
     /// Steps skipped in a row at the same loss scale.
     pub stuck: u32,
     /// Time spent.

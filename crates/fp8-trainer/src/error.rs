@@ -75,6 +75,22 @@ pub enum Error {
         /// References of one set.
         reference_lines: usize,
     },
+    /// A line that cannot be translated.
+    #[error("line {line}")]
+    Line {
+        /// From 1.
+        line: usize,
+        /// Why.
+        source: fp8_data::Error,
+    },
+    /// A tokenizer that does not belong here, or is none.
+    #[error("{}", .path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: fp8_data::Error,
+    },
     /// Data that cannot be had.
     #[error("data")]
     Data(#[from] fp8_data::Error),

@@ -25,8 +25,11 @@ pub mod provenance;
 mod run;
 pub mod schedule;
 pub mod score;
+mod sequence;
 pub mod single;
 mod state;
+mod task;
+pub mod translate;
 
 pub use config::Config;
 pub use error::{Error, Result};

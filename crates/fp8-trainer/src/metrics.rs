@@ -1,5 +1,8 @@
 //! What a run measures: one JSON object a line in `metrics.jsonl`.
 
+use std::fmt;
+use std::ops::AddAssign;
+
 use serde::{Deserialize, Serialize};
 
 /// A line of metrics.
@@ -29,8 +32,9 @@ pub struct StepRecord {
     pub gradient_norm: Option<f32>,
     /// Names of the tensors with Inf or NaN; when there are any, the step was skipped.
     pub overflowed: Vec<String>,
-    /// Speed of this step.
-    pub images_per_second: f64,
+    /// Speed of this step: images or tokens of translations in a second.
+    #[serde(alias = "images_per_second")]
+    pub per_second: f64,
 }
 
 impl StepRecord {
@@ -49,7 +53,7 @@ pub struct EpochRecord {
     pub steps: u64,
     /// Over the training batches as they came.
     pub training: Score,
-    /// Over the validation images, after the epoch.
+    /// Over the validation data, after the epoch.
     pub validation: Score,
     /// Learning rate of the last step.
     pub learning_rate: f32,
@@ -57,56 +61,88 @@ pub struct EpochRecord {
     pub loss_scale: f32,
     /// Steps of this epoch that were skipped.
     pub skipped: u64,
-    /// Images that could not be read and were left out.
-    pub unreadable: u64,
-    /// Training speed: median over the steps since the run was started or resumed.
-    pub images_per_second: f64,
+    /// Examples that were left out: images that could not be read, pairs of sentences that are empty, too long or of too different lengths.
+    #[serde(alias = "unreadable")]
+    pub left_out: u64,
+    /// Training speed, images or tokens of translations in a second: median over the steps since the run was started or resumed.
+    #[serde(alias = "images_per_second")]
+    pub per_second: f64,
     /// Most device memory held at once since the run was started or resumed.
     pub peak_bytes: u64,
     /// Time spent since the start of the run, validation included, interruptions not.
     pub seconds: f64,
 }
 
-/// Loss and accuracy over some images.
+/// How well a network does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// Mean loss.
     pub loss: f64,
     /// Share of the images whose class has the largest logit, percent.
-    pub top1: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top1: Option<f64>,
     /// Share of the images whose class is among the five largest logits, percent.
-    pub top5: f64,
-    /// Number of images.
-    pub images: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top5: Option<f64>,
+    /// BLEU of greedy translations, 0 to 100, as sacreBLEU's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bleu: Option<f64>,
+    /// Number of images, or of tokens of translations, their ends among them.
+    #[serde(alias = "images")]
+    pub count: u64,
+}
+
+/// `loss 1.2345, top-1 56.78 %, top-5 90.12 %`, or `loss 1.2345, BLEU 23.45`.
+impl fmt::Display for Score {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "loss {:.4}", self.loss)?;
+        for (name, percent) in [("top-1", self.top1), ("top-5", self.top5)] {
+            percent.map_or(Ok(()), |percent| write!(f, ", {name} {percent:.2} %"))?;
+        }
+        self.bleu.map_or(Ok(()), |bleu| write!(f, ", BLEU {bleu:.2}"))
+    }
 }
 
 /// Sums from which a [`Score`] is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tally {
     loss: f64,
-    top1: u64,
-    top5: u64,
-    images: u64,
+    /// Images whose class is the first, and among the first five.
+    top: Option<[u64; 2]>,
+    count: u64,
 }
 
 impl Tally {
-    /// Adds a batch: its mean loss, its logits (images, classes) and its targets.
-    pub fn add(&mut self, loss: f32, logits: &[f32], targets: &[u32]) {
+    /// Of `count` tokens with this mean loss.
+    pub fn tokens(loss: f32, count: u64) -> Self {
+        Self { loss: f64::from(loss) * count as f64, top: None, count }
+    }
+
+    /// Of images: their mean loss, logits (images, classes) and targets.
+    pub fn images(loss: f32, logits: &[f32], targets: &[u32]) -> Self {
         let classes = logits.len() / targets.len().max(1);
-        self.loss += f64::from(loss) * targets.len() as f64;
-        for (row, &target) in logits.chunks_exact(classes.max(1)).zip(targets) {
-            let rank = rank(row, target as usize);
-            self.top1 += u64::from(rank < 1);
-            self.top5 += u64::from(rank < 5);
-        }
-        self.images += targets.len() as u64;
+        let ranks: Vec<usize> =
+            logits.chunks_exact(classes.max(1)).zip(targets).map(|(row, &target)| rank(row, target as usize)).collect();
+        let within = |first: usize| ranks.iter().filter(|&&rank| rank < first).count() as u64;
+        Self { top: Some([within(1), within(5)]), ..Self::tokens(loss, targets.len() as u64) }
     }
 
     /// The means; zeros when nothing was added.
     pub fn score(&self) -> Score {
-        let images = self.images.max(1) as f64;
-        let percent = |count: u64| 100.0 * count as f64 / images;
-        Score { loss: self.loss / images, top1: percent(self.top1), top5: percent(self.top5), images: self.images }
+        let count = self.count.max(1) as f64;
+        let [top1, top5] = [0, 1].map(|place| self.top.map(|top| 100.0 * top[place] as f64 / count));
+        Score { loss: self.loss / count, top1, top5, bleu: None, count: self.count }
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.loss += other.loss;
+        self.count += other.count;
+        self.top = match (self.top, other.top) {
+            (Some(a), Some(b)) => Some([a[0] + b[0], a[1] + b[1]]),
+            (a, b) => a.or(b),
+        };
     }
 }
 
@@ -134,11 +170,16 @@ mod tests {
         assert_eq!(tally.score(), Score::default());
         let row = |best: usize| (0..6).map(move |class| if class == best { 1.0 } else { -(class as f32) });
         let logits: Vec<f32> = row(0).chain(row(1)).collect();
-        tally.add(1.0, &logits, &[0, 5]);
-        tally.add(4.0, &logits[..6], &[2]);
+        tally += Tally::images(1.0, &logits, &[0, 5]);
+        tally += Tally::images(4.0, &logits[..6], &[2]);
         let score = tally.score();
-        assert_eq!((score.loss, score.images), (2.0, 3));
-        assert_eq!((score.top1 * 3.0, score.top5 * 3.0), (100.0, 200.0));
+        assert_eq!((score.loss, score.count), (2.0, 3));
+        assert_eq!([score.top1, score.top5].map(|percent| percent.unwrap() * 3.0), [100.0, 200.0]);
+        assert_eq!(score.to_string(), "loss 2.0000, top-1 33.33 %, top-5 66.67 %");
+        let mut tally = Tally::tokens(3.0, 10);
+        tally += Tally::tokens(1.0, 30);
+        let score = Score { bleu: Some(12.345), ..tally.score() };
+        assert_eq!((score.to_string().as_str(), score.count), ("loss 1.5000, BLEU 12.35", 40));
     }
 
     #[test]
@@ -151,7 +192,7 @@ mod tests {
             loss_scale: 1e4,
             gradient_norm: None,
             overflowed: vec!["loss".into()],
-            images_per_second: 12.5,
+            per_second: 12.5,
         };
         let line = serde_json::to_string(&Record::Step(step.clone())).unwrap();
         assert!(line.starts_with(r#"{"kind":"step","step":3,"epoch":1,"loss":null,"#), "{line}");

@@ -13,7 +13,7 @@ pub fn learning_rate(training: &Training, schedule: &Schedule, step: u64, steps_
     let decay = match schedule {
         Schedule::Constant {} => 1.0,
         Schedule::Step { milestones, factor } => {
-            let passed = milestones.iter().filter(|&&milestone| f64::from(milestone) * steps_per_epoch <= step);
+            let passed = milestones.iter().filter(|&&milestone| milestone * steps_per_epoch <= step);
             passed.fold(1.0, |decay, _| decay * factor)
         }
         Schedule::Cosine {} => {
@@ -21,6 +21,7 @@ pub fn learning_rate(training: &Training, schedule: &Schedule, step: u64, steps_
             let t = ((step - warmup) / (steps - warmup).max(1.0)).clamp(0.0, 1.0);
             (1.0 + cos_pi(t)) / 2.0
         }
+        Schedule::InverseSquareRoot {} => (warmup / (step + 1.0).max(warmup)).sqrt(),
     };
     (training.learning_rate * rising * decay) as f32
 }
@@ -50,9 +51,13 @@ mod tests {
     fn shapes() {
         assert_eq!(rates(Schedule::Constant {}, 0.0), [8.0; 8]);
         assert_eq!(rates(Schedule::Constant {}, 2.0), [2.0, 4.0, 6.0, 8.0, 8.0, 8.0, 8.0, 8.0]);
-        let step = Schedule::Step { milestones: vec![1, 3], factor: 0.5 };
+        let step = Schedule::Step { milestones: vec![1.0, 3.0], factor: 0.5 };
         assert_eq!(rates(step.clone(), 0.0), [8.0, 8.0, 4.0, 4.0, 4.0, 4.0, 2.0, 2.0]);
         assert_eq!(rates(step, 1.5), [8.0 / 3.0, 16.0 / 3.0, 4.0, 4.0, 4.0, 4.0, 2.0, 2.0]);
+        let halves = Schedule::Step { milestones: vec![2.5, 3.0, 3.5], factor: 0.5 };
+        assert_eq!(rates(halves, 0.0), [8.0, 8.0, 8.0, 8.0, 8.0, 4.0, 2.0, 1.0]);
+        let root = rates(Schedule::InverseSquareRoot {}, 1.0);
+        assert_eq!((&root[..2], root[7]), (&[4.0, 8.0][..], 4.0), "half the rate at four times the warm-up");
         let cosine = rates(Schedule::Cosine {}, 1.0);
         assert_eq!(cosine[..3], [4.0, 8.0, 8.0]);
         assert_eq!(cosine[5], 4.0, "half-way between the end of warm-up and the end of the run");

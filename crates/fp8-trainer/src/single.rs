@@ -1,17 +1,23 @@
 //! One training step on weights and a batch from files, for comparing with any other framework; and weights evaluated.
 
+mod batch;
+
 use std::path::Path;
 use std::sync::Arc;
 
-use fp8_autograd::{Array, ScalerState, layout};
+use fp8_autograd::{Array, ScalerState};
 use fp8_kernels::Backend;
 use fp8_models::state_dict;
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::SafeTensors;
 
+use self::batch::BatchFile;
+use crate::config::Task as Learned;
 use crate::metrics::{Score, Tally};
-use crate::run::Images;
-use crate::state::{Batch, Shape, State};
+use crate::run::images::{self, Images, Shape};
+use crate::run::translation::Translation;
+use crate::sequence::SequenceNetwork;
+use crate::state::State;
+use crate::task::{Network, Task};
 use crate::{Config, Error, Event, Result, files};
 
 /// The files of a step: safetensors.
@@ -19,9 +25,11 @@ use crate::{Config, Error, Event, Result, files};
 pub struct StepFiles<'a> {
     /// A state dict: the weights before.
     pub weights: &'a Path,
-    /// `input`, F32 (N, C, H, W), normalised; `target`, I64 (N).
+    /// Of images: `input`, F32 (N, C, H, W), normalised; `target`, I64 (N). Of translation: `source`, I64 (N, S), each sentence with EOS (2) at its
+    /// end; `target`, I64 (N, T + 1), each with BOS (1) before it and EOS after it; both filled up with PAD (0). The decoder reads the target but for
+    /// its last column, and is to say it but for the first.
     pub batch: &'a Path,
-    /// Is written: `loss` (), `logits` (N, classes), `grad.NAME` (un-scaled), `param.NAME` (the master after the update) and
+    /// Is written: `loss` (), `logits` (N, classes), or (T, N, vocabulary) of translation; `grad.NAME` (un-scaled), `param.NAME` (the master after the update) and
     /// `buffer.NAME` (running statistics), F32; counters I64. Names and shapes as in the state dict.
     pub output: &'a Path,
 }
@@ -43,21 +51,45 @@ pub struct StepSummary {
 /// [`Error::Weights`] lists the tensors that differ from the model's; [`Error::Content`] names what is wrong with the batch.
 pub fn step(config: &Config, backend: Arc<dyn Backend>, files: &StepFiles<'_>, number: u32) -> Result<StepSummary> {
     let weights = files::read(files.weights)?;
-    let mut state = State::new(config, shape_of(&weights), backend)?;
-    load(&mut state, files.weights, &weights)?;
+    match &config.task {
+        Learned::Images(own) => {
+            let network = |parameters: &mut _| images::network(&own.model, shape_of(&weights), config.seed, parameters);
+            let state = State::new(config, backend, network)?;
+            step_of(config, state, files, &weights, number, batch::images)
+        }
+        Learned::Translation(own) => {
+            let vocabulary = axis(&weights, "embedder.weight", 0).unwrap_or(own.loader.vocabulary);
+            let network = |parameters: &mut _| SequenceNetwork::new(&own.model, vocabulary, config.seed, parameters);
+            let state = State::new(config, backend, network)?;
+            step_of(config, state, files, &weights, number, batch::tokens)
+        }
+    }
+}
+
+fn step_of<N: Network>(
+    config: &Config,
+    mut state: State<N>,
+    files: &StepFiles<'_>,
+    weights: &[u8],
+    number: u32,
+    batch: impl FnOnce(&BatchFile<'_>) -> std::result::Result<N::Batch, String>,
+) -> Result<StepSummary> {
+    load(&mut state, files.weights, weights)?;
     state.scaler.resume(ScalerState { step: number.into(), ..state.scaler.state() });
-    let batch = HostBatch::read(files.batch)?;
-    let outcome = state.step(batch.view(), config.training.learning_rate as f32)?;
+    let bytes = files::read(files.batch)?;
+    let batch = BatchFile::parse(&bytes).and_then(|file| batch(&file));
+    let batch = batch.map_err(|reason| Error::content(files.batch, reason))?;
+    let backend = state.parameters.backend().clone();
+    let outcome = state.step(&batch, config.training.learning_rate as f32, |_, logits| {
+        Ok((logits.shape.clone(), logits.to_f32(&*backend)?))
+    })?;
     let Some(gradients) = &outcome.gradients else {
         let reason = format!("the loss is {}: activations overflow", outcome.loss);
         return Err(Error::Diverged { step: number.into(), reason });
     };
-    let rows = batch.shape[0];
+    let (shape, logits) = outcome.read;
     let f32 = |name: &str, shape, values: Vec<f32>| Array { name: name.into(), shape, values: values.into() };
-    let mut arrays = vec![
-        f32("loss", Vec::new(), vec![outcome.loss]),
-        f32("logits", vec![rows, outcome.logits.len() / rows], outcome.logits),
-    ];
+    let mut arrays = vec![f32("loss", Vec::new(), vec![outcome.loss]), f32("logits", shape, logits)];
     arrays.extend(gradients.arrays(&state.parameters)?.into_iter().map(|array| prefixed("grad", array)));
     for (index, array) in state.parameters.arrays()?.into_iter().enumerate() {
         arrays.push(prefixed(if index < state.parameters.len() { "param" } else { "buffer" }, array));
@@ -66,7 +98,7 @@ pub fn step(config: &Config, backend: Arc<dyn Backend>, files: &StepFiles<'_>, n
     Ok(StepSummary { loss: outcome.loss, overflowed: outcome.overflowed })
 }
 
-/// Loss and accuracy of a state dict on the configuration's validation images, in the recipe's precision.
+/// Loss and accuracy, or BLEU, of a state dict on the configuration's validation data, in the recipe's precision.
 ///
 /// # Errors
 /// As [`step`], and [`Error::Data`].
@@ -76,21 +108,33 @@ pub fn evaluate(
     weights: &Path,
     observer: &mut dyn FnMut(&Event<'_>),
 ) -> Result<Score> {
-    let bytes = files::read(weights)?;
-    let images = Images::open(config)?;
-    let mut state = State::new(config, images.shape(), backend)?;
-    load(&mut state, weights, &bytes)?;
-    let mut tally = Tally::default();
-    for (done, batch) in (1..).zip(images.validation()?) {
-        let batch = batch?;
-        let (loss, logits) = state.evaluate((&batch).into())?;
-        tally.add(loss, &logits, &batch.labels);
-        observer(&Event::Validation { done, of: images.validation_batches() });
+    match &config.task {
+        Learned::Images(own) => evaluate_on(config, &Images::open(config, own)?, backend, weights, observer),
+        Learned::Translation(own) => evaluate_on(config, &Translation::open(config, own)?, backend, weights, observer),
     }
-    Ok(tally.score())
 }
 
-fn load(state: &mut State, path: &Path, bytes: &[u8]) -> Result<()> {
+fn evaluate_on<T: Task>(
+    config: &Config,
+    task: &T,
+    backend: Arc<dyn Backend>,
+    weights: &Path,
+    observer: &mut dyn FnMut(&Event<'_>),
+) -> Result<Score> {
+    let bytes = files::read(weights)?;
+    let mut state = State::new(config, backend, |parameters| task.network(config, parameters))?;
+    load(&mut state, weights, &bytes)?;
+    let mut tally = Tally::default();
+    for (done, batch) in (1..).zip(task.validation()?) {
+        let batch = batch?;
+        T::left_out(&batch);
+        tally += state.evaluate(&batch)?;
+        observer(&Event::Validation { done, of: task.validation_batches() });
+    }
+    Ok(Score { bleu: task.bleu(config, &state)?, ..tally.score() })
+}
+
+fn load<N: Network>(state: &mut State<N>, path: &Path, bytes: &[u8]) -> Result<()> {
     let weights = |source| Error::Weights { path: path.into(), source };
     state_dict::load(&mut state.parameters, bytes).map_err(weights)
 }
@@ -99,73 +143,15 @@ fn prefixed(prefix: &str, array: Array) -> Array {
     Array { name: format!("{prefix}.{}", array.name), ..array }
 }
 
+/// The size of an axis of a state dict's tensor, where it has it.
+fn axis(weights: &[u8], name: &str, axis: usize) -> Option<usize> {
+    let file = SafeTensors::deserialize(weights).ok()?;
+    file.tensor(name).ok()?.shape().get(axis).copied().filter(|&size| size > 0)
+}
+
 /// Channels and classes that a ResNet's state dict was made for; three and ten where it does not tell, and then loading
 /// says what is missing.
 fn shape_of(weights: &[u8]) -> Shape {
-    let axis = |name: &str, axis: usize| {
-        let file = SafeTensors::deserialize(weights).ok()?;
-        file.tensor(name).ok()?.shape().get(axis).copied().filter(|&size| size > 0)
-    };
+    let axis = |name, number| axis(weights, name, number);
     Shape { channels: axis("conv1.weight", 1).unwrap_or(3), classes: axis("fc.weight", 0).unwrap_or(10) }
-}
-
-/// A batch on the host.
-struct HostBatch {
-    shape: [usize; 4],
-    images: Vec<f32>,
-    targets: Vec<u32>,
-}
-
-impl HostBatch {
-    fn view(&self) -> Batch<'_> {
-        Batch { shape: &self.shape, images: &self.images, targets: &self.targets }
-    }
-
-    fn read(path: &Path) -> Result<Self> {
-        let wrong = |reason: String| Error::content(path, reason);
-        let bytes = files::read(path)?;
-        let file = SafeTensors::deserialize(&bytes)
-            .map_err(|error| wrong(format!("not a valid safetensors file ({} bytes): {error}", bytes.len())))?;
-        let tensor = |name: &str, dtype: Dtype, axes: usize| {
-            let tensor = file.tensor(name).map_err(|_| wrong(format!("has no tensor {name:?}")))?;
-            match tensor.dtype() == dtype && tensor.shape().len() == axes {
-                true => Ok(tensor),
-                false => Err(wrong(format!(
-                    "{name:?} is {:?} {:?}; {dtype:?} of {axes} axes is wanted",
-                    tensor.dtype(),
-                    tensor.shape()
-                ))),
-            }
-        };
-        let (shape, images) = images(&tensor("input", Dtype::F32, 4)?).map_err(wrong)?;
-        let targets = targets(&tensor("target", Dtype::I64, 1)?).map_err(wrong)?;
-        match targets.len() == shape[0] && shape.iter().all(|&size| size > 0) {
-            true => Ok(Self { shape, images, targets }),
-            false => Err(wrong(format!("\"input\" is {:?}, \"target\" [{}]", shape_first(shape), targets.len()))),
-        }
-    }
-}
-
-/// (N, C, H, W) again, for messages.
-fn shape_first([n, h, w, c]: [usize; 4]) -> [usize; 4] {
-    [n, c, h, w]
-}
-
-/// (N, H, W, C) and the numbers, which are finite.
-fn images(tensor: &TensorView<'_>) -> std::result::Result<([usize; 4], Vec<f32>), String> {
-    let values: Vec<f32> = tensor.data().as_chunks().0.iter().map(|&code| f32::from_le_bytes(code)).collect();
-    if let Some(index) = values.iter().position(|value| !value.is_finite()) {
-        return Err(format!("\"input\": element {index} is {}", values[index]));
-    }
-    let (shape, values) = layout::channels_last(tensor.shape(), &values);
-    let shape = shape.try_into().map_err(|shape: Vec<usize>| format!("\"input\" has {} axes", shape.len()))?;
-    Ok((shape, values))
-}
-
-fn targets(tensor: &TensorView<'_>) -> std::result::Result<Vec<u32>, String> {
-    let classes = tensor.data().as_chunks().0.iter().map(|&code| i64::from_le_bytes(code));
-    let class = |(row, class): (usize, i64)| {
-        u32::try_from(class).map_err(|_| format!("\"target\": row {row} is {class}, which is no class"))
-    };
-    classes.enumerate().map(class).collect()
 }

@@ -2,43 +2,18 @@
 
 use std::sync::Arc;
 
-use fp8_autograd::{Gradients, Graph, LossScaler, Optimizer, Parameters, Step};
+use fp8_autograd::{Gradients, Graph, LossScaler, Optimizer, Parameters, Step, Tensor};
 use fp8_kernels::Backend;
-use fp8_models::{ResNet, ResNetConfig};
 
 use crate::checkpoint::{Checkpoint, Progress};
+use crate::metrics::Tally;
+use crate::task::Network;
 use crate::{Config, Error, Result};
 
-/// Images, normalised, and their classes.
-#[derive(Clone, Copy, Debug)]
-pub struct Batch<'a> {
-    /// N, H, W, C.
-    pub shape: &'a [usize; 4],
-    /// Row-major.
-    pub images: &'a [f32],
-    /// N.
-    pub targets: &'a [u32],
-}
-
-impl<'a> From<&'a fp8_data::Batch> for Batch<'a> {
-    fn from(batch: &'a fp8_data::Batch) -> Self {
-        Self { shape: &batch.shape, images: &batch.images, targets: &batch.labels }
-    }
-}
-
-/// What the network must fit besides its configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Channels of the images.
-    pub channels: usize,
-    /// Number of classes.
-    pub classes: usize,
-}
-
 /// A network, its optimiser and its loss scaler.
-pub struct State {
+pub struct State<N> {
     pub parameters: Parameters,
-    network: ResNet,
+    network: N,
     optimizer: Optimizer,
     pub scaler: LossScaler,
     seed: u64,
@@ -46,11 +21,11 @@ pub struct State {
 }
 
 /// What a training step found.
-pub struct Outcome {
+pub struct Outcome<R> {
     /// Mean over the batch.
     pub loss: f32,
-    /// (N, classes).
-    pub logits: Vec<f32>,
+    /// What was read of the logits.
+    pub read: R,
     /// Times `loss_scale`; `None` when the loss is not finite.
     pub gradients: Option<Gradients>,
     /// Names of tensors with Inf or NaN: when there are any, nothing was updated.
@@ -63,20 +38,15 @@ pub struct Outcome {
     pub scale_moved: bool,
 }
 
-impl State {
-    /// With the first weights of the configuration's seed.
-    pub fn new(config: &Config, shape: Shape, backend: Arc<dyn Backend>) -> Result<Self> {
+impl<N: Network> State<N> {
+    /// With the parameters that `network` adds, in the precision of the configuration's recipe.
+    pub fn new(
+        config: &Config,
+        backend: Arc<dyn Backend>,
+        network: impl FnOnce(&mut Parameters) -> Result<N>,
+    ) -> Result<Self> {
         let mut parameters = Parameters::new(backend, config.recipe.recipe().clone());
-        let network = ResNet::new(
-            &ResNetConfig {
-                channels: shape.channels,
-                width: config.model.width,
-                zero_init_residual: config.model.zero_init_residual,
-                ..ResNetConfig::new(config.model.architecture, config.model.stem, shape.classes)
-            },
-            &mut parameters,
-            config.seed,
-        )?;
+        let network = network(&mut parameters)?;
         let mut optimizer = Optimizer::new(config.optimizer.clone());
         optimizer.decay_weights_only = config.training.decay_weights_only;
         optimizer.clip_norm = config.training.clip_norm;
@@ -95,33 +65,33 @@ impl State {
         self.scaler.scale()
     }
 
-    /// One step. When the loss or a gradient is not finite, nothing is updated but the loss scaler.
-    pub fn step(&mut self, batch: Batch<'_>, learning_rate: f32) -> Result<Outcome> {
+    /// One step. When the loss or a gradient is not finite, nothing is updated but the loss scaler. `read` is given loss and logits.
+    pub fn step<R>(
+        &mut self,
+        batch: &N::Batch,
+        learning_rate: f32,
+        read: impl FnOnce(f32, &Tensor) -> Result<R>,
+    ) -> Result<Outcome<R>> {
         let number = self.steps();
-        self.try_step(batch, learning_rate).map_err(|source| Error::Step { step: number, source })
-    }
-
-    fn try_step(&mut self, batch: Batch<'_>, learning_rate: f32) -> fp8_autograd::Result<Outcome> {
         // The counter of the random bits has 32 bits: after 2^32 steps they come again.
-        let step = Step::training(self.seed, self.steps() as u32, self.loss_scale());
+        let step = Step::training(self.seed, number as u32, self.loss_scale());
+        let failed = |source| Error::Step { step: number, source };
         let mut graph = Graph::new(&self.parameters, step);
-        let images = graph.input(batch.shape, batch.images)?;
-        let logits = self.network.forward(&mut graph, &images).map_err(autograd)?;
-        drop(images);
-        let loss = graph.cross_entropy(&logits, batch.targets, self.label_smoothing)?;
-        let logits = logits.tensor().to_f32(&**graph.backend())?;
+        let logits = self.network.logits(&mut graph, batch).map_err(autograd).map_err(failed)?;
+        let loss = graph.cross_entropy(&logits, N::targets(batch), self.label_smoothing).map_err(failed)?;
         let mut outcome = Outcome {
             loss: loss.value,
-            logits,
+            read: read(loss.value, logits.tensor())?,
             gradients: None,
             overflowed: vec!["loss".into()],
             gradient_norm: f32::INFINITY,
             loss_scale: step.loss_scale,
             scale_moved: false,
         };
+        drop(logits);
         if loss.value.is_finite() {
-            let gradients = graph.backward(&loss)?;
-            let report = self.optimizer.step(&mut self.parameters, &gradients, learning_rate, &step)?;
+            let gradients = graph.backward(&loss).map_err(failed)?;
+            let report = self.optimizer.step(&mut self.parameters, &gradients, learning_rate, &step).map_err(failed)?;
             outcome.gradients = Some(gradients);
             (outcome.overflowed, outcome.gradient_norm) = (report.overflowed, report.gradient_norm);
         }
@@ -130,13 +100,12 @@ impl State {
         Ok(outcome)
     }
 
-    /// Mean loss without label smoothing, and logits (N, classes), with running statistics.
-    pub fn evaluate(&self, batch: Batch<'_>) -> Result<(f32, Vec<f32>)> {
+    /// What is counted of a batch, by its mean loss without label smoothing and with running statistics.
+    pub fn evaluate(&self, batch: &N::Batch) -> Result<Tally> {
         let mut graph = Graph::new(&self.parameters, Step::evaluation(self.seed));
-        let images = graph.input(batch.shape, batch.images)?;
-        let logits = self.network.forward(&mut graph, &images)?;
-        let loss = graph.cross_entropy(&logits, batch.targets, 0.0)?;
-        Ok((loss.value, logits.tensor().to_f32(&**graph.backend())?))
+        let logits = self.network.logits(&mut graph, batch)?;
+        let loss = graph.cross_entropy(&logits, N::targets(batch), 0.0)?;
+        N::tally(&**graph.backend(), loss.value, logits.tensor(), batch)
     }
 
     /// Names of the weights with Inf or NaN.

@@ -45,8 +45,8 @@ fn a_run_leaves_its_folder_complete() {
     let result = run(&config, Some(path.clone()), false, None).unwrap();
     assert!(result.finished);
     assert_eq!((result.steps, result.epochs.len(), result.curve.len()), (4, 1, 4));
-    assert_eq!((result.epochs[0].training.images, result.epochs[0].validation.images), (32, 12));
-    assert!(result.peak_bytes > 0 && result.images_per_second > 0.0);
+    assert_eq!((result.epochs[0].training.count, result.epochs[0].validation.count), (32, 12));
+    assert!(result.peak_bytes > 0 && result.per_second > 0.0);
 
     let mut names: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();

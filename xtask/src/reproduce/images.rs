@@ -87,14 +87,15 @@ fn open(folder: &Path) -> Result<Source> {
 impl DataSet {
     /// What runs of `config` see.
     pub fn of(config: &Config) -> Result<Self> {
-        let [training, validation] = [config.data.open(Split::Training)?, config.data.open(Split::Validation)?];
+        let images = config.images().context("a configuration of images is wanted")?;
+        let [training, validation] = [images.data.open(Split::Training)?, images.data.open(Split::Validation)?];
         let classes = training.classes().len();
         let available = [training.len(), validation.len()];
-        let limits = [config.loader.training_images, config.loader.validation_images];
+        let limits = [images.loader.training_images, images.loader.validation_images];
         let used = [0, 1].map(|part| limits[part].unwrap_or(usize::MAX).min(available[part]));
-        let is_folder = matches!(config.data, Source::Folder { .. });
+        let is_folder = matches!(images.data, Source::Folder { .. });
         let of_imagenet = is_folder && (classes, training.len(), validation.len()) == IMAGENET;
-        let name = name(&config.data, of_imagenet);
+        let name = name(&images.data, of_imagenet);
         Ok(Self {
             name: if used == available { name } else { format!("a part of {name}") },
             is_imagenet: of_imagenet && used == available,
@@ -102,7 +103,7 @@ impl DataSet {
             validation_images: used[1],
             available,
             classes,
-            size: config.loader.size,
+            size: images.loader.size,
         })
     }
 

@@ -98,7 +98,7 @@ mod tests {
             for model in Architecture::ALL {
                 for recipe in Recipe::names() {
                     let config = setting.config(&source, model, recipe, 7).unwrap();
-                    assert_eq!((config.model.architecture, config.seed), (model, 7));
+                    assert_eq!((config.images().unwrap().model.architecture, config.seed), (model, 7));
                 }
             }
         }
@@ -109,7 +109,10 @@ mod tests {
         let setting = Scale::Paper.setting().unwrap();
         let photographs = Source::Folder { folder: "imagenet".into() };
         let config = setting.config(&photographs, Architecture::ResNet50, "fp8", 1).unwrap();
-        assert_eq!((config.training.epochs, config.training.batch, config.loader.size), (90, 256, 224));
+        assert_eq!(
+            (config.training.epochs, config.training.batch, config.images().unwrap().loader.size),
+            (90, 256, 224)
+        );
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct Progress {
     steps: u64,
     work: f64,
     title: String,
+    /// What is counted.
+    unit: &'static str,
     skipped: u64,
 }
 
@@ -34,7 +36,7 @@ fn cost(model: Architecture) -> f64 {
 
 /// Work of a run, in units of no meaning.
 pub fn work(config: &Config) -> f64 {
-    cost(config.model.architecture) * f64::from(config.training.epochs)
+    config.images().map_or(1.0, |images| cost(images.model.architecture)) * f64::from(config.training.epochs)
 }
 
 impl Progress {
@@ -50,7 +52,7 @@ impl Progress {
         let all = bar("{prefix:<22} {bar:30} {msg}");
         let start = Instant::now();
         let (title, steps, work, done, skipped) = (String::new(), 1, 0.0, 0.0, 0);
-        Self { bars, all, run, start, total, before: done_before, done, steps, work, title, skipped }
+        Self { bars, all, run, start, total, before: done_before, done, steps, work, title, unit: "", skipped }
     }
 
     /// A line that stays.
@@ -81,7 +83,8 @@ impl Progress {
     /// Something happens in the run under way.
     pub fn tell(&mut self, event: &Event<'_>) {
         match event {
-            Event::Start { steps, steps_per_epoch, epochs, .. } => {
+            Event::Start { steps, steps_per_epoch, epochs, unit } => {
+                self.unit = unit;
                 self.steps = (steps_per_epoch * u64::from(*epochs)).max(1);
                 self.run.set_length(self.steps);
                 self.run.set_position(*steps);
@@ -94,8 +97,8 @@ impl Progress {
                 self.skipped += u64::from(record.skipped());
                 let loss = record.loss.map_or("Inf or NaN".into(), |loss| format!("{loss:.3}"));
                 self.run.set_message(format!(
-                    "loss {loss}  scale {}  skipped {}  {:.0} images/s",
-                    record.loss_scale, self.skipped, record.images_per_second
+                    "loss {loss}  scale {}  skipped {}  {:.0} {}/s",
+                    record.loss_scale, self.skipped, record.per_second, self.unit
                 ));
                 self.run.inc(1);
                 self.done += self.work / self.steps as f64;
@@ -105,13 +108,8 @@ impl Progress {
             Event::Epoch(record) => {
                 let left = self.left().map_or(String::new(), |left| format!("; {left}"));
                 self.say(&format!(
-                    "{}: epoch {}: loss {:.3}, validation top-1 {:.1} % (training {:.1} %), {:.0} images/s{left}",
-                    self.title,
-                    record.epoch,
-                    record.training.loss,
-                    record.validation.top1,
-                    record.training.top1,
-                    record.images_per_second
+                    "{}: epoch {}: {}; validation {}; {:.0} {}/s{left}",
+                    self.title, record.epoch, record.training, record.validation, record.per_second, self.unit
                 ));
             }
         }

@@ -63,15 +63,15 @@ impl Run {
         let epochs = result.epochs.iter().map(|record| Epoch {
             epoch: record.epoch.into(),
             training_loss: record.training.loss,
-            training_top1: record.training.top1,
+            training_top1: record.training.top1.unwrap_or(f64::NAN),
             validation_loss: record.validation.loss,
-            validation_top1: record.validation.top1,
-            validation_top5: record.validation.top5,
+            validation_top1: record.validation.top1.unwrap_or(f64::NAN),
+            validation_top5: record.validation.top5.unwrap_or(f64::NAN),
         });
         let last = result.epochs.last();
         Self {
             name,
-            model: config.model.architecture.to_string(),
+            model: config.task.model(),
             recipe: config.recipe.recipe().name.clone(),
             seed: config.seed,
             config: config.to_toml(),
@@ -80,7 +80,7 @@ impl Run {
             curve: result.curve.chunks(result.curve.len().div_ceil(POINTS).max(1)).filter_map(Point::of).collect(),
             epochs: epochs.collect(),
             seconds: result.seconds,
-            images_per_second: last.map_or(result.images_per_second, |epoch| epoch.images_per_second),
+            images_per_second: last.map_or(result.per_second, |epoch| epoch.per_second),
             peak_bytes: result.epochs.iter().map(|epoch| epoch.peak_bytes).max().unwrap_or(result.peak_bytes),
         }
     }

@@ -32,7 +32,12 @@ impl Lines {
         } else {
             Box::new(BufReader::new(file))
         };
-        Ok(Self { path: path.into(), reader, read: 0, failed: false })
+        Ok(Self::new(path, reader))
+    }
+
+    /// Of what is read elsewhere; `name` stands for it in errors.
+    pub fn new(name: &Path, reader: Box<dyn BufRead + Send>) -> Self {
+        Self { path: name.into(), reader, read: 0, failed: false }
     }
 
     /// The file.

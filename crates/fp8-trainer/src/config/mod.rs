@@ -6,6 +6,7 @@ mod document;
 mod overrides;
 mod raw;
 mod resolve;
+mod task;
 #[cfg(test)]
 mod tests;
 
@@ -14,12 +15,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fp8_autograd::{LossScaling, OptimizerRule, Recipe, nearest};
-use fp8_data::{Dataset, Source, Split, Subset, Unreadable};
-use fp8_models::{Architecture, Stem};
 use serde::{Deserialize, Serialize, Serializer};
 use toml::Table;
 
 pub(crate) use differences::differences;
+pub use task::{Images, Loader, Model, SequenceModel, Task, TextLoader, Translation};
 
 use crate::{Error, Result};
 
@@ -32,12 +32,9 @@ pub struct Config {
     pub seed: u64,
     /// The precision: `recipe = "fp8"`, or the path of a recipe's file, or a table with the fields of one. `fp8` unless given.
     pub recipe: RecipeSource,
-    /// `[model]`
-    pub model: Model,
-    /// `[data]`: where images come from, by `kind`; generated unless given.
-    pub data: Source,
-    /// `[loader]`
-    pub loader: Loader,
+    /// What is learned, with `[model]`, `[data]` and `[loader]`.
+    #[serde(flatten)]
+    pub task: Task,
     /// `[training]`
     pub training: Training,
     /// `[schedule]`; constant unless given.
@@ -70,46 +67,15 @@ impl Serialize for RecipeSource {
     }
 }
 
-/// `[model]`: the network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Model {
-    /// `resnet18`, `resnet34` or `resnet50`; `resnet18` unless given.
-    pub architecture: Architecture,
-    /// `cifar` (3x3) or `imagenet` (7x7, stride 2, pooling); by the images' size unless given: `imagenet` above 64.
-    pub stem: Stem,
-    /// Channels of the first stage; 64 unless given. Another width is another network than the paper's.
-    pub width: usize,
-    /// Whether each block starts as the identity; no unless given.
-    pub zero_init_residual: bool,
-}
-
-/// `[loader]`: how images come. The number of workers changes no result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Loader {
-    /// Height and width that images are brought to; their own unless given, 224 where they have many.
-    pub size: usize,
-    /// Training images that are used, drawn from all there are by the data set's length alone: the same in every run; all unless given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub training_images: Option<usize>,
-    /// As `training_images`, of the validation images.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub validation_images: Option<usize>,
-    /// Whether training images are cropped and mirrored at random; yes unless given.
-    pub augment: bool,
-    /// What happens when an image cannot be read: `fail`, or `skip` it, which is logged and counted; `fail` unless given.
-    pub unreadable: Unreadable,
-    /// Threads that prepare batches; one per core unless given.
-    pub workers: usize,
-}
-
 /// `[training]`
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Training {
-    /// Passes over the training images; 10 unless given.
+    /// Passes over the training data; 10 unless given.
     pub epochs: u32,
-    /// Images in a step; 64 unless given. What is left over at the end of an epoch is left out.
+    /// Images in a step, 64 unless given; what is left over at the end of an epoch is left out. In translation the most tokens of a step on each
+    /// side, 4096 unless given.
     pub batch: usize,
-    /// Images in a validation batch; `batch` unless given.
+    /// As `batch`, in validation; `batch` unless given.
     pub validation_batch: usize,
     /// The largest learning rate; 0.1 unless given.
     pub learning_rate: f64,
@@ -134,14 +100,16 @@ pub enum Schedule {
     Constant {},
     /// `factor` to the power of the milestones passed.
     Step {
-        /// Epochs, rising.
-        milestones: Vec<u32>,
+        /// Epochs, or parts of them, rising. GNMT's schedule halves the rate four times in the last third of a run.
+        milestones: Vec<f64>,
         /// 0.1 unless given.
         #[serde(default = "tenth")]
         factor: f64,
     },
     /// (1 + cos(pi t)) / 2, with t from 0 at the end of warm-up to 1 at the end of the run.
     Cosine {},
+    /// sqrt(steps of warm-up / step) after warm-up, as for the Transformer (Vaswani et al. 2017); it needs a warm-up.
+    InverseSquareRoot {},
 }
 
 fn tenth() -> f64 {
@@ -182,17 +150,12 @@ impl Config {
         resolve::resolve(document::read(toml::Value::Table(table))?)
     }
 
-    /// The images of a part, as many as the configuration wants.
-    ///
-    /// # Errors
-    /// Names the file that cannot be read.
-    pub fn dataset(&self, split: Split) -> fp8_data::Result<Arc<dyn Dataset>> {
-        let whole = self.data.open(split)?;
-        let count = match split {
-            Split::Training => self.loader.training_images,
-            Split::Validation => self.loader.validation_images,
-        };
-        Ok(Subset::draw(whole.clone(), count.unwrap_or(whole.len()), 0))
+    /// What is particular to images, where the run is about them.
+    pub const fn images(&self) -> Option<&Images> {
+        match &self.task {
+            Task::Images(images) => Some(images),
+            Task::Translation(_) => None,
+        }
     }
 
     /// The text that [`Config::parse`] reads as this.
@@ -232,6 +195,11 @@ impl FieldError {
         }
         self
     }
+}
+
+/// One thread per core.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn last(path: &str) -> &str {

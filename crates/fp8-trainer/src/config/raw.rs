@@ -1,9 +1,10 @@
 //! The configuration as written: every field may be missing, none may be unknown.
 
 use fp8_autograd::{LossScaling, OptimizerRule};
-use fp8_data::{Source, Unreadable};
+use fp8_data::Unreadable;
 use fp8_models::{Architecture, Stem};
 use serde::{Deserialize, Serialize};
+use toml::Table;
 
 use super::Schedule;
 
@@ -13,11 +14,12 @@ pub struct Config {
     pub seed: Option<u64>,
     pub recipe: Option<Recipe>,
     #[serde(default)]
-    pub model: Model,
+    pub task: Task,
     #[serde(default)]
-    pub data: Source,
+    pub model: Table,
+    pub data: Option<Table>,
     #[serde(default)]
-    pub loader: Loader,
+    pub loader: Table,
     #[serde(default)]
     pub training: Training,
     pub schedule: Option<Schedule>,
@@ -27,13 +29,22 @@ pub struct Config {
     pub log: Log,
 }
 
+/// It says what the sections model, data and loader hold.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    #[default]
+    Images,
+    Translation,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "a recipe is a name, the path of a file or a table")]
 pub enum Recipe {
     /// A name, or the path of a file.
     Name(String),
     /// The fields of a recipe.
-    Own(toml::Table),
+    Own(Table),
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -2,34 +2,32 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 
 use fp8_autograd::{OptimizerRule, Recipe};
 use fp8_data::Source;
 use fp8_models::{Architecture, Stem};
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
 
-use super::{Config, FieldError, Loader, Log, Model, RecipeSource, Schedule, Training, raw};
+use super::{
+    Config, FieldError, Images, Loader, Log, Model, RecipeSource, Schedule, SequenceModel, Task, TextLoader, Training,
+    Translation, cores, document, raw,
+};
 
 type Result<T> = std::result::Result<T, FieldError>;
 
 pub fn resolve(raw: raw::Config) -> Result<Config> {
     let recipe = recipe(raw.recipe.unwrap_or_else(|| raw::Recipe::Name("fp8".into())))?;
     let loss_scaling = raw.loss_scaling.unwrap_or_else(|| recipe.recipe.loss_scaling.clone());
-    let size = raw.loader.size.or(raw.data.size()).unwrap_or(224);
+    let task = match raw.task {
+        raw::Task::Images => Task::Images(images(raw.model, raw.data, raw.loader)?),
+        raw::Task::Translation => Task::Translation(translation(raw.model, raw.data, raw.loader)?),
+    };
     let config = Config {
         seed: raw.seed.unwrap_or(0),
         recipe,
-        model: model(&raw.model, size),
-        data: raw.data,
-        loader: Loader {
-            size,
-            training_images: raw.loader.training_images,
-            validation_images: raw.loader.validation_images,
-            augment: raw.loader.augment.unwrap_or(true),
-            unreadable: raw.loader.unreadable.unwrap_or_default(),
-            workers: raw.loader.workers.unwrap_or_else(|| available_parallelism().map_or(1, usize::from)),
-        },
-        training: training(&raw.training),
+        training: training(&raw.training, &task),
+        task,
         schedule: raw.schedule.unwrap_or(Schedule::Constant {}),
         optimizer: raw.optimizer.unwrap_or(OptimizerRule::Sgd {
             momentum: 0.9,
@@ -65,7 +63,39 @@ fn recipe(source: raw::Recipe) -> Result<RecipeSource> {
     Ok(RecipeSource { source, recipe })
 }
 
-fn model(raw: &raw::Model, size: usize) -> Model {
+/// A section of a task's own.
+fn section<T: DeserializeOwned>(name: &str, table: Table) -> Result<T> {
+    document::read(Value::Table(table)).map_err(|error| error.within(name))
+}
+
+fn images(model: Table, data: Option<Table>, loader: Table) -> Result<Images> {
+    let data: Source = data.map_or_else(|| Ok(Source::default()), |data| section("data", data))?;
+    let loader: raw::Loader = section("loader", loader)?;
+    let size = loader.size.or(data.size()).unwrap_or(224);
+    Ok(Images {
+        model: image_model(&section("model", model)?, size),
+        data,
+        loader: Loader {
+            size,
+            training_images: loader.training_images,
+            validation_images: loader.validation_images,
+            augment: loader.augment.unwrap_or(true),
+            unreadable: loader.unreadable.unwrap_or_default(),
+            workers: loader.workers.unwrap_or_else(cores),
+        },
+    })
+}
+
+fn translation(mut model: Table, data: Option<Table>, loader: Table) -> Result<Translation> {
+    model.entry("architecture").or_insert_with(|| "gnmt".into());
+    Ok(Translation {
+        model: section("model", model)?,
+        data: data.map_or_else(|| Ok(fp8_data::text::Source::default()), |data| section("data", data))?,
+        loader: section("loader", loader)?,
+    })
+}
+
+fn image_model(raw: &raw::Model, size: usize) -> Model {
     Model {
         architecture: raw.architecture.unwrap_or(Architecture::ResNet18),
         stem: raw.stem.unwrap_or(if size > 64 { Stem::ImageNet } else { Stem::Cifar }),
@@ -74,8 +104,11 @@ fn model(raw: &raw::Model, size: usize) -> Model {
     }
 }
 
-fn training(raw: &raw::Training) -> Training {
-    let batch = raw.batch.unwrap_or(64);
+fn training(raw: &raw::Training, task: &Task) -> Training {
+    let batch = raw.batch.unwrap_or(match task {
+        Task::Images(_) => 64,
+        Task::Translation(_) => 4096,
+    });
     Training {
         epochs: raw.epochs.unwrap_or(10),
         batch,
@@ -89,14 +122,18 @@ fn training(raw: &raw::Training) -> Training {
     }
 }
 
-/// One row per number that has a range: the field, whether its value is in it, what is wanted.
+/// A number that has a range: the field, whether its value is in it, what is wanted.
+type Row = (&'static str, bool, &'static str);
+
+const AT_LEAST_1: &str = "must be at least 1";
+
 fn check(config: &Config) -> Result<()> {
-    let Config { training, loader, log, .. } = config;
+    let Config { training, log, .. } = config;
     let positive = |value: usize| value > 0;
-    let rows = [
-        ("training.epochs", training.epochs > 0, "must be at least 1"),
-        ("training.batch", positive(training.batch), "must be at least 1"),
-        ("training.validation_batch", positive(training.validation_batch), "must be at least 1"),
+    let common = [
+        ("training.epochs", training.epochs > 0, AT_LEAST_1),
+        ("training.batch", positive(training.batch), AT_LEAST_1),
+        ("training.validation_batch", positive(training.validation_batch), AT_LEAST_1),
         ("training.learning_rate", at_least_zero(training.learning_rate), "must be a finite number from 0 on"),
         ("training.warmup_epochs", at_least_zero(training.warmup_epochs), "must be a finite number from 0 on"),
         ("training.label_smoothing", (0.0..1.0).contains(&training.label_smoothing), "must be at least 0 and below 1"),
@@ -105,22 +142,16 @@ fn check(config: &Config) -> Result<()> {
             training.clip_norm.is_none_or(|norm| norm > 0.0 && norm.is_finite()),
             "must be finite and above 0",
         ),
-        ("training.skipped_in_a_row", training.skipped_in_a_row > 0, "must be at least 1"),
-        ("loader.workers", positive(loader.workers), "must be at least 1"),
-        ("log.every_steps", log.every_steps > 0, "must be at least 1"),
-        ("log.checkpoint_every_steps", log.checkpoint_every_steps != Some(0), "must be at least 1"),
-        ("model.width", positive(config.model.width), "must be at least 1"),
-        ("loader.training_images", loader.training_images != Some(0), "must be at least 1"),
-        ("loader.validation_images", loader.validation_images != Some(0), "must be at least 1"),
-        ("loader.size", loader.size >= 8, "must be at least 8"),
+        ("training.skipped_in_a_row", training.skipped_in_a_row > 0, AT_LEAST_1),
+        ("log.every_steps", log.every_steps > 0, AT_LEAST_1),
+        ("log.checkpoint_every_steps", log.checkpoint_every_steps != Some(0), AT_LEAST_1),
     ];
-    if let Some((field, _, reason)) = rows.into_iter().find(|(_, holds, _)| !holds) {
+    let own = match &config.task {
+        Task::Images(images) => check_images(images),
+        Task::Translation(translation) => check_translation(translation, training),
+    };
+    if let Some((field, _, reason)) = common.into_iter().chain(own).find(|(_, holds, _)| !holds) {
         return invalid(field, reason);
-    }
-    if let Source::Cifar10 { held_out: Some(batch), .. } = config.data
-        && !(1..=5).contains(&batch)
-    {
-        return invalid("data.held_out", "must be a training batch, 1 to 5");
     }
     if let Schedule::Step { milestones, factor } = &config.schedule {
         if !milestones.is_sorted_by(|a, b| a < b) {
@@ -130,8 +161,43 @@ fn check(config: &Config) -> Result<()> {
             return invalid("schedule.factor", "must be a finite number from 0 on");
         }
     }
+    if config.schedule == (Schedule::InverseSquareRoot {}) && training.warmup_epochs == 0.0 {
+        return invalid("training.warmup_epochs", "must be above 0 for the schedule inverse-square-root");
+    }
     config.optimizer.check().or_else(|reason| invalid("optimizer", &reason))?;
     config.loss_scaling.check().or_else(|reason| invalid("loss_scaling", &reason))
+}
+
+fn check_images(images: &Images) -> Vec<Row> {
+    let Images { model, data, loader } = images;
+    let held_out = !matches!(data, Source::Cifar10 { held_out: Some(batch), .. } if !(1..=5).contains(batch));
+    vec![
+        ("loader.workers", loader.workers > 0, AT_LEAST_1),
+        ("model.width", model.width > 0, AT_LEAST_1),
+        ("loader.training_images", loader.training_images != Some(0), AT_LEAST_1),
+        ("loader.validation_images", loader.validation_images != Some(0), AT_LEAST_1),
+        ("loader.size", loader.size >= 8, "must be at least 8"),
+        ("data.held_out", held_out, "must be a training batch, 1 to 5"),
+    ]
+}
+
+fn check_translation(translation: &Translation, training: &Training) -> Vec<Row> {
+    const LAYERS: &str = "must be at least 2";
+    let TextLoader { vocabulary, longest, ratio, window, workers } = translation.loader;
+    let SequenceModel::Gnmt { hidden, encoder_layers, decoder_layers, dropout } = translation.model;
+    let room = training.batch.min(training.validation_batch) >= longest;
+    vec![
+        ("loader.workers", workers > 0, AT_LEAST_1),
+        ("loader.window", window > 0, AT_LEAST_1),
+        ("loader.vocabulary", vocabulary >= 8, "must be at least 8"),
+        ("loader.longest", longest >= 2, "must be at least 2"),
+        ("loader.longest", room, "must not be larger than training.batch, the tokens of a batch"),
+        ("loader.ratio", ratio >= 1.0, "must be at least 1"),
+        ("model.hidden", hidden > 0, AT_LEAST_1),
+        ("model.encoder_layers", encoder_layers >= 2, LAYERS),
+        ("model.decoder_layers", decoder_layers >= 2, LAYERS),
+        ("model.dropout", (0.0..1.0).contains(&dropout), "must be at least 0 and below 1"),
+    ]
 }
 
 fn at_least_zero(value: f64) -> bool {

@@ -1,3 +1,5 @@
+use fp8_models::Stem;
+
 use super::*;
 
 const NONE: [&str; 0] = [];
@@ -7,9 +9,11 @@ fn little_suffices() {
     let config = Config::parse("[data]\nkind = 'generated'", &NONE).unwrap();
     assert_eq!(config.recipe.recipe().name, "fp8");
     assert_eq!(config.loss_scaling, LossScaling::Constant { scale: 10_000.0 });
-    assert_eq!((config.model.stem, config.loader.size), (Stem::Cifar, 32));
+    let images = config.images().unwrap();
+    assert_eq!((images.model.stem, images.loader.size), (Stem::Cifar, 32));
     let config = Config::parse("[data]\nkind = 'generated'\nsize = 224", &["recipe=fp32"]).unwrap();
-    assert_eq!((config.model.stem, config.loader.size), (Stem::ImageNet, 224));
+    let images = config.images().unwrap();
+    assert_eq!((images.model.stem, images.loader.size), (Stem::ImageNet, 224));
     assert_eq!(config.loss_scaling, LossScaling::Constant { scale: 1.0 });
 }
 

@@ -16,6 +16,7 @@ use crate::{Error, Result, files};
 /// | `metrics.jsonl` | one [`Record`] a line |
 /// | `checkpoint`, `checkpoint.previous` | to go on from |
 /// | `weights.safetensors` | the final weights |
+/// | `tokenizer.json` | of translation: the vocabulary, whose digest stands in the weights' metadata |
 pub struct RunFolder {
     path: PathBuf,
     metrics: File,

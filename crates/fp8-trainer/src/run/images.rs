@@ -1,13 +1,56 @@
-//! The images of a run.
+//! Classification of images.
 
-use fp8_data::{Batches, Loader, Options, Split};
+use fp8_autograd::{Graph, Parameters, Tensor, Var};
+use fp8_data::{Batch, Loader, Options, Split};
+use fp8_kernels::Backend;
+use fp8_models::{ResNet, ResNetConfig};
 
-use crate::config::{Config, FieldError};
-use crate::state::Shape;
+use crate::config::{self, Config, FieldError};
+use crate::metrics::Tally;
+use crate::state::State;
+use crate::task::{Keepsake, Network, Task};
 use crate::{Error, Result};
+
+/// What a network must fit besides its configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Channels of the images.
+    pub channels: usize,
+    /// Number of classes.
+    pub classes: usize,
+}
+
+/// The network of a configuration.
+pub fn network(model: &config::Model, shape: Shape, seed: u64, parameters: &mut Parameters) -> Result<ResNet> {
+    let config = ResNetConfig {
+        channels: shape.channels,
+        width: model.width,
+        zero_init_residual: model.zero_init_residual,
+        ..ResNetConfig::new(model.architecture, model.stem, shape.classes)
+    };
+    Ok(ResNet::new(&config, parameters, seed)?)
+}
+
+impl Network for ResNet {
+    type Batch = Batch;
+
+    fn logits(&self, graph: &mut Graph<'_>, batch: &Batch) -> fp8_models::Result<Var> {
+        let images = graph.input(&batch.shape, &batch.images)?;
+        self.forward(graph, &images)
+    }
+
+    fn targets(batch: &Batch) -> &[u32] {
+        &batch.labels
+    }
+
+    fn tally(backend: &dyn Backend, loss: f32, logits: &Tensor, batch: &Batch) -> Result<Tally> {
+        Ok(Tally::images(loss, &logits.to_f32(backend)?, &batch.labels))
+    }
+}
 
 /// The training and the validation images of a run.
 pub struct Images {
+    config: config::Images,
     training: Loader,
     validation: Loader,
 }
@@ -17,17 +60,18 @@ impl Images {
     ///
     /// # Errors
     /// [`Error::Data`] names the file; [`Error::Config`] when they cannot be trained on.
-    pub fn open(config: &Config) -> Result<Self> {
-        let workers = config.loader.workers;
+    pub fn open(config: &Config, own: &config::Images) -> Result<Self> {
+        let workers = own.loader.workers;
         let training = Options::training(config.training.batch, config.seed, workers);
         let validation = Options::validation(config.training.validation_batch, workers);
         let loader = |split, options: Options, transform| {
-            let transform = config.data.transform(transform, Some(config.loader.size));
-            let options = Options { unreadable: config.loader.unreadable, ..options };
-            Loader::new(config.dataset(split)?, transform, options)
+            let transform = own.data.transform(transform, Some(own.loader.size));
+            let options = Options { unreadable: own.loader.unreadable, ..options };
+            Loader::new(own.dataset(split)?, transform, options)
         };
-        let augmentation = if config.loader.augment { Split::Training } else { Split::Validation };
+        let augmentation = if own.loader.augment { Split::Training } else { Split::Validation };
         let images = Self {
+            config: own.clone(),
             training: loader(Split::Training, training, augmentation)?,
             validation: loader(Split::Validation, validation, Split::Validation)?,
         };
@@ -56,29 +100,47 @@ impl Images {
         Ok(())
     }
 
-    /// What the network must fit.
-    pub fn shape(&self) -> Shape {
+    fn shape(&self) -> Shape {
         let dataset = self.training.dataset();
         Shape { channels: dataset.channels(), classes: dataset.classes().len() }
     }
+}
 
-    /// Training batches of an epoch.
-    pub fn batches(&self) -> u64 {
+impl Task for Images {
+    type Network = ResNet;
+
+    fn network(&self, config: &Config, parameters: &mut Parameters) -> Result<ResNet> {
+        network(&self.config.model, self.shape(), config.seed, parameters)
+    }
+
+    fn batches(&self) -> u64 {
         self.training.batches() as u64
     }
 
-    /// Validation batches.
-    pub fn validation_batches(&self) -> u64 {
-        self.validation.batches() as u64
-    }
-
-    /// The training batches of an epoch (from 0) from `first` on.
-    pub fn training(&self, epoch: u32, first: u64) -> Result<Batches> {
+    fn training(&self, epoch: u32, first: u64) -> Result<impl Iterator<Item = fp8_data::Result<Batch>>> {
         Ok(self.training.epoch(epoch, first as usize)?)
     }
 
-    /// The validation batches.
-    pub fn validation(&self) -> Result<Batches> {
+    fn validation_batches(&self) -> u64 {
+        self.validation.batches() as u64
+    }
+
+    fn validation(&self) -> Result<impl Iterator<Item = fp8_data::Result<Batch>>> {
         Ok(self.validation.epoch(0, 0)?)
+    }
+
+    fn left_out(batch: &Batch) -> u64 {
+        for (index, error) in &batch.skipped {
+            tracing::warn!(index, error = error as &dyn std::error::Error, "an image is left out");
+        }
+        batch.skipped.len() as u64
+    }
+
+    fn bleu(&self, _: &Config, _: &State<ResNet>) -> Result<Option<f64>> {
+        Ok(None)
+    }
+
+    fn keepsake(&self) -> Option<Keepsake<'_>> {
+        None
     }
 }

@@ -1,8 +1,9 @@
 //! Training runs.
 
 mod folder;
-mod images;
+pub(crate) mod images;
 mod running;
+pub(crate) mod translation;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,10 +12,12 @@ use std::sync::atomic::AtomicBool;
 use fp8_kernels::Backend;
 use serde::{Deserialize, Serialize};
 
+use self::images::Images;
+use self::running::Running;
+use self::translation::Translation;
+use crate::config::Task;
 use crate::metrics::{EpochRecord, StepRecord};
 use crate::{Config, Result};
-
-pub use images::Images;
 
 /// How a run is carried out. Nothing here changes its result.
 pub struct RunOptions<'a> {
@@ -41,8 +44,8 @@ pub enum Event<'a> {
         steps_per_epoch: u64,
         /// Epochs of the whole run.
         epochs: u32,
-        /// Images in a step.
-        batch: usize,
+        /// What is counted: `images`, `tokens`.
+        unit: &'static str,
     },
     /// A training step is done.
     Step(&'a StepRecord),
@@ -70,8 +73,8 @@ pub struct RunResult {
     pub curve: Vec<StepRecord>,
     /// The epochs done.
     pub epochs: Vec<EpochRecord>,
-    /// Training speed: median over the steps since the run was started or resumed.
-    pub images_per_second: f64,
+    /// Training speed, images or tokens of translations in a second: median over the steps since the run was started or resumed.
+    pub per_second: f64,
     /// Most device memory held at once since the run was started or resumed.
     pub peak_bytes: u64,
     /// Time spent, validation included, interruptions not.
@@ -88,6 +91,8 @@ pub struct RunResult {
 /// # Errors
 /// See [`crate::Error`]. What was written before is whole, and the run can be resumed from its last checkpoint.
 pub fn train(config: &Config, options: RunOptions<'_>) -> Result<RunResult> {
-    let images = Images::open(config)?;
-    running::Running::start(config, &images, options)?.finish()
+    match &config.task {
+        Task::Images(own) => Running::start(config, &Images::open(config, own)?, options)?.finish(),
+        Task::Translation(own) => Running::start(config, &Translation::open(config, own)?, options)?.finish(),
+    }
 }

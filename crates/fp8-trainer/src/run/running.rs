@@ -3,40 +3,42 @@
 use std::path::Path;
 use std::time::Instant;
 
+use fp8_autograd::Tensor;
 use fp8_models::state_dict;
 use sha2::{Digest, Sha256};
 
 use super::folder::RunFolder;
-use super::{Event, Images, RunOptions, RunResult};
+use super::{Event, RunOptions, RunResult};
 use crate::checkpoint::{self, Checkpoint, Progress};
 use crate::config::{self, Config};
 use crate::metrics::{EpochRecord, Record, Score, StepRecord, Tally};
 use crate::provenance::Provenance;
 use crate::schedule::learning_rate;
 use crate::state::{Outcome, State};
+use crate::task::{BatchOf, Keepsake, Network, Task};
 use crate::{Error, Result};
 
 /// A run under way.
-pub struct Running<'a, 'o> {
+pub struct Running<'a, 'o, T: Task> {
     config: &'a Config,
-    images: &'a Images,
+    task: &'a T,
     options: RunOptions<'o>,
     folder: Option<RunFolder>,
-    state: State,
+    state: State<T::Network>,
     progress: Progress,
     /// What has been logged.
     records: Vec<Record>,
-    /// Images per second of each step made here.
+    /// Images or tokens per second of each step made here.
     speeds: Vec<f64>,
     /// When time was last added to the progress.
     clock: Instant,
 }
 
-impl<'a, 'o> Running<'a, 'o> {
+impl<'a, 'o, T: Task> Running<'a, 'o, T> {
     /// A new run, or one that goes on from the folder's checkpoint.
-    pub fn start(config: &'a Config, images: &'a Images, options: RunOptions<'o>) -> Result<Self> {
+    pub fn start(config: &'a Config, task: &'a T, options: RunOptions<'o>) -> Result<Self> {
         options.backend.reset_peak();
-        let mut state = State::new(config, images.shape(), options.backend.clone())?;
+        let mut state = State::new(config, options.backend.clone(), |parameters| task.network(config, parameters))?;
         let found = match &options.folder {
             Some(folder) if options.resume => checkpoint::load(folder)?,
             _ => None,
@@ -45,7 +47,7 @@ impl<'a, 'o> Running<'a, 'o> {
         if let Some(path) = &options.folder {
             folder = Some(match &found {
                 Some(checkpoint) => {
-                    same_run(path, checkpoint, config)?;
+                    same_run(path, checkpoint, &identity(config, task.keepsake()))?;
                     state.restore(checkpoint)?;
                     progress = checkpoint.progress;
                     let (folder, before) = RunFolder::resume(path, state.steps())?;
@@ -56,7 +58,7 @@ impl<'a, 'o> Running<'a, 'o> {
             });
         }
         let (speeds, clock) = (Vec::new(), Instant::now());
-        let mut run = Self { config, images, options, folder, state, progress, records, speeds, clock };
+        let mut run = Self { config, task, options, folder, state, progress, records, speeds, clock };
         run.describe()?;
         Ok(run)
     }
@@ -68,12 +70,15 @@ impl<'a, 'o> Running<'a, 'o> {
             folder.write("config.toml", self.config.to_toml().as_bytes())?;
             let text = toml::to_string(&provenance).map_err(|error| Error::content(folder.path(), error))?;
             folder.write("provenance.toml", text.as_bytes())?;
+            if let Some(keepsake) = self.task.keepsake() {
+                folder.write(keepsake.name, keepsake.content.as_bytes())?;
+            }
         }
         self.tell(Event::Start {
             steps: self.state.steps(),
-            steps_per_epoch: self.images.batches(),
+            steps_per_epoch: self.task.batches(),
             epochs: self.config.training.epochs,
-            batch: self.config.training.batch,
+            unit: self.config.task.unit(),
         });
         Ok(())
     }
@@ -84,7 +89,8 @@ impl<'a, 'o> Running<'a, 'o> {
         while finished && self.progress.epoch < self.config.training.epochs {
             finished = self.epoch()?;
         }
-        let weights = state_dict::save(&self.state.parameters)?;
+        let belongs_to = self.task.keepsake().map(|keepsake| (keepsake.name, keepsake.digest));
+        let weights = state_dict::save_with(&self.state.parameters, belongs_to)?;
         if finished && let Some(folder) = &self.folder {
             folder.write("weights.safetensors", &weights)?;
         }
@@ -93,8 +99,8 @@ impl<'a, 'o> Running<'a, 'o> {
 
     /// The rest of the epoch under way, and its validation; false when stopped.
     fn epoch(&mut self) -> Result<bool> {
-        let images = self.images;
-        for batch in images.training(self.progress.epoch, self.progress.batch)? {
+        let task = self.task;
+        for batch in task.training(self.progress.epoch, self.progress.batch)? {
             self.step(&batch?)?;
             let stopped = self.stopped();
             if stopped || self.checkpoint_is_due() {
@@ -117,16 +123,18 @@ impl<'a, 'o> Running<'a, 'o> {
         Ok(!self.stopped() || self.progress.epoch == self.config.training.epochs)
     }
 
-    fn step(&mut self, batch: &fp8_data::Batch) -> Result<()> {
+    fn step(&mut self, batch: &BatchOf<T>) -> Result<()> {
         let start = Instant::now();
-        self.count_unreadable(batch);
-        let (step, steps_per_epoch) = (self.state.steps(), self.images.batches());
+        self.progress.left_out += T::left_out(batch);
+        let (step, steps_per_epoch) = (self.state.steps(), self.task.batches());
         let learning_rate = learning_rate(&self.config.training, &self.config.schedule, step, steps_per_epoch);
-        let outcome = self.state.step(batch.into(), learning_rate)?;
+        let backend = self.state.parameters.backend().clone();
+        let tally = |loss, logits: &Tensor| T::Network::tally(&*backend, loss, logits, batch);
+        let outcome = self.state.step(batch, learning_rate, tally)?;
         self.progress.batch += 1;
-        self.account(step, &outcome, &batch.labels)?;
-        let images_per_second = batch.labels.len() as f64 / start.elapsed().as_secs_f64();
-        self.speeds.push(images_per_second);
+        self.account(step, &outcome)?;
+        let per_second = outcome.read.score().count as f64 / start.elapsed().as_secs_f64();
+        self.speeds.push(per_second);
         let finite = |value: f32| value.is_finite().then_some(value);
         let record = StepRecord {
             step,
@@ -136,7 +144,7 @@ impl<'a, 'o> Running<'a, 'o> {
             loss_scale: outcome.loss_scale,
             gradient_norm: finite(outcome.gradient_norm),
             overflowed: outcome.overflowed,
-            images_per_second,
+            per_second,
         };
         self.tell(Event::Step(&record));
         if record.skipped() || step.is_multiple_of(self.config.log.every_steps) {
@@ -145,18 +153,11 @@ impl<'a, 'o> Running<'a, 'o> {
         Ok(())
     }
 
-    fn count_unreadable(&mut self, batch: &fp8_data::Batch) {
-        for (index, error) in &batch.skipped {
-            tracing::warn!(index, error = error as &dyn std::error::Error, "an image is left out");
-        }
-        self.progress.unreadable += batch.skipped.len() as u64;
-    }
-
     /// Counts a step, and ends a run that leads nowhere.
-    fn account(&mut self, step: u64, outcome: &Outcome, targets: &[u32]) -> Result<()> {
+    fn account(&mut self, step: u64, outcome: &Outcome<Tally>) -> Result<()> {
         let diverged = |reason| Err(Error::Diverged { step, reason });
         if outcome.loss.is_finite() {
-            self.progress.tally.add(outcome.loss, &outcome.logits, targets);
+            self.progress.tally += outcome.read;
         } else {
             let damaged = self.state.damaged_weights()?;
             if !damaged.is_empty() {
@@ -189,34 +190,34 @@ impl<'a, 'o> Running<'a, 'o> {
 
     /// `None` when stopped.
     fn validate(&mut self) -> Result<Option<Score>> {
-        let images = self.images;
-        let (mut tally, of) = (Tally::default(), images.validation_batches());
-        for (done, batch) in (1..).zip(images.validation()?) {
+        let task = self.task;
+        let (mut tally, of) = (Tally::default(), task.validation_batches());
+        for (done, batch) in (1..).zip(task.validation()?) {
             let batch = batch?;
-            self.count_unreadable(&batch);
-            let (loss, logits) = self.state.evaluate((&batch).into())?;
-            tally.add(loss, &logits, &batch.labels);
+            self.progress.left_out += T::left_out(&batch);
+            tally += self.state.evaluate(&batch)?;
             self.tell(Event::Validation { done, of });
             if self.stopped() {
                 return Ok(None);
             }
         }
-        Ok(Some(tally.score()))
+        let bleu = task.bleu(self.config, &self.state)?;
+        Ok(Some(Score { bleu, ..tally.score() }))
     }
 
     fn epoch_record(&mut self, validation: Score) -> EpochRecord {
-        let Self { config, state, images, .. } = self;
+        let Self { config, state, task, .. } = self;
         let last = state.steps().saturating_sub(1);
         EpochRecord {
             epoch: self.progress.epoch + 1,
             steps: state.steps(),
             training: self.progress.tally.score(),
             validation,
-            learning_rate: learning_rate(&config.training, &config.schedule, last, images.batches()),
+            learning_rate: learning_rate(&config.training, &config.schedule, last, task.batches()),
             loss_scale: state.loss_scale(),
             skipped: self.progress.skipped,
-            unreadable: self.progress.unreadable,
-            images_per_second: median(&self.speeds),
+            left_out: self.progress.left_out,
+            per_second: median(&self.speeds),
             peak_bytes: state.parameters.backend().memory().peak as u64,
             seconds: self.seconds(),
         }
@@ -233,9 +234,9 @@ impl<'a, 'o> Running<'a, 'o> {
             }
         }
         let skipped = curve.iter().filter(|record| record.skipped()).count() as u64;
-        let images_per_second = median(&self.speeds);
+        let per_second = median(&self.speeds);
         let weights_digest = Sha256::digest(weights).iter().map(|byte| format!("{byte:02x}")).collect();
-        RunResult { finished, steps, skipped, curve, epochs, images_per_second, peak_bytes, seconds, weights_digest }
+        RunResult { finished, steps, skipped, curve, epochs, per_second, peak_bytes, seconds, weights_digest }
     }
 
     fn stopped(&self) -> bool {
@@ -251,7 +252,7 @@ impl<'a, 'o> Running<'a, 'o> {
         self.progress.seconds = self.seconds();
         match &self.folder {
             Some(folder) => {
-                let checkpoint = self.state.checkpoint(identity(self.config), self.progress)?;
+                let checkpoint = self.state.checkpoint(identity(self.config, self.task.keepsake()), self.progress)?;
                 checkpoint::save(folder.path(), &checkpoint)
             }
             None => Ok(()),
@@ -277,16 +278,18 @@ impl<'a, 'o> Running<'a, 'o> {
     }
 }
 
-/// The configuration as far as it changes the result.
-fn identity(config: &Config) -> String {
+/// The configuration as far as it changes the result, and the digest of what belongs to the weights.
+fn identity(config: &Config, keepsake: Option<Keepsake<'_>>) -> String {
     let mut config = config.clone();
-    (config.loader.workers, config.log) = (1, crate::config::Log { every_steps: 1, checkpoint_every_steps: None });
-    config.to_toml()
+    config.log = config::Log { every_steps: 1, checkpoint_every_steps: None };
+    *config.task.workers_mut() = 1;
+    let keepsake = keepsake.map(|Keepsake { name, digest, .. }| format!("\n[sha256]\n\"{name}\" = \"{digest}\"\n"));
+    config.to_toml() + &keepsake.unwrap_or_default()
 }
 
 /// Refuses to go on with another run than the checkpoint's.
-fn same_run(folder: &Path, checkpoint: &Checkpoint, config: &Config) -> Result<()> {
-    let differing = config::differences(&checkpoint.config, &identity(config));
+fn same_run(folder: &Path, checkpoint: &Checkpoint, identity: &str) -> Result<()> {
+    let differing = config::differences(&checkpoint.config, identity);
     if differing.is_empty() {
         return Ok(());
     }

@@ -8,7 +8,7 @@ use fp8_trainer::{Config, single};
 use crate::progress::Progress;
 use crate::{device, say};
 
-/// Measures weights on the validation images, in the precision of the recipe
+/// Measures weights on the validation data, in the precision of the recipe
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   fp8-trainer eval runs/r50
@@ -28,7 +28,7 @@ pub struct Arguments {
     threads: Option<u16>,
 }
 
-/// Prints loss and accuracy.
+/// Prints loss and accuracy, or BLEU.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { run, weights, .. } = arguments;
     let is_run = run.is_dir();
@@ -41,8 +41,5 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let score = single::evaluate(&config, backend, &weights, &mut |event| progress.show(event));
     progress.clear();
     let score = score?;
-    say(&format!(
-        "loss {:.4}  top-1 {:.2} %  top-5 {:.2} %  of {} images",
-        score.loss, score.top1, score.top5, score.images
-    ))
+    say(&format!("{score}  of {} {}", score.count, config.task.unit()))
 }

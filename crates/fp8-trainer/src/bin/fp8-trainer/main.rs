@@ -7,6 +7,7 @@ mod progress;
 mod score;
 mod step;
 mod train;
+mod translate;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ struct Arguments {
 enum Command {
     Train(train::Arguments),
     Eval(eval::Arguments),
+    Translate(translate::Arguments),
     Step(step::Arguments),
     Cast(cast::Arguments),
     Formats(formats::Arguments),
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Train(arguments) => train::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Translate(arguments) => translate::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Step(arguments) => step::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Cast(arguments) => cast::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Formats(arguments) => formats::run(&arguments).map(|()| ExitCode::SUCCESS),

@@ -10,6 +10,7 @@ const STYLE: &str = "{prefix} {bar:24} {pos}/{len} {msg} eta {eta}";
 pub struct Progress {
     bar: ProgressBar,
     epochs: u32,
+    unit: &'static str,
     skipped: u64,
     /// Mean over some dozen steps.
     speed: Option<f64>,
@@ -18,7 +19,7 @@ pub struct Progress {
 impl Default for Progress {
     fn default() -> Self {
         let style = ProgressStyle::with_template(STYLE).unwrap_or_else(|_| ProgressStyle::default_bar());
-        Self { bar: ProgressBar::no_length().with_style(style), epochs: 0, skipped: 0, speed: None }
+        Self { bar: ProgressBar::no_length().with_style(style), epochs: 0, unit: "", skipped: 0, speed: None }
     }
 }
 
@@ -26,15 +27,15 @@ impl Progress {
     /// Shows an event.
     pub fn show(&mut self, event: &Event<'_>) {
         match *event {
-            Event::Start { steps, steps_per_epoch, epochs, .. } => {
-                self.epochs = epochs;
+            Event::Start { steps, steps_per_epoch, epochs, unit } => {
+                (self.epochs, self.unit) = (epochs, unit);
                 self.bar.set_length(steps_per_epoch * u64::from(epochs));
                 self.bar.set_position(steps);
                 self.bar.reset_eta();
             }
             Event::Step(record) => self.step(record),
             Event::Validation { done, of } => self.bar.set_message(format!("validating {done}/{of}")),
-            Event::Epoch(record) => self.line(&epoch_line(record, self.epochs)),
+            Event::Epoch(record) => self.line(&epoch_line(record, self.epochs, self.unit)),
         }
     }
 
@@ -45,13 +46,12 @@ impl Progress {
 
     fn step(&mut self, record: &StepRecord) {
         self.skipped += u64::from(record.skipped());
-        let speed = self.speed.map_or(record.images_per_second, |old| old + (record.images_per_second - old) / 16.0);
+        let speed = self.speed.map_or(record.per_second, |old| old + (record.per_second - old) / 16.0);
         self.speed = Some(speed);
         let loss = record.loss.map_or("not finite".into(), |loss| format!("{loss:.4}"));
-        let scale = record.loss_scale;
-        let skipped = self.skipped;
+        let (scale, skipped, unit) = (record.loss_scale, self.skipped, self.unit);
         self.bar.set_prefix(format!("epoch {}/{}", record.epoch, self.epochs));
-        self.bar.set_message(format!("loss {loss}  scale {scale}  overflows {skipped}  {speed:.0} images/s"));
+        self.bar.set_message(format!("loss {loss}  scale {scale}  overflows {skipped}  {speed:.0} {unit}/s"));
         self.bar.set_position(record.step + 1);
     }
 
@@ -64,22 +64,14 @@ impl Progress {
     }
 }
 
-fn epoch_line(record: &EpochRecord, epochs: u32) -> String {
-    let unreadable = match record.unreadable {
+fn epoch_line(record: &EpochRecord, epochs: u32, unit: &str) -> String {
+    let left_out = match record.left_out {
         0 => String::new(),
-        count => format!(", {count} unreadable images left out"),
+        count => format!(", {count} examples left out"),
     };
+    let EpochRecord { epoch, training, validation, loss_scale, skipped, per_second, .. } = record;
     format!(
-        "epoch {}/{epochs}: loss {:.4}, top-1 {:.2} %; validation loss {:.4}, top-1 {:.2} %, top-5 {:.2} %; scale {}, {} overflows, \
-         {:.0} images/s{unreadable}",
-        record.epoch,
-        record.training.loss,
-        record.training.top1,
-        record.validation.loss,
-        record.validation.top1,
-        record.validation.top5,
-        record.loss_scale,
-        record.skipped,
-        record.images_per_second,
+        "epoch {epoch}/{epochs}: {training}; validation {validation}; scale {loss_scale}, {skipped} overflows, {per_second:.0} \
+         {unit}/s{left_out}"
     )
 }

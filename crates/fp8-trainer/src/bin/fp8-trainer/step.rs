@@ -14,7 +14,8 @@ use crate::{device, say};
   fp8-trainer step --config configs/imagenet.toml --weights w.safetensors --batch b.safetensors --output o.safetensors \\
       --set recipe=fp8-rne --set training.learning_rate=0.1
 
-The batch holds `input` (F32, N C H W, normalised) and `target` (I64, N). Written are `loss`, `logits`, `grad.NAME` (un-scaled),
+The batch holds `input` (F32, N C H W, normalised) and `target` (I64, N); of translation `source` (I64, N S, each sentence ends with 2)
+and `target` (I64, N T+1, each begins with 1 and ends with 2), both filled up with 0. Written are `loss`, `logits`, `grad.NAME` (un-scaled),
 `param.NAME` (after the update) and `buffer.NAME` (running statistics), with the names and shapes of the weights. The learning
 rate is training.learning_rate, without schedule and warm-up; momentum starts at nothing.")]
 pub struct Arguments {
@@ -24,7 +25,7 @@ pub struct Arguments {
     /// State dict, safetensors
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
-    /// Images and classes, safetensors
+    /// Images and classes, or sentences, safetensors
     #[arg(long, value_name = "FILE")]
     batch: PathBuf,
     /// Is written, safetensors

@@ -15,11 +15,12 @@ use crate::{device, say};
 #[command(after_help = "Examples:
   fp8-trainer train configs/quick.toml
   fp8-trainer train configs/cifar10.toml --set recipe=fp8-rne --set training.epochs=3
+  fp8-trainer train configs/generated-language.toml
   fp8-trainer train configs/imagenet.toml --set model.architecture=resnet50 --output runs/r50
   fp8-trainer train runs/r50/config.toml --output runs/r50 --resume
 
 The folder then holds config.toml (resolved), provenance.toml, metrics.jsonl, checkpoint and weights.safetensors, which
-PyTorch loads. Ctrl-C ends the run after the step under way, with a checkpoint; the exit status is then 130.")]
+PyTorch loads; of translation also tokenizer.json. Ctrl-C ends the run after the step under way, with a checkpoint; the exit status is then 130.")]
 pub struct Arguments {
     /// Configuration, TOML; every field is in configs/README.md
     config: PathBuf,
@@ -67,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         );
         return Ok(ExitCode::from(STOPPED));
     }
-    say(&summary(&result, &folder))?;
+    say(&summary(&result, &folder, config.task.unit()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -84,16 +85,13 @@ fn default_folder(file: &Path, config: &Config) -> PathBuf {
     PathBuf::from(format!("runs/{name}-{}-seed{}", config.recipe.recipe().name, config.seed))
 }
 
-fn summary(result: &RunResult, folder: &Path) -> String {
-    let accuracy = result.epochs.last().map(|epoch| {
-        let score = epoch.validation;
-        format!("validation loss {:.4}, top-1 {:.2} %, top-5 {:.2} %\n", score.loss, score.top1, score.top5)
-    });
+fn summary(result: &RunResult, folder: &Path, unit: &str) -> String {
+    let score = result.epochs.last().map(|epoch| format!("validation {}\n", epoch.validation));
     // Of a run that had been finished before, nothing is known.
-    let speed = (result.images_per_second > 0.0).then(|| format!("{:.0} images/s, ", result.images_per_second));
+    let speed = (result.per_second > 0.0).then(|| format!("{:.0} {unit}/s, ", result.per_second));
     format!(
         "{}{} steps, {} skipped, {:.0} s, {}{:.0} MiB of device memory at most\n{}\nsha256 {}",
-        accuracy.unwrap_or_default(),
+        score.unwrap_or_default(),
         result.steps,
         result.skipped,
         result.seconds,

@@ -1,0 +1,120 @@
+//! Networks for translation, and their batches of tokens.
+
+use fp8_autograd::{Graph, Parameters, Tensor, Var};
+use fp8_data::text::{self, BOS, Dropped, EOS, PAD, Side};
+use fp8_kernels::{Backend, CrossEntropy};
+use fp8_models::{Gnmt, GnmtConfig, Search, Sentences, SequenceModel};
+
+use crate::Result;
+use crate::config;
+use crate::metrics::Tally;
+use crate::task::Network;
+
+/// Sentences side by side, time-major: token `t` of sentence `row` stands at `t * batch + row`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenBatch {
+    /// Sentences.
+    pub batch: usize,
+    /// What is translated.
+    pub source: Vec<u32>,
+    /// Tokens of each source that are not PAD.
+    pub lengths: Vec<u32>,
+    /// What the decoder reads.
+    pub target: Vec<u32>,
+    /// What it is to say; IGNORED past the end.
+    pub labels: Vec<u32>,
+    /// Pairs that were left out since the batch before.
+    pub dropped: Dropped,
+}
+
+impl From<text::Batch> for TokenBatch {
+    fn from(batch: text::Batch) -> Self {
+        let labels = time_major(&batch.labels);
+        Self {
+            batch: batch.source.lengths.len(),
+            lengths: batch.source.lengths.iter().map(|&length| length as u32).collect(),
+            source: time_major(&batch.source),
+            target: time_major(&batch.target),
+            labels: labels.into_iter().map(ignoring_padding).collect(),
+            dropped: batch.dropped,
+        }
+    }
+}
+
+/// Nothing is to be said where a batch is filled up.
+pub fn ignoring_padding(label: u32) -> u32 {
+    if label == PAD { CrossEntropy::IGNORED } else { label }
+}
+
+fn time_major(side: &Side) -> Vec<u32> {
+    let rows = side.lengths.len();
+    (0..side.longest).flat_map(|step| (0..rows).map(move |row| side.tokens[row * side.longest + step])).collect()
+}
+
+impl TokenBatch {
+    fn sentences<'a>(&self, tokens: &'a [u32]) -> Sentences<'a> {
+        Sentences { tokens, batch: self.batch }
+    }
+}
+
+/// A network of any architecture.
+pub enum SequenceNetwork {
+    Gnmt(Gnmt),
+}
+
+impl SequenceNetwork {
+    /// Of a vocabulary of so many tokens.
+    pub fn new(
+        model: &config::SequenceModel,
+        vocabulary: usize,
+        seed: u64,
+        parameters: &mut Parameters,
+    ) -> Result<Self> {
+        match *model {
+            config::SequenceModel::Gnmt { hidden, encoder_layers, decoder_layers, dropout } => {
+                let config = GnmtConfig { vocabulary, hidden, encoder_layers, decoder_layers, dropout, padding: PAD };
+                Ok(Self::Gnmt(Gnmt::new(&config, parameters, seed)?))
+            }
+        }
+    }
+
+    /// Translations of sentences that end with EOS; `limits` gives the most tokens of each.
+    pub fn translate(
+        &self,
+        graph: &mut Graph<'_>,
+        sentences: &[&[u32]],
+        limits: &[usize],
+        beam: usize,
+        length_penalty: f64,
+    ) -> fp8_models::Result<Vec<Vec<u32>>> {
+        let longest = sentences.iter().map(|sentence| sentence.len()).max().unwrap_or(0);
+        let token = |step: usize| move |sentence: &&[u32]| sentence.get(step).copied().unwrap_or(PAD);
+        let tokens: Vec<u32> = (0..longest).flat_map(|step| sentences.iter().map(token(step))).collect();
+        let lengths: Vec<u32> = sentences.iter().map(|sentence| sentence.len() as u32).collect();
+        let source = Sentences { tokens: &tokens, batch: sentences.len() };
+        let search = Search { beam, length_penalty, start: BOS, end: EOS, padding: PAD };
+        match self {
+            Self::Gnmt(gnmt) => search.translate(gnmt, graph, source, &lengths, limits),
+        }
+    }
+}
+
+impl Network for SequenceNetwork {
+    type Batch = TokenBatch;
+
+    fn logits(&self, graph: &mut Graph<'_>, batch: &TokenBatch) -> fp8_models::Result<Var> {
+        let (source, target) = (batch.sentences(&batch.source), batch.sentences(&batch.target));
+        match self {
+            Self::Gnmt(gnmt) => gnmt.forward(graph, source, &batch.lengths, target),
+        }
+    }
+
+    fn targets(batch: &TokenBatch) -> &[u32] {
+        &batch.labels
+    }
+
+    fn tally(_: &dyn Backend, loss: f32, _: &Tensor, batch: &TokenBatch) -> Result<Tally> {
+        let count = batch.labels.iter().filter(|&&label| label != CrossEntropy::IGNORED).count();
+        Ok(Tally::tokens(loss, count as u64))
+    }
+}
