@@ -1,6 +1,8 @@
 //! Additive attention (Bahdanau, Cho and Bengio 2015), its vector optionally normalised (Wu et al. 2016), time-major.
 //!
-//!     s_tk = u . tanh(q_t + k_k + bias),   p_t = softmax over the keys of the sequence (s_t),   y_t = store( sum_k p_tk values_k )
+//! ```text
+//! s_tk = u . tanh(q_t + k_k + bias),   p_t = softmax over the keys of the sequence (s_t),   y_t = store( sum_k p_tk values_k )
+//! ```
 //!
 //! with u = v, or gain v / |v|. Scores and probabilities are FP32 and exist for one query at a time; the backward pass computes them again.
 
@@ -74,7 +76,9 @@ pub fn forward(isa: Isa, shape: &AdditiveAttention, operands: &Operands<'_>, sto
 
 /// The gradients, given that of y: with ds_tk = p_tk (dy_t . values_k - sum_l p_tl dy_t . values_l) and e = ds u (1 - tanh^2),
 ///
-///     dvalues_k = sum_t p_tk dy_t,   dq_t = sum_k e_tk,   dk_k = sum_t e_tk,   dbias = sum e,   du = sum ds tanh
+/// ```text
+/// dvalues_k = sum_t p_tk dy_t,   dq_t = sum_k e_tk,   dk_k = sum_t e_tk,   dbias = sum e,   du = sum ds tanh
+/// ```
 ///
 /// in FP32, t and then k ascending; over sequences in FP64, ascending.
 pub fn backward(isa: Isa, shape: &AdditiveAttention, operands: &Operands<'_>, dy: View<'_>, gradients: Gradients<'_>) {

@@ -2,8 +2,10 @@
 //!
 //! With the gates (i, f, g, o) = x_t W_input^T + b + h_{t-1} W_hidden^T, each product summed as in docs/numerics.md, section 5:
 //!
-//!     c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g)        FP32, not stored but at the end of each segment
-//!     h_t = store( sigmoid(o) tanh(c_t) )
+//! ```text
+//! c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g)        FP32, not stored but at the end of each segment
+//! h_t = store( sigmoid(o) tanh(c_t) )
+//! ```
 //!
 //! The products with x are computed for a segment of [`Lstm::SEGMENT`] steps at once. For the backward pass nothing is kept but h and those
 //! cell states: gates are computed again, with the same bits. Past the end of a sequence h and c are zero.
@@ -103,8 +105,10 @@ pub fn forward(
 
 /// dgates (steps, batch, 4 hidden), the errors of the gates before their functions, from those of h: with dc of the next step,
 ///
-///     dh = dy_t + dgates_{t+1} W_hidden,   d = dc + dh o (1 - tanh(c)^2)
-///     dgates = store( d g i (1 - i),  d c_{t-1} f (1 - f),  d i (1 - g^2),  dh tanh(c) o (1 - o) ),   dc = d f
+/// ```text
+/// dh = dy_t + dgates_{t+1} W_hidden,   d = dc + dh o (1 - tanh(c)^2)
+/// dgates = store( d g i (1 - i),  d c_{t-1} f (1 - f),  d i (1 - g^2),  dh tanh(c) o (1 - o) ),   dc = d f
+/// ```
 ///
 /// with i, f, g, o after their functions and dgates_{t+1} as stored.
 pub fn backward(isa: Isa, lstm: &Lstm, operands: &Operands<'_>, arguments: &Backward<'_>, dgates: ViewMut<'_>) {
