@@ -1,92 +1,17 @@
 //! The program: what it prints, exits with and leaves behind.
 
 mod common;
+#[path = "common/place.rs"]
+mod place;
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use common::TINY;
-use safetensors::tensor::TensorView;
+use place::{Place, i64s, stderr};
 use safetensors::{Dtype, SafeTensors};
-use tempfile::TempDir;
-
-/// A folder with the tiny configuration, in which the program runs.
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("tiny.toml"), TINY).unwrap();
-        Self(folder)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fp8-trainer"));
-        command.current_dir(self.path()).args(arguments).env_remove("RUST_LOG");
-        command
-    }
-
-    fn succeeds(&self, arguments: &[&str]) -> String {
-        let output = self.command(arguments).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}\n{}", stderr(&output));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Exits with 1 and says `message`, on one line that begins with `error: `; leaves no new file behind.
-    fn fails(&self, arguments: &[&str], messages: &[&str]) {
-        let before = self.files();
-        let output = self.command(arguments).output().unwrap();
-        let said = stderr(&output);
-        assert_eq!(output.status.code(), Some(1), "{arguments:?}\n{said}");
-        assert!(said.starts_with("error: "), "{said}");
-        messages.iter().for_each(|message| assert!(said.contains(message), "{arguments:?}\n{said}\n{message}"));
-        assert!(!said.contains("panicked"), "{said}");
-        assert_eq!(self.files(), before, "{arguments:?}");
-    }
-
-    fn files(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        let mut folders = vec![self.path().to_path_buf()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                found.push(path.display().to_string());
-                if path.is_dir() {
-                    folders.push(path);
-                }
-            }
-        }
-        found.sort();
-        found
-    }
-
-    /// Writes a safetensors file.
-    fn tensors(&self, name: &str, tensors: &[(&str, Dtype, &[usize], Vec<u8>)]) {
-        let views = tensors
-            .iter()
-            .map(|(name, dtype, shape, data)| (*name, TensorView::new(*dtype, shape.to_vec(), data).unwrap()));
-        fs::write(self.path().join(name), safetensors::serialize(views, None).unwrap()).unwrap();
-    }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        fs::read(self.path().join(name)).unwrap()
-    }
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 fn f32s(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
-}
-
-fn i64s(values: &[i64]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
@@ -97,7 +22,7 @@ fn noise(len: usize) -> Vec<u8> {
 
 #[test]
 fn train_then_eval() {
-    let place = Place::new();
+    let place = Place::new("tiny.toml", TINY);
     let printed = place.succeeds(&["train", "tiny.toml", "--set", "training.epochs=1", "--output", "run"]);
     assert!(printed.contains("4 steps, 0 skipped"), "{printed}");
     assert!(printed.contains("sha256 "), "{printed}");
@@ -113,7 +38,7 @@ fn train_then_eval() {
 
 #[test]
 fn mistakes_in_a_configuration_are_named() {
-    let place = Place::new();
+    let place = Place::new("tiny.toml", TINY);
     for (set, message) in [
         ("training.epocs=3", "error: tiny.toml: unknown field `training.epocs` (did you mean `epochs`?)"),
         ("recipe=fp9", "error: tiny.toml: `recipe`: unknown recipe \"fp9\" (did you mean \"fp8\"?)"),
@@ -129,7 +54,7 @@ fn mistakes_in_a_configuration_are_named() {
 
 #[test]
 fn a_truncated_cifar_file_is_named() {
-    let place = Place::new();
+    let place = Place::new("tiny.toml", TINY);
     let folder = place.path().join("cifar");
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("batches.meta.txt"), "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n").unwrap();
@@ -141,7 +66,7 @@ fn a_truncated_cifar_file_is_named() {
 
 #[test]
 fn a_folder_that_cannot_be_made_is_named() {
-    let place = Place::new();
+    let place = Place::new("tiny.toml", TINY);
     fs::write(place.path().join("file"), "").unwrap();
     place.fails(&["train", "tiny.toml", "--output", "file/run"], &["error: making the folder file/run: "]);
 }
@@ -150,7 +75,7 @@ fn a_folder_that_cannot_be_made_is_named() {
 #[cfg(unix)]
 #[test]
 fn a_full_disk_leaves_no_part_of_a_file() {
-    let place = Place::new();
+    let place = Place::new("tiny.toml", TINY);
     place.tensors("in.safetensors", &[("w", Dtype::F32, &[100_000], noise(100_000))]);
     let before = place.files();
     let program = env!("CARGO_BIN_EXE_fp8-trainer");
@@ -167,7 +92,7 @@ fn a_full_disk_leaves_no_part_of_a_file() {
 #[test]
 fn an_interrupt_leaves_a_run_that_goes_on() {
     use std::io::{BufRead, BufReader};
-    let place = Place::new();
+    let place = Place::new("tiny.toml", TINY);
     let longer = ["--set", "training.epochs=6", "--set", "log.checkpoint_every_steps=1"];
     let whole = [&["train", "tiny.toml", "--output", "whole"], &longer[..]].concat();
     let digest = |text: &str| text.split("sha256 ").nth(1).unwrap().trim().to_string();
@@ -192,7 +117,7 @@ fn an_interrupt_leaves_a_run_that_goes_on() {
 /// What `step` writes agrees with itself: a plain SGD step without momentum is param = weight - rate * grad.
 #[test]
 fn step_writes_all_that_it_computed() {
-    let place = Place::new();
+    let place = Place::new("tiny.toml", TINY);
     place.succeeds(&["train", "tiny.toml", "--set", "training.epochs=1", "--output", "run", "--set", "recipe=fp32"]);
     place.tensors(
         "batch.safetensors",
@@ -238,7 +163,7 @@ fn step_writes_all_that_it_computed() {
 
 #[test]
 fn step_names_what_is_wrong_with_its_files() {
-    let place = Place::new();
+    let place = Place::new("tiny.toml", TINY);
     place.succeeds(&["train", "tiny.toml", "--set", "training.epochs=1", "--output", "run"]);
     let good = noise(2 * 3 * 64);
     let mut bad = good.clone();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::TINY;
+use common::{TINY, TINY_TEXT};
 use fp8_kernels::CpuBackend;
 use fp8_trainer::checkpoint::{self, Checkpoint};
 use fp8_trainer::{Config, Error, Event, Result, RunOptions, RunResult, train};
@@ -68,19 +68,24 @@ fn a_run_leaves_its_folder_complete() {
 #[test]
 fn resume_is_exact() {
     let overrides = ["loss_scaling={kind = 'back-off', initial = 64, growth_interval = 3}", "schedule.kind=cosine"];
-    let config = tiny(&overrides);
+    resumes_exactly(&tiny(&overrides));
+    let text = Config::parse(TINY_TEXT, &overrides).unwrap();
+    resumes_exactly(&text);
+}
+
+fn resumes_exactly(config: &Config) {
     let whole = tempfile::tempdir().unwrap();
-    let expected = run(&config, Some(whole.path().into()), false, None).unwrap();
+    let expected = run(config, Some(whole.path().into()), false, None).unwrap();
     let expected_checkpoint = timeless(checkpoint::load(whole.path()).unwrap().unwrap());
     let parts = tempfile::tempdir().unwrap();
     let mut result = None;
-    for stop in 1..=8 {
-        result = Some(run(&config, Some(parts.path().into()), true, Some(stop)).unwrap());
+    for stop in 1..=expected.steps {
+        result = Some(run(config, Some(parts.path().into()), true, Some(stop)).unwrap());
         assert_eq!(result.as_ref().unwrap().steps, stop);
     }
     let stopped = result.unwrap();
     assert!(!stopped.finished, "the last validation is missing");
-    let result = run(&config, Some(parts.path().into()), true, None).unwrap();
+    let result = run(config, Some(parts.path().into()), true, None).unwrap();
     assert!(result.finished);
     assert_eq!(timeless(checkpoint::load(parts.path()).unwrap().unwrap()), expected_checkpoint);
     assert_eq!(result.weights_digest, expected.weights_digest);
@@ -151,4 +156,44 @@ fn a_run_that_only_overflows_ends_with_an_explanation() {
 fn weights_that_overflow_are_named() {
     let error = run(&tiny(&["training.learning_rate=1e9", "recipe=fp8"]), None, false, None).unwrap_err().to_string();
     assert!(error.contains("and so are weights, which an earlier step overflowed: "), "{error}");
+}
+
+/// The loop knows nothing of what it trains: a run of text leaves what a run of images does, and its vocabulary.
+#[test]
+fn a_run_of_text_leaves_its_vocabulary() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::parse(TINY_TEXT, &["training.epochs=1"]).unwrap();
+    let result = run(&config, Some(folder.path().into()), false, None).unwrap();
+    let epoch = &result.epochs[0];
+    assert_eq!((epoch.validation.top1, epoch.training.bleu), (None, None));
+    assert!(epoch.validation.bleu.is_some_and(|bleu| (0.0..=100.0).contains(&bleu)));
+    assert!(epoch.training.count > 60 * 5 && epoch.left_out == 0, "{epoch:?}");
+    let mut names: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    let expected =
+        ["checkpoint", "config.toml", "metrics.jsonl", "provenance.toml", "tokenizer.json", "weights.safetensors"];
+    assert_eq!(names, expected);
+    let none: [&str; 0] = [];
+    assert_eq!(Config::load(&folder.path().join("config.toml"), &none).unwrap(), config);
+
+    // Other sentences have another vocabulary.
+    let other = Config::parse(TINY_TEXT, &["data.seed=1", "training.epochs=1"]).unwrap();
+    let error = run(&other, Some(folder.path().into()), true, None).unwrap_err().to_string();
+    for what in ["data.seed is 0, not 1", "sha256.tokenizer.json is \""] {
+        assert!(error.contains(what), "{error}");
+    }
+}
+
+/// Neither threads that compute nor those that prepare batches change a result.
+#[test]
+fn threads_do_not_change_a_run_of_text() {
+    let digest = |workers: usize, threads| {
+        let set = [format!("loader.workers={workers}"), "training.epochs=1".into()];
+        let config = Config::parse(TINY_TEXT, &set).unwrap();
+        let backend = Arc::new(CpuBackend::with(fp8_kernels::isa::select().unwrap(), threads).unwrap());
+        let options =
+            RunOptions { backend, folder: None, resume: false, stop: &AtomicBool::new(false), observer: &mut |_| {} };
+        train(&config, options).unwrap().weights_digest
+    };
+    assert_eq!(digest(1, 1), digest(3, 2));
 }

@@ -36,6 +36,38 @@ fn a_resolved_configuration_reads_back_as_itself() {
 }
 
 #[test]
+fn a_translation_reads_back_as_itself() {
+    let parallel = "data={kind = 'parallel', training = [{ source = 'a.en', target = 'a.de' }], validation = []}";
+    for overrides in [
+        &[][..],
+        &["model.hidden=32", "loader.ratio=1.5"],
+        &[parallel, "schedule.kind=inverse-square-root", "training.warmup_epochs=0.5"],
+    ] {
+        let config = Config::parse("task = 'translation'", overrides).unwrap();
+        assert_eq!((config.training.batch, config.task.unit(), config.task.model().as_str()), (4096, "tokens", "gnmt"));
+        assert!(config.images().is_none());
+        let text = config.to_toml();
+        assert_eq!(Config::parse(&text, &NONE).unwrap(), config, "{text}");
+    }
+    for (set, message) in [
+        ("model.width=3", "unknown field `model.width`"),
+        ("model.hiden=3", "unknown field `model.hiden` (did you mean `hidden`?)"),
+        ("model.architecture=gnnt", "`model.architecture`: unknown \"gnnt\" (did you mean `gnmt`?)"),
+        ("model.encoder_layers=1", "`model.encoder_layers`: must be at least 2"),
+        ("loader.augment=true", "unknown field `loader.augment`"),
+        ("loader.longest=5000", "`loader.longest`: must not be larger than training.batch"),
+        ("loader.ratio=0.5", "`loader.ratio`: must be at least 1"),
+        ("data.kind=cifar10", "`data.kind`: unknown \"cifar10\""),
+        ("schedule.kind=inverse-square-root", "`training.warmup_epochs`: must be above 0"),
+        ("task=translations", "`task`: unknown \"translations\" (did you mean `translation`?)"),
+    ] {
+        let error = anyhow::Error::new(Config::parse("task = 'translation'", &[set]).unwrap_err());
+        let text = format!("{error:#}");
+        assert!(text.contains(message), "{set}\n{text}\n{message}");
+    }
+}
+
+#[test]
 fn mistakes_are_named() {
     for (overrides, message) in [
         (
