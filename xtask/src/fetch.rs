@@ -14,12 +14,12 @@ use fp8_data::{Source, Split};
 
 use crate::repository;
 use download::Origin;
-use manifest::Manifest;
+use manifest::{Manifest, Text};
 
 /// Options of `cargo xtask fetch`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Name of a manifest in datasets/: cifar10, cifar100, fashion-mnist, imagenet, imagenette
+    /// Name of a manifest in datasets/: cifar10, cifar100, fashion-mnist, imagenet, imagenette, multi30k, wmt16
     name: String,
     /// Take the files from this folder, or from below this address, in place of their own
     #[arg(long, value_name = "URL|DIR")]
@@ -103,15 +103,30 @@ fn beside(folder: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Opens the data set as training does, counts its images and classes, and reads the first of each part.
+/// Opens the data set as training does: counts images and classes and reads the first image of each part, or reads every pair of sentences.
 fn check(manifest: &Manifest, folder: &Path) -> Result<()> {
-    let source = Source::detect(folder)?;
     for (split, expected) in [(Split::Training, manifest.training), (Split::Validation, manifest.validation)] {
-        let dataset = source.open(split)?;
-        let (images, classes) = (dataset.len(), dataset.classes().len());
-        ensure!(classes == manifest.classes, "{classes} classes for {split} instead of {}", manifest.classes);
-        ensure!(images == expected, "{images} images for {split} instead of {expected}");
-        dataset.get(0)?;
+        let (what, found) = match &manifest.text {
+            None => ("images", images(manifest, split, folder)?),
+            Some(text) => ("pairs of sentences", pairs(text, split, folder)?),
+        };
+        if let Some(expected) = expected {
+            ensure!(found == expected, "{found} {what} for {split} instead of {expected}");
+        }
     }
     Ok(())
+}
+
+fn images(manifest: &Manifest, split: Split, folder: &Path) -> Result<usize> {
+    let dataset = Source::detect(folder)?.open(split)?;
+    let classes = dataset.classes().len();
+    if let Some(expected) = manifest.classes {
+        ensure!(classes == expected, "{classes} classes for {split} instead of {expected}");
+    }
+    dataset.get(0)?;
+    Ok(dataset.len())
+}
+
+fn pairs(text: &Text, split: Split, folder: &Path) -> Result<usize> {
+    Ok(text.source(folder).pairs(split)?.try_fold(0, |pairs, pair| pair.map(|_| pairs + 1))?)
 }

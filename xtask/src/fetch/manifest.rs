@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use fp8_data::text::{Files, Source};
 use serde::Deserialize;
 
 /// `datasets/NAME.toml`.
@@ -16,14 +17,25 @@ pub struct Manifest {
     pub licence: String,
     /// What lies in the data set's folder.
     pub layout: Vec<String>,
-    pub classes: usize,
-    /// Number of training images.
-    pub training: usize,
-    /// Number of validation images.
-    pub validation: usize,
+    /// Number of classes, of images.
+    pub classes: Option<usize>,
+    /// Number of training images, or pairs of sentences; where it is known.
+    pub training: Option<usize>,
+    /// As `training`, for validation.
+    pub validation: Option<usize>,
+    /// Which files hold sentences; nothing, of images.
+    pub text: Option<Text>,
     /// What to download; nothing, where the user must.
     #[serde(default, rename = "file")]
     pub files: Vec<File>,
+}
+
+/// Files of a text, by their place in the data set's folder.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Text {
+    pub training: Vec<Files>,
+    pub validation: Vec<Files>,
 }
 
 /// A file to download.
@@ -37,7 +49,7 @@ pub struct File {
     pub sha256: String,
     /// Where size and digest are published.
     pub digest_source: String,
-    /// Whether it is a tar.gz archive, whose topmost folder's content becomes the data set's.
+    /// Whether it is a tar.gz archive: what is in its topmost folders, or in none, becomes the data set's.
     #[serde(default)]
     pub unpack: bool,
 }
@@ -70,6 +82,17 @@ impl Manifest {
             ensure!(!name.is_empty() && !name.starts_with('.'), "{}: it ends in no file name", file.url);
         }
         Ok(manifest)
+    }
+}
+
+impl Text {
+    /// The text in this folder.
+    pub fn source(&self, folder: &Path) -> Source {
+        let within = |files: &[Files]| {
+            let join = |files: &Files| Files { source: folder.join(&files.source), target: folder.join(&files.target) };
+            files.iter().map(join).collect()
+        };
+        Source::Parallel { training: within(&self.training), validation: within(&self.validation) }
     }
 }
 

@@ -179,10 +179,14 @@ fn manifests_are_well_formed() {
     for entry in fs::read_dir(&folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let manifest = Manifest::named(&folder, name.strip_suffix(".toml").unwrap()).unwrap();
-        assert!(!manifest.layout.is_empty() && manifest.training > manifest.validation, "{name}");
+        assert!(!manifest.layout.is_empty() && manifest.training >= manifest.validation, "{name}");
+        assert!(manifest.text.is_some() || manifest.classes.is_some(), "{name}");
     }
     let error = Manifest::named(&folder, "cifar").unwrap_err().to_string();
-    assert!(error.contains("choose one of cifar10, cifar100, fashion-mnist, imagenet, imagenette"), "{error}");
+    assert!(
+        error.contains("choose one of cifar10, cifar100, fashion-mnist, imagenet, imagenette, multi30k, wmt16"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -283,6 +287,27 @@ fn hostile_archives_write_nothing_outside() {
     assert_mentions(place.fetch_local(), &["top/link", "Symlink"]);
     let place = Place::new(b"no archive");
     assert_mentions(place.fetch_local(), &["unpacking", ARCHIVE]);
+}
+
+/// Sentences in an archive without a folder, as common crawl's.
+#[test]
+fn a_text_is_read_to_its_end() {
+    let text = |source: &str, target: &str| {
+        let files = [("a.en".into(), source.as_bytes().to_vec()), ("./a.de".into(), target.as_bytes().to_vec())];
+        let mut place = Place::new(&archive(&files));
+        let files = "[{ source = \"a.en\", target = \"a.de\" }]";
+        place.manifest.text = toml::from_str(&format!("training = {files}\nvalidation = {files}")).unwrap();
+        (place.manifest.training, place.manifest.validation) = (Some(2), None);
+        place
+    };
+    let place = text("a dog\na cat\n", "ein Hund\neine Katze\n");
+    place.fetch_local().unwrap();
+    assert_eq!(fs::read_to_string(place.target().join("a.de")).unwrap(), "ein Hund\neine Katze\n");
+    let place = text("a dog\na cat\n", "ein Hund\n");
+    assert_mentions(place.fetch_local(), &["unequal numbers of lines", "a.en has 2", "a.de has 1"]);
+    let place = text("a dog\n", "ein Hund\n");
+    assert_mentions(place.fetch_local(), &["1 pairs of sentences for training instead of 2"]);
+    assert!(!place.target().exists());
 }
 
 #[test]

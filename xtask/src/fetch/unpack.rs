@@ -19,13 +19,18 @@ pub fn place(file: &Path, unpack: bool, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Files and folders of a tar.gz archive, without their topmost folder. Nothing is written outside of `folder`.
+/// Files and folders of a tar.gz archive, without their topmost folder, where they are in one. Nothing is written outside of `folder`.
 fn archive(file: &Path, folder: &Path) -> Result<()> {
     let mut archive = Archive::new(MultiGzDecoder::new(BufReader::new(File::open(file)?)));
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = entry.path()?.into_owned();
-        let Some(inner) = without_top(&path)? else { continue };
+        let is_file = matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous);
+        let inner = match without_top(&path)? {
+            Some(inner) => inner,
+            None if is_file => path.clone(),
+            None => continue,
+        };
         let target = folder.join(inner);
         match entry.header().entry_type() {
             EntryType::Directory => {
