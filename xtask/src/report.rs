@@ -98,7 +98,8 @@ fn model_charts(results: &Results, model: &str) -> Vec<String> {
         let steps: Vec<_> = run.curve.iter().map(|point| (point.step as f64, point.loss)).collect();
         thinned(&steps, 100)
     };
-    let accuracy = |run: &Run| run.epochs.iter().map(|epoch| (epoch.epoch as f64, epoch.validation_top1)).collect();
+    let accuracy =
+        |run: &Run| run.epochs.iter().filter_map(|epoch| Some((epoch.epoch as f64, epoch.validation_top1?))).collect();
     let scale = |run: &Run| run.curve.iter().map(|point| (point.step as f64, point.loss_scale)).collect::<Vec<_>>();
     let chart = |title: &str, x_label, y_label, log2, series| {
         Chart { title: format!("{model}: {title}"), x_label, y_label, log2, series }.svg()

@@ -173,10 +173,19 @@ fn write(results: &Results, folder: &Path) -> Result<()> {
         .with_context(|| format!("writing {}", path.display()))
 }
 
+/// A figure of a run.
+type Figure = (&'static str, fn(&Run) -> f64);
+
 /// A row for each combination: means over its seeds.
 fn table(results: &Results) -> Table {
-    let figures = ["top-1, %", "top-5, %", "training loss", "skipped steps", "runs", "diverged"];
-    let mut table = Table::new(results.keys.iter().map(String::as_str).chain(figures));
+    let translates = results.runs.iter().any(|run| run.bleu().is_finite());
+    let own: &[Figure] = match translates {
+        true => &[("BLEU", Run::bleu)],
+        false => &[("top-1, %", Run::top1), ("top-5, %", Run::top5)],
+    };
+    let figures: Vec<Figure> = [own, &[("training loss", Run::training_loss)]].concat();
+    let names = figures.iter().map(|(name, _)| *name).chain(["skipped steps", "runs", "diverged"]);
+    let mut table = Table::new(results.keys.iter().map(String::as_str).chain(names));
     for Combination { values, runs } in &results.combinations {
         let made: Vec<&Run> = results.runs.iter().filter(|run| runs.contains(&run.name)).collect();
         let mean = |figure: fn(&Run) -> f64| {
@@ -184,15 +193,10 @@ fn table(results: &Results) -> Table {
             Estimate::of(&figures).map_or("–".into(), |estimate| estimate.to_string())
         };
         let diverged = results.failures.iter().filter(|failure| runs.contains(&failure.run)).count();
-        let figures = [
-            mean(Run::top1),
-            mean(Run::top5),
-            mean(Run::training_loss),
-            made.iter().map(|run| run.skipped).sum::<u64>().to_string(),
-            made.len().to_string(),
-            diverged.to_string(),
-        ];
-        table.push(values.iter().cloned().chain(figures));
+        let counts =
+            [made.iter().map(|run| run.skipped).sum::<u64>().to_string(), made.len().to_string(), diverged.to_string()];
+        let means = figures.iter().map(|(_, figure)| mean(*figure));
+        table.push(values.iter().cloned().chain(means).chain(counts));
     }
     table
 }

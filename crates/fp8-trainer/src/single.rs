@@ -17,7 +17,7 @@ use crate::run::images::{self, Images, Shape};
 use crate::run::translation::Translation;
 use crate::sequence::SequenceNetwork;
 use crate::state::State;
-use crate::task::{Network, Task};
+use crate::task::{Keepsake, Network, Task};
 use crate::{Config, Error, Event, Result, files};
 
 /// The files of a step: safetensors.
@@ -122,6 +122,14 @@ fn evaluate_on<T: Task>(
     observer: &mut dyn FnMut(&Event<'_>),
 ) -> Result<Score> {
     let bytes = files::read(weights)?;
+    if let Some(Keepsake { name, digest, .. }) = task.keepsake() {
+        let refused = |source| Error::Weights { path: weights.into(), source };
+        let expected = state_dict::metadata(&bytes, name).map_err(refused)?;
+        if let Some(expected) = expected.filter(|expected| expected != digest) {
+            let source = fp8_data::Error::OtherTokenizer { expected, found: digest.into() };
+            return Err(Error::Tokenizer { path: weights.into(), source });
+        }
+    }
     let mut state = State::new(config, backend, |parameters| task.network(config, parameters))?;
     load(&mut state, weights, &bytes)?;
     let mut tally = Tally::default();

@@ -97,6 +97,9 @@ fn what_belongs_to_another_run_is_refused() {
     let messages = ["error: run/tokenizer.json: the tokenizer of another run: its digest is ", ", that of this run "];
     place.fails_reading(&["translate", "run"], "the dog\n", &messages);
 
+    let messages = ["error: other/weights.safetensors: the tokenizer of another run: "];
+    place.fails(&["eval", "run", "--weights", "other/weights.safetensors"], &messages);
+
     // Weights that do not say where they come from, as PyTorch writes them: the sizes tell.
     let file = SafeTensors::deserialize(&weights).unwrap();
     let bare: Vec<_> = file.tensors();

@@ -43,15 +43,18 @@ pub struct Point {
     pub loss_scale: f64,
 }
 
-/// The state after an epoch. Accuracies in percent.
+/// The state after an epoch. Accuracies in percent; what a run does not measure is absent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Epoch {
     pub epoch: u64,
     pub training_loss: f64,
-    pub training_top1: f64,
+    pub training_top1: Option<f64>,
     pub validation_loss: f64,
-    pub validation_top1: f64,
-    pub validation_top5: f64,
+    pub validation_top1: Option<f64>,
+    pub validation_top5: Option<f64>,
+    /// Of translation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_bleu: Option<f64>,
 }
 
 /// Points of a run's curves that are kept.
@@ -63,10 +66,11 @@ impl Run {
         let epochs = result.epochs.iter().map(|record| Epoch {
             epoch: record.epoch.into(),
             training_loss: record.training.loss,
-            training_top1: record.training.top1.unwrap_or(f64::NAN),
+            training_top1: record.training.top1,
             validation_loss: record.validation.loss,
-            validation_top1: record.validation.top1.unwrap_or(f64::NAN),
-            validation_top5: record.validation.top5.unwrap_or(f64::NAN),
+            validation_top1: record.validation.top1,
+            validation_top5: record.validation.top5,
+            validation_bleu: record.validation.bleu,
         });
         let last = result.epochs.last();
         Self {
@@ -85,19 +89,29 @@ impl Run {
         }
     }
 
+    /// A figure of the last epoch; NaN where it was not measured.
+    fn last(&self, figure: impl FnOnce(&Epoch) -> Option<f64>) -> f64 {
+        self.epochs.last().and_then(figure).unwrap_or(f64::NAN)
+    }
+
     /// Validation accuracy after the last epoch, percent.
     pub fn top1(&self) -> f64 {
-        self.epochs.last().map_or(f64::NAN, |epoch| epoch.validation_top1)
+        self.last(|epoch| epoch.validation_top1)
+    }
+
+    /// BLEU of the validation sentences after the last epoch.
+    pub fn bleu(&self) -> f64 {
+        self.last(|epoch| epoch.validation_bleu)
     }
 
     /// Training loss of the last epoch.
     pub fn training_loss(&self) -> f64 {
-        self.epochs.last().map_or(f64::NAN, |epoch| epoch.training_loss)
+        self.last(|epoch| Some(epoch.training_loss))
     }
 
     /// Validation top-5 accuracy after the last epoch, percent.
     pub fn top5(&self) -> f64 {
-        self.epochs.last().map_or(f64::NAN, |epoch| epoch.validation_top5)
+        self.last(|epoch| epoch.validation_top5)
     }
 }
 
