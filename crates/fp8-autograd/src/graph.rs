@@ -122,6 +122,11 @@ impl<'a> Graph<'a> {
         Ok(self.constant(tensor))
     }
 
+    /// Puts a tensor in as it is. No error is computed for it.
+    pub fn constant(&mut self, tensor: Tensor) -> Var {
+        self.var(None, tensor)
+    }
+
     /// The errors and gradients of `loss`, times the loss scale. What was kept is freed on the way.
     pub fn backward(self, loss: &Loss) -> Result<Gradients> {
         let gradients = Gradients::new(self.parameters.len(), self.step.loss_scale);
@@ -202,11 +207,6 @@ impl Graph<'_> {
             self.nodes.push((var.id, node()));
         }
         var
-    }
-
-    /// A tensor that no error is wanted of.
-    pub(crate) fn constant(&mut self, tensor: Tensor) -> Var {
-        self.var(None, tensor)
     }
 
     pub(crate) fn keep_statistics(&mut self, update: StatisticsUpdate) {

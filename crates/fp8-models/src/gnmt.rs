@@ -19,7 +19,8 @@
 //! | `decoder.classifier.{weight,bias}` | V, H; V |
 
 use fp8_autograd::{
-    AdditiveAttentionLayer, EmbeddingLayer, Graph, Kind, LstmCarry, LstmLayer, ParameterId, Parameters, Role, Var,
+    AdditiveAttentionLayer, EmbeddingLayer, Graph, Kind, LstmCarry, LstmLayer, ParameterId, Parameters, Role, Tensor,
+    Var,
 };
 use serde::{Deserialize, Serialize};
 
@@ -243,6 +244,20 @@ impl SequenceModel for Gnmt {
             x = layer.finish(graph, x, y)?;
         }
         Ok((self.logits(graph, &x)?, GnmtState(states)))
+    }
+
+    /// Computed once more, with the tokens' numbers in unary for values.
+    fn attention(&self, graph: &mut Graph<'_>, source: &Encoded, state: &GnmtState) -> Result<Option<Var>> {
+        let Encoded { values, keys, lengths } = source;
+        let (steps, batch) = (values.shape()[0], lengths.len());
+        let unary: Vec<f32> =
+            (0..steps * batch * steps).map(|i| f32::from(u8::from(i / (steps * batch) == i % steps))).collect();
+        let unary = Tensor::from_f32(&**graph.backend(), vec![steps, batch, steps], &unary)?;
+        let unary = graph.constant(unary);
+        let h = &state.0[0].h;
+        let state = graph.constant(Tensor { shape: [&[1], &h.shape[..]].concat(), ..h.clone() });
+        let queries = graph.linear(&state, self.queries, None, Role::Activation)?;
+        Ok(Some(graph.additive_attention(&queries, keys, &unary, &self.attention, Some(lengths))?))
     }
 
     fn select_source(&self, graph: &mut Graph<'_>, source: &Encoded, rows: &[u32]) -> Result<Encoded> {

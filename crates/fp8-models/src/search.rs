@@ -47,6 +47,13 @@ pub trait SequenceModel {
         before: Option<&Self::State>,
     ) -> Result<(Var, Self::State)>;
 
+    /// Shares (1, batch, source steps) of its attention that the decoder gave to each token of the source in the step that led to `state`; nothing
+    /// where it has no such attention.
+    ///
+    /// # Errors
+    /// Those of its operations.
+    fn attention(&self, graph: &mut Graph<'_>, source: &Self::Source, state: &Self::State) -> Result<Option<Var>>;
+
     /// The sources of these rows of the batch.
     ///
     /// # Errors
@@ -67,6 +74,8 @@ pub struct Search {
     pub beam: usize,
     /// Alpha: the logarithm of a translation's probability is divided by ((5 + tokens) / 6)^alpha (Wu et al. 2016, equation 14).
     pub length_penalty: f64,
+    /// Beta: to that, beta times the sum over the source's tokens of ln min(1, attention given to it in all steps) is added (ibid.); 0 for none.
+    pub coverage_penalty: f64,
     /// The token before the first.
     pub start: u32,
     /// The token that ends a sentence.
@@ -82,7 +91,7 @@ impl Search {
     /// `beam` hypotheses have ended, or at its limit, and then the one with the best score is taken. The sums of probabilities are FP64.
     ///
     /// # Errors
-    /// [`Error::Config`] for a beam of 0, and lengths or limits that are not as many as there are sentences; those of the model.
+    /// [`Error::Config`] for a beam of 0, a coverage penalty for a model without attention, and lengths or limits that are not as many as there are sentences; those of the model.
     pub fn translate<M: SequenceModel + ?Sized>(
         &self,
         model: &M,
@@ -92,7 +101,8 @@ impl Search {
         limits: &[usize],
     ) -> Result<Vec<Vec<u32>>> {
         self.check(source.batch, lengths.len(), limits.len())?;
-        let mut beams: Vec<Beam> = limits.iter().map(|&limit| Beam::new(self, limit)).collect();
+        let new = |(&limit, &length): (&usize, &u32)| Beam::new(self, limit, length as usize);
+        let mut beams: Vec<Beam> = limits.iter().zip(lengths).map(new).collect();
         let mut encoded = model.encode(graph, source, lengths)?;
         let mut state: Option<M::State> = None;
         // The sentence of each row.
@@ -112,32 +122,54 @@ impl Search {
             let tokens: Vec<u32> = rows.iter().map(|row| row.token).collect();
             let (logits, after) = model.step(graph, &encoded, &tokens, state.as_ref())?;
             let logits = logits.tensor().to_f32(&**graph.backend())?;
+            let attention = self.attention(model, graph, &encoded, &after)?;
             state = Some(after);
-            let vocabulary = logits.len() / rows.len();
-            let mut rest = &logits[..];
+            let (vocabulary, steps) = (logits.len() / rows.len(), attention.len() / rows.len());
             let mut first = 0;
             for beam in &mut beams {
-                let (own, others) = rest.split_at(beam.live() * vocabulary);
-                let count = beam.live();
-                beam.advance(self, own, first);
-                (rest, first) = (others, first + count as u32);
+                let end = first + beam.live();
+                let attention = &attention[first * steps..end * steps];
+                beam.advance(self, &logits[first * vocabulary..end * vocabulary], attention, first as u32);
+                first = end;
             }
             rows = live(&beams);
         }
         Ok(beams.into_iter().map(Beam::best).collect())
     }
 
+    /// Row after row; nothing where it is not asked for.
+    fn attention<M: SequenceModel + ?Sized>(
+        &self,
+        model: &M,
+        graph: &mut Graph<'_>,
+        source: &M::Source,
+        state: &M::State,
+    ) -> Result<Vec<f32>> {
+        if self.coverage_penalty == 0.0 {
+            return Ok(Vec::new());
+        }
+        match model.attention(graph, source, state)? {
+            Some(attention) => Ok(attention.tensor().to_f32(&**graph.backend())?),
+            None => refuse("a coverage penalty for a model without attention".into()),
+        }
+    }
+
     fn check(&self, sentences: usize, lengths: usize, limits: usize) -> Result<()> {
-        let refuse = |reason| Err(Error::Config { model: "search", reason });
         match (self.beam, sentences) {
             (0, _) => refuse("a beam of 0".into()),
             _ if lengths != sentences || limits != sentences => {
                 refuse(format!("{sentences} sentences, {lengths} lengths, {limits} limits"))
             }
-            _ if !self.length_penalty.is_finite() => refuse(format!("a length penalty of {}", self.length_penalty)),
+            _ if !(self.length_penalty.is_finite() && self.coverage_penalty.is_finite()) => {
+                refuse(format!("penalties of {} and {}", self.length_penalty, self.coverage_penalty))
+            }
             _ => Ok(()),
         }
     }
+}
+
+fn refuse<T>(reason: String) -> Result<T> {
+    Err(Error::Config { model: "search", reason })
 }
 
 /// A hypothesis that is to be continued.

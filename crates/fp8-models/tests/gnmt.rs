@@ -108,7 +108,7 @@ fn steps_equal_the_whole() {
     }
 }
 
-const SEARCH: Search = Search { beam: 1, length_penalty: 0.6, start: 1, end: 2, padding: 0 };
+const SEARCH: Search = Search { beam: 1, length_penalty: 0.6, coverage_penalty: 0.0, start: 1, end: 2, padding: 0 };
 
 /// Sentences of 1 to 11 tokens, which end.
 fn sentences() -> Vec<Vec<u32>> {
@@ -160,13 +160,33 @@ fn translations_depend_on_their_sentence_alone() {
         let alone: Vec<Vec<u32>> = sentences.iter().map(|sentence| greedy(&gnmt, &fixed, sentence)).collect();
         assert_eq!(translate(&gnmt, &fixed, &sentences, &SEARCH), alone);
         assert!(alone.iter().any(|said| said.len() > 3), "{alone:?}");
-        let wide = Search { beam: 4, ..SEARCH };
-        let together = translate(&gnmt, &fixed, &sentences, &wide);
-        for batch in [1, 2, 3] {
-            let parts: Vec<Vec<u32>> =
-                sentences.chunks(batch).flat_map(|part| translate(&gnmt, &fixed, part, &wide)).collect();
-            assert_eq!(parts, together, "batches of {batch}");
+        for coverage_penalty in [0.0, 0.2] {
+            let wide = Search { beam: 4, coverage_penalty, ..SEARCH };
+            let together = translate(&gnmt, &fixed, &sentences, &wide);
+            for batch in [1, 2, 3] {
+                let parts: Vec<Vec<u32>> =
+                    sentences.chunks(batch).flat_map(|part| translate(&gnmt, &fixed, part, &wide)).collect();
+                assert_eq!(parts, together, "batches of {batch}");
+            }
         }
+    }
+}
+
+#[test]
+fn attention_is_shares_of_the_source() {
+    let (gnmt, parameters) = network(common::backend(), "fp32");
+    let source = tokens("source", STEPS[0], &LENGTHS);
+    let mut graph = Graph::new(&parameters, Step::evaluation(0));
+    let source = Sentences { tokens: &source, batch: 3 };
+    let encoded = gnmt.encode(&mut graph, source, &LENGTHS).unwrap();
+    let (_, state) = gnmt.step(&mut graph, &encoded, &[4, 5, 6], None).unwrap();
+    let shares = gnmt.attention(&mut graph, &encoded, &state).unwrap().unwrap();
+    assert_eq!(shares.shape(), [1, 3, STEPS[0]]);
+    let shares = shares.tensor().to_f32(&**parameters.backend()).unwrap();
+    for (row, length) in shares.chunks(STEPS[0]).zip(LENGTHS) {
+        let (inside, outside) = row.split_at(length as usize);
+        assert!((inside.iter().sum::<f32>() - 1.0).abs() < 1e-5 && inside.iter().all(|&share| share > 0.0), "{row:?}");
+        assert!(outside.iter().all(|&share| share == 0.0), "{row:?}");
     }
 }
 

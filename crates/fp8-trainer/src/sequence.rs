@@ -9,6 +9,7 @@ use crate::Result;
 use crate::config;
 use crate::metrics::Tally;
 use crate::task::Network;
+use crate::translate;
 
 /// Sentences side by side, time-major: token `t` of sentence `row` stands at `t * batch + row`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,15 +85,15 @@ impl SequenceNetwork {
         graph: &mut Graph<'_>,
         sentences: &[&[u32]],
         limits: &[usize],
-        beam: usize,
-        length_penalty: f64,
+        options: &translate::Options,
     ) -> fp8_models::Result<Vec<Vec<u32>>> {
         let longest = sentences.iter().map(|sentence| sentence.len()).max().unwrap_or(0);
         let token = |step: usize| move |sentence: &&[u32]| sentence.get(step).copied().unwrap_or(PAD);
         let tokens: Vec<u32> = (0..longest).flat_map(|step| sentences.iter().map(token(step))).collect();
         let lengths: Vec<u32> = sentences.iter().map(|sentence| sentence.len() as u32).collect();
         let source = Sentences { tokens: &tokens, batch: sentences.len() };
-        let search = Search { beam, length_penalty, start: BOS, end: EOS, padding: PAD };
+        let translate::Options { beam, length_penalty, coverage_penalty, .. } = *options;
+        let search = Search { beam, length_penalty, coverage_penalty, start: BOS, end: EOS, padding: PAD };
         match self {
             Self::Gnmt(gnmt) => search.translate(gnmt, graph, source, &lengths, limits),
         }

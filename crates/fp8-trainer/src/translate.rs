@@ -22,6 +22,8 @@ pub struct Options {
     pub beam: usize,
     /// Exponent of the length penalty ((5 + tokens) / 6)^alpha.
     pub length_penalty: f64,
+    /// Factor of the penalty for tokens of the source that were given little attention; 0 for none.
+    pub coverage_penalty: f64,
     /// Sentences that are translated at once.
     pub batch: usize,
 }
@@ -29,7 +31,7 @@ pub struct Options {
 impl Default for Options {
     /// Greedy, 64 at once.
     fn default() -> Self {
-        Self { beam: 1, length_penalty: 0.6, batch: 64 }
+        Self { beam: 1, length_penalty: 0.6, coverage_penalty: 0.0, batch: 64 }
     }
 }
 
@@ -129,8 +131,7 @@ impl Translator {
             let tokens: Vec<&[u32]> = batch.iter().map(|(_, tokens)| &tokens[..]).collect();
             let limits: Vec<usize> = tokens.iter().map(|tokens| (2 * tokens.len() + 10).min(self.longest)).collect();
             let mut graph = Graph::new(&self.parameters, Step::evaluation(0));
-            let Options { beam, length_penalty, .. } = *options;
-            let said = self.network.translate(&mut graph, &tokens, &limits, beam, length_penalty)?;
+            let said = self.network.translate(&mut graph, &tokens, &limits, options)?;
             for ((place, _), said) in batch.iter().zip(said) {
                 translations[*place] = self.bpe.decode(&said)?;
             }

@@ -39,6 +39,8 @@ fn lines_stay_where_they_are() {
     for batch in ["1", "2", "5"] {
         assert_eq!(translate(&["--batch", batch, "--threads", "1"], TEXT), said, "batches of {batch}");
     }
+    let penalties = ["--beam", "3", "--length-penalty", "1", "--coverage-penalty", "0.2"];
+    assert_eq!(translate(&penalties, TEXT), translate(&[&penalties[..], &["--batch", "1"]].concat(), TEXT));
     assert_eq!(translate(&["--beam", "1"], "").len(), 0);
     assert_eq!(translate(&[], "\n\n"), "\n\n");
     // More lines than a window has.

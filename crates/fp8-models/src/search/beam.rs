@@ -11,6 +11,8 @@ struct Hypothesis {
     score: f64,
     /// The row that its last token came from.
     parent: u32,
+    /// Attention that each token of the source was given; nothing where it is not asked for.
+    coverage: Vec<f32>,
 }
 
 /// The search for one sentence.
@@ -24,7 +26,12 @@ pub struct Beam {
     count: usize,
     start: u32,
     limit: usize,
+    /// Tokens of the source.
+    length: usize,
 }
+
+/// E5M2's smallest number.
+const LEAST: f32 = 1.0 / 65_536.0;
 
 /// A hypothesis and what might follow.
 #[derive(Clone, Copy, Debug)]
@@ -35,10 +42,10 @@ struct Candidate {
 }
 
 impl Beam {
-    /// Nothing said yet; at most `limit` tokens.
-    pub fn new(search: &Search, limit: usize) -> Self {
-        let empty = Hypothesis { tokens: Vec::new(), score: 0.0, parent: 0 };
-        Self { live: vec![empty; usize::from(limit > 0)], ended: None, count: 0, start: search.start, limit }
+    /// Nothing said yet; at most `limit` tokens for `length` tokens of the source.
+    pub fn new(search: &Search, limit: usize, length: usize) -> Self {
+        let empty = Hypothesis { tokens: Vec::new(), score: 0.0, parent: 0, coverage: vec![0.0; length] };
+        Self { live: vec![empty; usize::from(limit > 0)], ended: None, count: 0, start: search.start, limit, length }
     }
 
     /// Hypotheses to be continued.
@@ -51,12 +58,13 @@ impl Beam {
         self.live.iter().map(|hypothesis| (hypothesis.parent, *hypothesis.tokens.last().unwrap_or(&self.start)))
     }
 
-    /// One more token: `logits` (live, vocabulary), the first of which is row `first` of the step.
-    pub fn advance(&mut self, search: &Search, logits: &[f32], first: u32) {
+    /// One more token: `logits` (live, vocabulary), the first of which is row `first` of the step; `attention` (live, steps of the batch's source), or
+    /// nothing.
+    pub fn advance(&mut self, search: &Search, logits: &[f32], attention: &[f32], first: u32) {
         if self.live.is_empty() {
             return;
         }
-        let vocabulary = logits.len() / self.live.len();
+        let (vocabulary, steps) = (logits.len() / self.live.len(), attention.len() / self.live.len());
         // Of so many, `beam` at least do not end the sentence.
         let mut best = Best { candidates: Vec::new(), most: 2 * search.beam };
         for (index, (hypothesis, logits)) in self.live.iter().zip(logits.chunks_exact(vocabulary)).enumerate() {
@@ -71,8 +79,10 @@ impl Beam {
         let mut next = Vec::with_capacity(search.beam);
         for (rank, candidate) in best.candidates.into_iter().enumerate() {
             let from = &self.live[candidate.hypothesis];
-            let (tokens, parent) = (from.tokens.clone(), first + candidate.hypothesis as u32);
-            let mut hypothesis = Hypothesis { tokens, score: candidate.score, parent };
+            let attention = &attention[candidate.hypothesis * steps..][..steps.min(self.length)];
+            let mut hypothesis =
+                Hypothesis { score: candidate.score, parent: first + candidate.hypothesis as u32, ..from.clone() };
+            hypothesis.coverage.iter_mut().zip(attention).for_each(|(sum, share)| *sum += share);
             if candidate.token != search.end {
                 hypothesis.tokens.push(candidate.token);
                 next.push(hypothesis);
@@ -98,7 +108,12 @@ impl Beam {
     /// The best that has ended: the one before among equals.
     fn end(&mut self, search: &Search, hypothesis: Hypothesis, tokens: usize) {
         self.count += 1;
-        let score = hypothesis.score / ((5.0 + tokens as f64) / 6.0).powf(search.length_penalty);
+        let mut score = hypothesis.score / ((5.0 + tokens as f64) / 6.0).powf(search.length_penalty);
+        if search.coverage_penalty != 0.0 {
+            // Shares below the smallest of any format that keeps them count as it.
+            let uncovered = hypothesis.coverage.iter().map(|&sum| f64::from(sum.clamp(LEAST, 1.0)).ln());
+            score += search.coverage_penalty * uncovered.sum::<f64>();
+        }
         if self.ended.as_ref().is_none_or(|(_, best)| score > *best) {
             self.ended = Some((hypothesis, score));
         }
@@ -142,7 +157,7 @@ mod tests {
     use super::*;
 
     fn search(beam: usize, length_penalty: f64) -> Search {
-        Search { beam, length_penalty, start: 1, end: 2, padding: 0 }
+        Search { beam, length_penalty, coverage_penalty: 0.0, start: 1, end: 2, padding: 0 }
     }
 
     /// Logits whose softmax is `probabilities`.
@@ -158,16 +173,16 @@ mod tests {
             logits(&[0.0, 0.0, 0.4, 0.3, 0.3]),
             logits(&[0.0, 0.0, 0.98, 0.01, 0.01]),
         ];
-        let mut greedy = Beam::new(&search(1, 0.0), 9);
-        greedy.advance(&search(1, 0.0), &begin, 0);
+        let mut greedy = Beam::new(&search(1, 0.0), 9, 2);
+        greedy.advance(&search(1, 0.0), &begin, &[], 0);
         assert_eq!(greedy.rows().collect::<Vec<_>>(), [(0, 3)]);
-        greedy.advance(&search(1, 0.0), &after_3, 0);
+        greedy.advance(&search(1, 0.0), &after_3, &[], 0);
         assert_eq!((greedy.live(), greedy.best()), (0, vec![3]));
 
-        let mut wide = Beam::new(&search(2, 0.0), 9);
-        wide.advance(&search(2, 0.0), &begin, 7);
+        let mut wide = Beam::new(&search(2, 0.0), 9, 2);
+        wide.advance(&search(2, 0.0), &begin, &[], 7);
         assert_eq!(wide.rows().collect::<Vec<_>>(), [(7, 3), (7, 4)]);
-        wide.advance(&search(2, 0.0), &[after_3, after_4].concat(), 10);
+        wide.advance(&search(2, 0.0), &[after_3, after_4].concat(), &[], 10);
         assert_eq!((wide.live(), wide.best()), (0, vec![4]));
     }
 
@@ -175,10 +190,10 @@ mod tests {
     fn the_length_penalty_is_the_papers() {
         let ends = |length_penalty| {
             let search = search(3, length_penalty);
-            let mut beam = Beam::new(&search, 99);
+            let mut beam = Beam::new(&search, 99, 2);
             for (tokens, score) in [(vec![3], -2.0), (vec![3; 9], -2.5)] {
                 let len = tokens.len() + 1;
-                beam.end(&search, Hypothesis { tokens, score, parent: 0 }, len);
+                beam.end(&search, Hypothesis { tokens, score, parent: 0, coverage: vec![] }, len);
             }
             beam.best().len()
         };
@@ -186,17 +201,36 @@ mod tests {
         assert_eq!([0.0, 0.29, 0.30, 1.0].map(ends), [1, 1, 9, 9]);
     }
 
+    /// Two translations as likely: one looked at one token of the source alone, the other at both.
+    #[test]
+    fn coverage_is_rewarded() {
+        let says = |coverage_penalty| {
+            let search = Search { coverage_penalty, ..search(2, 0.0) };
+            let mut beam = Beam::new(&search, 9, 2);
+            beam.advance(&search, &logits(&[0.0, 0.0, 0.02, 0.5, 0.48]), &[1.0, 0.0, 9.0], 0);
+            let certain = logits(&[0.0, 0.0, 0.98, 0.01, 0.01]);
+            beam.advance(&search, &[certain.clone(), certain].concat(), &[1.0, 0.0, 9.0, 0.5, 0.5, 9.0], 0);
+            let (_, score) = beam.ended.clone().unwrap();
+            (beam.best(), score)
+        };
+        assert_eq!(says(0.0).0, [3]);
+        let (tokens, score) = says(0.2);
+        // The third column is padding.
+        let expected = (0.48_f64 * 0.98).ln() + 0.2 * 0.5_f64.ln();
+        assert!(tokens == [4] && (score - expected).abs() < 1e-5, "{tokens:?} {score}");
+    }
+
     #[test]
     fn limits_and_broken_logits_end_a_search() {
         let search = search(2, 1.0);
-        assert_eq!(Beam::new(&search, 0).live(), 0);
-        let mut beam = Beam::new(&search, 2);
-        beam.advance(&search, &[0.0, 0.0, -9.0, 1.0, 0.0], 0);
-        beam.advance(&search, &[0.0, 0.0, -9.0, 1.0, 0.0, 0.0, 0.0, -9.0, 1.0, 0.0], 0);
+        assert_eq!(Beam::new(&search, 0, 2).live(), 0);
+        let mut beam = Beam::new(&search, 2, 2);
+        beam.advance(&search, &[0.0, 0.0, -9.0, 1.0, 0.0], &[], 0);
+        beam.advance(&search, &[0.0, 0.0, -9.0, 1.0, 0.0, 0.0, 0.0, -9.0, 1.0, 0.0], &[], 0);
         assert_eq!((beam.live(), beam.best()), (0, vec![3, 3]));
         for broken in [[f32::NAN; 5], [f32::NEG_INFINITY; 5], [9.0, 9.0, f32::NAN, f32::INFINITY, 0.0]] {
-            let mut beam = Beam::new(&search, 9);
-            beam.advance(&search, &broken, 0);
+            let mut beam = Beam::new(&search, 9, 2);
+            beam.advance(&search, &broken, &[], 0);
             assert_eq!((beam.live(), beam.best()), (0, vec![]), "{broken:?}");
         }
     }

@@ -28,8 +28,11 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
     beam: u16,
     /// Exponent of GNMT's length penalty; 0 for none
-    #[arg(long, value_name = "ALPHA", default_value_t = 0.6, value_parser = alpha)]
+    #[arg(long, value_name = "ALPHA", default_value_t = 0.6, value_parser = penalty)]
     length_penalty: f64,
+    /// Factor of GNMT's coverage penalty; 0 for none
+    #[arg(long, value_name = "BETA", default_value_t = 0.0, value_parser = penalty)]
+    coverage_penalty: f64,
     /// Sentences that are translated at once
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
@@ -38,17 +41,18 @@ pub struct Arguments {
     threads: Option<u16>,
 }
 
-fn alpha(text: &str) -> Result<f64, String> {
+fn penalty(text: &str) -> Result<f64, String> {
     let value = text.parse().map_err(|_| "a number is wanted".to_string())?;
     if (0.0..=10.0).contains(&value) { Ok(value) } else { Err("it must lie in 0..=10".into()) }
 }
 
 /// Translates.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let Arguments { run, weights, beam, length_penalty, batch, threads } = arguments;
+    let Arguments { run, weights, beam, length_penalty, coverage_penalty, batch, threads } = arguments;
     let backend = device(threads.map(usize::from))?;
     let translator = Translator::open(run, weights.as_deref(), backend)?;
-    let options = Options { beam: usize::from(*beam), length_penalty: *length_penalty, batch: usize::from(*batch) };
+    let (length_penalty, coverage_penalty) = (*length_penalty, *coverage_penalty);
+    let options = Options { beam: usize::from(*beam), length_penalty, coverage_penalty, batch: usize::from(*batch) };
     let lines = Lines::new(Path::new("standard input"), Box::new(BufReader::new(io::stdin())));
     let mut output = BufWriter::new(io::stdout().lock());
     let result = translator.translate(lines, &options, &mut |line| -> Result<()> { Ok(writeln!(output, "{line}")?) });
