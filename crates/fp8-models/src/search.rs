@@ -68,6 +68,26 @@ pub trait SequenceModel {
 }
 
 /// How to search.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use fp8_autograd::{Graph, Parameters, Recipe, Step};
+/// use fp8_kernels::CpuBackend;
+/// use fp8_models::{Gnmt, GnmtConfig, Search, Sentences};
+///
+/// let recipe = Recipe::named("fp8")?.deterministic();
+/// let mut parameters = Parameters::new(Arc::new(CpuBackend::new()?), Arc::new(recipe));
+/// let gnmt = Gnmt::new(&GnmtConfig { hidden: 16, ..GnmtConfig::small(20) }, &mut parameters, 1)?;
+/// let search = Search { beam: 4, length_penalty: 0.6, coverage_penalty: 0.0, start: 1, end: 2, padding: 0 };
+///
+/// // Two sentences, 5 6 7 and 8, time-major; their translations have at most nine tokens.
+/// let source = Sentences { tokens: &[5, 8, 6, 2, 7, 0, 2, 0], batch: 2 };
+/// let mut graph = Graph::new(&parameters, Step::evaluation(0));
+/// let said = search.translate(&gnmt, &mut graph, source, &[4, 2], &[9, 9])?;
+/// assert!(said.len() == 2 && said.iter().all(|tokens| tokens.len() <= 9));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Search {
     /// Hypotheses of a sentence that are followed; at least 1.

@@ -11,7 +11,7 @@ use fp8_models::state_dict;
 use safetensors::SafeTensors;
 
 use self::batch::BatchFile;
-use crate::config::Task as Learned;
+use crate::config;
 use crate::metrics::{Score, Tally};
 use crate::run::images::{self, Images, Shape};
 use crate::run::translation::Translation;
@@ -52,12 +52,12 @@ pub struct StepSummary {
 pub fn step(config: &Config, backend: Arc<dyn Backend>, files: &StepFiles<'_>, number: u32) -> Result<StepSummary> {
     let weights = files::read(files.weights)?;
     match &config.task {
-        Learned::Images(own) => {
+        config::Task::Images(own) => {
             let network = |parameters: &mut _| images::network(&own.model, shape_of(&weights), config.seed, parameters);
             let state = State::new(config, backend, network)?;
             step_of(config, state, files, &weights, number, batch::images)
         }
-        Learned::Translation(own) => {
+        config::Task::Translation(own) => {
             let vocabulary = axis(&weights, "embedder.weight", 0).unwrap_or(own.loader.vocabulary);
             let network = |parameters: &mut _| SequenceNetwork::new(&own.model, vocabulary, config.seed, parameters);
             let state = State::new(config, backend, network)?;
@@ -109,8 +109,10 @@ pub fn evaluate(
     observer: &mut dyn FnMut(&Event<'_>),
 ) -> Result<Score> {
     match &config.task {
-        Learned::Images(own) => evaluate_on(config, &Images::open(config, own)?, backend, weights, observer),
-        Learned::Translation(own) => evaluate_on(config, &Translation::open(config, own)?, backend, weights, observer),
+        config::Task::Images(own) => evaluate_on(config, &Images::open(config, own)?, backend, weights, observer),
+        config::Task::Translation(own) => {
+            evaluate_on(config, &Translation::open(config, own)?, backend, weights, observer)
+        }
     }
 }
 
