@@ -126,6 +126,7 @@ fn training(raw: &raw::Training, task: &Task) -> Training {
 type Row = (&'static str, bool, &'static str);
 
 const AT_LEAST_1: &str = "must be at least 1";
+const AT_LEAST_2: &str = "must be at least 2";
 
 fn check(config: &Config) -> Result<()> {
     let Config { training, log, .. } = config;
@@ -182,22 +183,25 @@ fn check_images(images: &Images) -> Vec<Row> {
 }
 
 fn check_translation(translation: &Translation, training: &Training) -> Vec<Row> {
-    const LAYERS: &str = "must be at least 2";
     let TextLoader { vocabulary, longest, ratio, window, workers } = translation.loader;
-    let SequenceModel::Gnmt { hidden, encoder_layers, decoder_layers, dropout } = translation.model;
     let room = training.batch.min(training.validation_batch) >= longest;
-    vec![
+    let mut rows = vec![
         ("loader.workers", workers > 0, AT_LEAST_1),
         ("loader.window", window > 0, AT_LEAST_1),
         ("loader.vocabulary", vocabulary >= 8, "must be at least 8"),
-        ("loader.longest", longest >= 2, "must be at least 2"),
+        ("loader.longest", longest >= 2, AT_LEAST_2),
         ("loader.longest", room, "must not be larger than training.batch, the tokens of a batch"),
-        ("loader.ratio", ratio >= 1.0, "must be at least 1"),
-        ("model.hidden", hidden > 0, AT_LEAST_1),
-        ("model.encoder_layers", encoder_layers >= 2, LAYERS),
-        ("model.decoder_layers", decoder_layers >= 2, LAYERS),
-        ("model.dropout", (0.0..1.0).contains(&dropout), "must be at least 0 and below 1"),
-    ]
+        ("loader.ratio", ratio >= 1.0, AT_LEAST_1),
+    ];
+    match translation.model {
+        SequenceModel::Gnmt { hidden, encoder_layers, decoder_layers, dropout } => rows.extend([
+            ("model.hidden", hidden > 0, AT_LEAST_1),
+            ("model.encoder_layers", encoder_layers >= 2, AT_LEAST_2),
+            ("model.decoder_layers", decoder_layers >= 2, AT_LEAST_2),
+            ("model.dropout", (0.0..1.0).contains(&dropout), "must be at least 0 and below 1"),
+        ]),
+    }
+    rows
 }
 
 fn at_least_zero(value: f64) -> bool {
