@@ -58,7 +58,9 @@ pub use error::{Error, Result};
 pub use gradients::Gradients;
 pub use graph::{Graph, Var};
 pub use names::nearest;
-pub use ops::{AdditiveAttentionLayer, BatchNormLayer, EmbeddingLayer, Loss, LstmCarry, LstmLayer};
+pub use ops::{
+    AdditiveAttentionLayer, AttentionHeads, BatchNormLayer, EmbeddingLayer, LayerNormLayer, Loss, LstmCarry, LstmLayer,
+};
 pub use optimizer::{Optimizer, OptimizerRule, StepReport};
 pub use parameters::{
     Array, Kind, Parameter, ParameterId, Parameters, ParametersState, Statistics, StatisticsId, Values,

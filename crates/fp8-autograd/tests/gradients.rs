@@ -5,8 +5,8 @@ mod common;
 use std::sync::Arc;
 
 use fp8_autograd::{
-    AdditiveAttentionLayer, BatchNormLayer, EmbeddingLayer, Error, Graph, Kind, LstmLayer, ParameterId, Parameters,
-    Recipe, Result, Role, Step, Tensor, Values, Var,
+    AdditiveAttentionLayer, AttentionHeads, BatchNormLayer, EmbeddingLayer, Error, Graph, Kind, LayerNormLayer,
+    LstmLayer, ParameterId, Parameters, Recipe, Result, Role, Step, Tensor, Values, Var,
 };
 use fp8_kernels::{Backend, CrossEntropy};
 
@@ -259,6 +259,47 @@ fn additive_attention() {
             let y = graph.additive_attention(&x, &x, &x, &layer, lengths.as_ref().map(|lengths| &lengths[..]))?;
             let sum = graph.add("sum", &x, &y, false)?;
             let rows = graph.reshape(&sum, &[3, 10, 1, 4])?;
+            classify(graph, &rows)
+        });
+    }
+}
+
+/// The input has another use.
+#[test]
+fn layer_norm() {
+    check(&[CONV, NORM[0], NORM[1], FC[0], FC[1]], &|graph, x| {
+        let x = graph.conv2d(x, id(graph, "conv.weight"), 1, 1)?;
+        let (gamma, beta) = (id(graph, "norm.weight"), id(graph, "norm.bias"));
+        let y = graph.layer_norm(&x, &LayerNormLayer { gamma, beta, epsilon: 1e-5 })?;
+        let sum = graph.add("sum", &x, &y, true)?;
+        classify(graph, &sum)
+    });
+}
+
+/// With ends and without, causal with as many keys as queries and with more; queries, keys and values of one tensor, too.
+#[test]
+fn attention() {
+    let shapes = [("embed.weight", Kind::Weight, &[4, 6][..]), ("keys.weight", Kind::Weight, &[4, 6]), FC[0], FC[1]];
+    for (queries, causal, lengths) in [
+        (10, false, None),
+        (10, true, None),
+        (10, true, Some([2, 10, 7])),
+        (4, true, None),
+        (4, false, Some([1, 9, 10])),
+    ] {
+        check(&shapes, &|graph, _| {
+            let x = graph.input(&[10, 3, 6], &numbers(1, 180))?;
+            let k = graph.linear(&x, id(graph, "keys.weight"), None, Role::Activation)?;
+            let x = graph.input(&[queries, 3, 6], &numbers(1, 180)[..queries * 18])?;
+            let q = graph.linear(&x, id(graph, "embed.weight"), None, Role::Activation)?;
+            let heads =
+                AttentionHeads { layer: "attention", heads: 2, causal, lengths: lengths.as_ref().map(|l| &l[..]) };
+            let y = graph.attention(&q, &k, &k, &heads)?;
+            let own = AttentionHeads { heads: 1, lengths: None, ..heads };
+            let again = graph.attention(&y, &y, &y, &own)?;
+            let sum = graph.add("sum", &y, &again, false)?;
+            let sum = graph.add("twice", &sum, &q, false)?;
+            let rows = graph.reshape(&sum, &[3, queries, 1, 4])?;
             classify(graph, &rows)
         });
     }

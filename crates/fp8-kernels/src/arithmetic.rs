@@ -39,3 +39,43 @@ per_isa! {
         }
     }
 }
+
+/// sum of a b: 16 interleaved sums, ascending, added as a tree.
+#[inline(always)]
+pub(crate) fn lanes_dot(a: &[f32], b: &[f32]) -> f32 {
+    let (mut lanes, (a, a_rest), (b, b_rest)) = ([0.0; 16], a.as_chunks::<16>(), b.as_chunks::<16>());
+    for (a, b) in a.iter().zip(b) {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += a * b;
+        }
+    }
+    for ((lane, a), b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
+        *lane += a * b;
+    }
+    tree(lanes)
+}
+
+/// The sum of `term` of each element, in the same order.
+#[inline(always)]
+pub(crate) fn lanes_total(x: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+    let (mut lanes, (lines, rest)) = ([0.0; 16], x.as_chunks::<16>());
+    for line in lines {
+        for (lane, x) in lanes.iter_mut().zip(line) {
+            *lane += term(*x);
+        }
+    }
+    for (lane, x) in lanes.iter_mut().zip(rest) {
+        *lane += term(*x);
+    }
+    tree(lanes)
+}
+
+#[inline(always)]
+fn tree(mut lanes: [f32; 16]) -> f32 {
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            lanes[i] += lanes[i + half];
+        }
+    }
+    canonical(lanes[0])
+}

@@ -2,14 +2,19 @@
 
 mod lstm;
 mod sequence;
+mod transformer;
 
 pub use lstm::{LstmBackward, LstmForward, LstmOperands, LstmState};
 pub use sequence::{
     AdditiveBackward, AdditiveGradients, AdditiveOperands, Dropout, EmbeddingBackward, EmbeddingForward,
 };
+pub use transformer::{
+    AttentionBackward, AttentionGradients, AttentionOperands, LayerNormBackward, LayerNormForward, LayerNormGradients,
+};
 
 use crate::spec::{
-    AdditiveAttention, BatchNorm, Conv2d, CrossEntropy, Embedding, Epilogue, Gemm, Lstm, Pool2d, Store, UpdateRule,
+    AdditiveAttention, Attention, BatchNorm, Conv2d, CrossEntropy, Embedding, Epilogue, Gemm, LayerNorm, Lstm, Pool2d,
+    Store, UpdateRule,
 };
 use crate::{Buffer, DType, Result};
 
@@ -200,6 +205,34 @@ pub trait Backend: Send + Sync {
         shape: &AdditiveAttention,
         arguments: &AdditiveBackward<'_>,
         gradients: AdditiveGradients<'_>,
+    ) -> Result<()>;
+
+    /// y (rows, width) = store(gamma (x - mean) / sqrt(variance + epsilon) + beta), mean and biased variance those of the row.
+    fn layer_norm(&self, norm: &LayerNorm, arguments: &LayerNormForward<'_>, y: &mut Buffer) -> Result<()>;
+
+    /// The gradients of [`Backend::layer_norm`]: [`crate::layer_norm`].
+    fn layer_norm_backward(
+        &self,
+        norm: &LayerNorm,
+        arguments: &LayerNormBackward<'_>,
+        gradients: LayerNormGradients<'_>,
+    ) -> Result<()>;
+
+    /// y (queries, batch, heads head_width): of each head the values, averaged by [`crate::attention`].
+    fn attention(
+        &self,
+        shape: &Attention,
+        operands: &AttentionOperands<'_>,
+        store: &Store,
+        y: &mut Buffer,
+    ) -> Result<()>;
+
+    /// The gradients of [`Backend::attention`].
+    fn attention_backward(
+        &self,
+        shape: &Attention,
+        arguments: &AttentionBackward<'_>,
+        gradients: AttentionGradients<'_>,
     ) -> Result<()>;
 
     /// h (steps, batch, hidden), and `cells` (segments, batch, hidden), FP32: the cell state after each [`Lstm::SEGMENT`] steps and after the

@@ -32,6 +32,7 @@
 
 pub mod additive_attention;
 mod arithmetic;
+pub mod attention;
 pub mod backend;
 pub mod batch_norm;
 mod blocks;
@@ -48,6 +49,7 @@ pub mod embedding;
 pub mod error;
 pub mod gemm;
 pub mod isa;
+pub mod layer_norm;
 pub mod lstm;
 pub mod math;
 pub mod pool;
@@ -59,16 +61,17 @@ pub mod update;
 pub mod view;
 
 pub use backend::{
-    AdditiveBackward, AdditiveGradients, AdditiveOperands, Backend, BatchNormBackward, BatchNormForward,
-    BatchNormGradients, BatchStatistics, Dropout, EmbeddingBackward, EmbeddingForward, LstmBackward, LstmForward,
-    LstmOperands, LstmState, Memory, ParameterUpdate,
+    AdditiveBackward, AdditiveGradients, AdditiveOperands, AttentionBackward, AttentionGradients, AttentionOperands,
+    Backend, BatchNormBackward, BatchNormForward, BatchNormGradients, BatchStatistics, Dropout, EmbeddingBackward,
+    EmbeddingForward, LayerNormBackward, LayerNormForward, LayerNormGradients, LstmBackward, LstmForward, LstmOperands,
+    LstmState, Memory, ParameterUpdate,
 };
 pub use buffer::{Buffer, Storage};
 pub use cpu::CpuBackend;
 pub use dtype::DType;
 pub use error::{Error, Result};
 pub use spec::{
-    Activation, AdditiveAttention, BatchNorm, Conv2d, CrossEntropy, Embedding, Epilogue, Gemm, Layout, Lstm, Pool2d,
-    Store, UpdateRule,
+    Activation, AdditiveAttention, Attention, BatchNorm, Conv2d, CrossEntropy, Embedding, Epilogue, Gemm, LayerNorm,
+    Layout, Lstm, Pool2d, Store, UpdateRule,
 };
 pub use view::{EpilogueView, View, ViewMut};

@@ -294,3 +294,38 @@ pub struct AdditiveAttention {
     /// Width of the values.
     pub value_width: usize,
 }
+
+/// Layer normalisation of each row of (rows, width).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LayerNorm {
+    /// Rows.
+    pub rows: usize,
+    /// Elements of a row.
+    pub width: usize,
+    /// Added to the variance.
+    pub epsilon: f32,
+}
+
+/// Multi-head attention by scaled products, time-major.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Attention {
+    /// Queries of each sequence.
+    pub queries: usize,
+    /// Keys of each sequence, at most; where it is causal, at least as many as queries.
+    pub keys: usize,
+    /// Sequences.
+    pub batch: usize,
+    /// Heads.
+    pub heads: usize,
+    /// Width of a head's queries, keys and values.
+    pub head_width: usize,
+    /// Whether query t sees the keys 0 ..= t + keys - queries only: the queries are those of the last positions.
+    pub causal: bool,
+}
+
+impl Attention {
+    /// Columns of all heads together.
+    pub const fn width(&self) -> usize {
+        self.heads * self.head_width
+    }
+}

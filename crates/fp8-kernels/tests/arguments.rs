@@ -3,10 +3,12 @@
 use std::any::Any;
 
 use fp8_kernels::{
-    Activation, AdditiveAttention, AdditiveBackward, AdditiveGradients, AdditiveOperands, Backend, BatchNorm,
-    BatchNormBackward, BatchNormForward, BatchNormGradients, BatchStatistics, Buffer, Conv2d, CpuBackend, CrossEntropy,
-    DType, Dropout, Embedding, EmbeddingBackward, EmbeddingForward, Epilogue, Error, Gemm, Layout, Lstm, LstmBackward,
-    LstmForward, LstmOperands, LstmState, ParameterUpdate, Pool2d, Result, Storage, Store, UpdateRule,
+    Activation, AdditiveAttention, AdditiveBackward, AdditiveGradients, AdditiveOperands, Attention, AttentionBackward,
+    AttentionGradients, AttentionOperands, Backend, BatchNorm, BatchNormBackward, BatchNormForward, BatchNormGradients,
+    BatchStatistics, Buffer, Conv2d, CpuBackend, CrossEntropy, DType, Dropout, Embedding, EmbeddingBackward,
+    EmbeddingForward, Epilogue, Error, Gemm, LayerNorm, LayerNormBackward, LayerNormForward, LayerNormGradients,
+    Layout, Lstm, LstmBackward, LstmForward, LstmOperands, LstmState, ParameterUpdate, Pool2d, Result, Storage, Store,
+    UpdateRule,
 };
 
 /// Memory of no backend.
@@ -41,6 +43,8 @@ const NORM: BatchNorm = BatchNorm { rows: 6, channels: 5, epsilon: 1e-5 };
 const GEMM: Gemm = Gemm { m: 4, n: 5, k: 6, layout: Layout::NT };
 const TABLE: Embedding = Embedding { rows: 6, entries: 7, width: 4, positions: 2, repeat: 3, padding: None };
 const ATTENTION: AdditiveAttention = AdditiveAttention { queries: 3, keys: 5, batch: 2, width: 4, value_width: 5 };
+const HEADS: Attention = Attention { queries: 3, keys: 5, batch: 2, heads: 2, head_width: 2, causal: true };
+const LAYER: LayerNorm = LayerNorm { rows: 6, width: 5, epsilon: 1e-5 };
 const LSTM: Lstm = Lstm { steps: 9, batch: 2, input: 3, hidden: 5, reverse: false };
 const LOSS: CrossEntropy = CrossEntropy { rows: 3, classes: 4, smoothing: 0.1 };
 
@@ -257,6 +261,53 @@ fn calls() -> Vec<Call> {
                 let (dgain, dbias) = (Some(dgain), Some(dbias));
                 let gradients = AdditiveGradients { dq, dk, dvalues, dv, dgain, dbias };
                 cpu.additive_attention_backward(&ATTENTION, &arguments, gradients)
+            },
+        ),
+        call(
+            "layer_norm",
+            [("x", Fp8, 30), ("gamma", F32, 5), ("beta", F32, 5), ("y", Fp8, 30)],
+            |cpu, [x, gamma, beta, y]| cpu.layer_norm(&LAYER, &LayerNormForward { x, gamma, beta, store: E5M2 }, y),
+        ),
+        call(
+            "layer_norm_backward",
+            [
+                ("x", Fp8, 30),
+                ("gamma", F32, 5),
+                ("dy", Fp8, 30),
+                ("residual", Fp8, 30),
+                ("dx", Fp8, 30),
+                ("dgamma", F32, 5),
+                ("dbeta", F32, 5),
+            ],
+            |cpu, [x, gamma, dy, residual, dx, dgamma, dbeta]| {
+                let arguments = LayerNormBackward { x, gamma, dy, residual: Some(residual), store: E5M2 };
+                cpu.layer_norm_backward(&LAYER, &arguments, LayerNormGradients { dx, dgamma, dbeta })
+            },
+        ),
+        call(
+            "attention",
+            [("q", Fp8, 24), ("k", Fp8, 40), ("values", Fp8, 40), ("y", Fp8, 24)],
+            |cpu, [q, k, values, y]| {
+                cpu.attention(&HEADS, &AttentionOperands { q, k, values, lengths: None }, &E5M2, y)
+            },
+        ),
+        call(
+            "attention_backward",
+            [
+                ("q", Fp8, 24),
+                ("k", Fp8, 40),
+                ("values", Fp8, 40),
+                ("dy", Fp8, 24),
+                ("residual of dk", Fp8, 40),
+                ("dq", Fp8, 24),
+                ("dk", Fp8, 40),
+                ("dvalues", Fp8, 40),
+            ],
+            |cpu, [q, k, values, dy, more, dq, dk, dvalues]| {
+                let operands = AttentionOperands { q, k, values, lengths: None };
+                let residuals = [None, Some(&*more), None];
+                let arguments = AttentionBackward { operands, dy, stores: [E5M2; 3], residuals };
+                cpu.attention_backward(&HEADS, &arguments, AttentionGradients { dq, dk, dvalues })
             },
         ),
         call(
@@ -510,6 +561,27 @@ fn numbers_out_of_range_are_named() {
         let error = cpu.additive_attention(&ATTENTION, &operands, &E5M2, &mut y).unwrap_err().to_string();
         assert!(error.contains("is not from 1 to 5"), "{error}");
     }
+    let [q, k, values, mut y] = [24, 40, 40, 24].map(|len| zeros(DType::E5M2, len));
+    for wrong in [[0, 1], [1, 6]] {
+        let lengths = numbers(&wrong);
+        let operands = AttentionOperands { q: &q, k: &k, values: &values, lengths: Some(&lengths) };
+        let error = cpu.attention(&HEADS, &operands, &E5M2, &mut y).unwrap_err().to_string();
+        assert!(error.contains("is not from 1 to 5"), "{error}");
+    }
+    let operands = AttentionOperands { q: &q, k: &k, values: &values, lengths: None };
+    for wrong in [
+        Attention { heads: 0, ..HEADS },
+        Attention { head_width: 0, ..HEADS },
+        Attention { keys: 0, causal: false, ..HEADS },
+        Attention { keys: 2, ..HEADS },
+        Attention { heads: usize::MAX, ..HEADS },
+    ] {
+        assert!(matches!(cpu.attention(&wrong, &operands, &E5M2, &mut y), Err(Error::Shape { .. })), "{wrong:?}");
+    }
+    let [gamma, beta] = [0; 2].map(|len| zeros(DType::F32, len));
+    let norm = LayerNorm { width: 0, ..LAYER };
+    let forward = LayerNormForward { x: &q, gamma: &gamma, beta: &beta, store: E5M2 };
+    assert!(matches!(cpu.layer_norm(&norm, &forward, &mut y), Err(Error::Shape { .. })));
     for share in [-0.1, 1.0, f32::NAN] {
         let mask = fp8_core::Stream { seed: 1, step: 2, id: 3 };
         let dropout = Dropout { x: &q, share, mask, residual: None, store: E5M2 };

@@ -2,12 +2,15 @@
 
 mod activation;
 mod additive_attention;
+mod append;
+mod attention;
 mod batch_norm;
 mod columns;
 mod convolution;
 mod cross_entropy;
 mod dropout;
 mod embedding;
+mod layer_norm;
 mod linear;
 mod lstm;
 mod pooling;
@@ -15,9 +18,11 @@ mod reshape;
 mod select;
 
 pub use additive_attention::AdditiveAttentionLayer;
+pub use attention::AttentionHeads;
 pub use batch_norm::BatchNormLayer;
 pub use cross_entropy::Loss;
 pub use embedding::EmbeddingLayer;
+pub use layer_norm::LayerNormLayer;
 pub use lstm::{LstmCarry, LstmLayer};
 
 use std::sync::Arc;

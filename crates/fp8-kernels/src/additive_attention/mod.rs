@@ -11,10 +11,10 @@ mod tests;
 
 use rayon::prelude::*;
 
-use crate::arithmetic::{add, multiply};
+use crate::arithmetic::{add, lanes_dot, multiply};
 use crate::blocks::floats;
 use crate::isa::Isa;
-use crate::math::{canonical, exp, tanh};
+use crate::math::{exp, tanh};
 use crate::reduce::store_floats;
 use crate::{AdditiveAttention, Store, View, ViewMut, codec, per_isa};
 
@@ -285,23 +285,4 @@ per_isa! {
             *du += ds * t;
         }
     }
-}
-
-#[inline(always)]
-fn lanes_dot(a: &[f32], b: &[f32]) -> f32 {
-    let (mut lanes, (a, a_rest), (b, b_rest)) = ([0.0; 16], a.as_chunks::<16>(), b.as_chunks::<16>());
-    for (a, b) in a.iter().zip(b) {
-        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += a * b;
-        }
-    }
-    for ((lane, a), b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
-        *lane += a * b;
-    }
-    for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            lanes[i] += lanes[i + half];
-        }
-    }
-    canonical(lanes[0])
 }

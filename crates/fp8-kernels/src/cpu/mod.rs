@@ -4,6 +4,7 @@ mod check;
 mod lstm;
 mod memory;
 mod sequence;
+mod transformer;
 
 use std::sync::Arc;
 
@@ -12,11 +13,12 @@ use memory::Pool;
 
 use crate::isa::{self, Isa};
 use crate::{
-    AdditiveAttention, AdditiveBackward, AdditiveGradients, AdditiveOperands, Backend, BatchNorm, BatchNormBackward,
-    BatchNormForward, BatchNormGradients, BatchStatistics, Buffer, Conv2d, CrossEntropy, DType, Dropout, Embedding,
-    EmbeddingBackward, EmbeddingForward, Epilogue, EpilogueView, Error, Gemm, Layout, Lstm, LstmBackward, LstmForward,
-    Memory, ParameterUpdate, Pool2d, Result, Store, UpdateRule, View, batch_norm, conv, cross_entropy, elementwise,
-    gemm, pool, reduce, update,
+    AdditiveAttention, AdditiveBackward, AdditiveGradients, AdditiveOperands, Attention, AttentionBackward,
+    AttentionGradients, AttentionOperands, Backend, BatchNorm, BatchNormBackward, BatchNormForward, BatchNormGradients,
+    BatchStatistics, Buffer, Conv2d, CrossEntropy, DType, Dropout, Embedding, EmbeddingBackward, EmbeddingForward,
+    Epilogue, EpilogueView, Error, Gemm, LayerNorm, LayerNormBackward, LayerNormForward, LayerNormGradients, Layout,
+    Lstm, LstmBackward, LstmForward, Memory, ParameterUpdate, Pool2d, Result, Store, UpdateRule, View, batch_norm,
+    conv, cross_entropy, elementwise, gemm, pool, reduce, update,
 };
 
 /// The CPU: one instruction set and a pool of threads. Results are the same bytes for any number of threads and, where the
@@ -462,6 +464,38 @@ impl Backend for CpuBackend {
         gradients: AdditiveGradients<'_>,
     ) -> Result<()> {
         sequence::additive_attention_backward(self, shape, arguments, gradients)
+    }
+
+    fn layer_norm(&self, norm: &LayerNorm, arguments: &LayerNormForward<'_>, y: &mut Buffer) -> Result<()> {
+        transformer::layer_norm(self, norm, arguments, y)
+    }
+
+    fn layer_norm_backward(
+        &self,
+        norm: &LayerNorm,
+        arguments: &LayerNormBackward<'_>,
+        gradients: LayerNormGradients<'_>,
+    ) -> Result<()> {
+        transformer::layer_norm_backward(self, norm, arguments, gradients)
+    }
+
+    fn attention(
+        &self,
+        shape: &Attention,
+        operands: &AttentionOperands<'_>,
+        store: &Store,
+        y: &mut Buffer,
+    ) -> Result<()> {
+        transformer::attention(self, shape, operands, store, y)
+    }
+
+    fn attention_backward(
+        &self,
+        shape: &Attention,
+        arguments: &AttentionBackward<'_>,
+        gradients: AttentionGradients<'_>,
+    ) -> Result<()> {
+        transformer::attention_backward(self, shape, arguments, gradients)
     }
 
     fn lstm(&self, lstm: &Lstm, arguments: &LstmForward<'_>, h: &mut Buffer, cells: &mut Buffer) -> Result<()> {

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Numbers of an operand, each of which `fits`.
-fn numbers(
+pub(super) fn numbers(
     op: Op,
     what: &'static str,
     buffer: &Buffer,

@@ -3,6 +3,7 @@
 
 mod lstm;
 mod sequence;
+mod transformer;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -10,10 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fp8_core::{decode, encode};
 use fp8_kernels::{
-    Activation, AdditiveAttention, AdditiveBackward, AdditiveGradients, AdditiveOperands, Backend, BatchNorm,
-    BatchNormBackward, BatchNormForward, BatchNormGradients, BatchStatistics, Buffer, Conv2d, CrossEntropy, DType,
-    Dropout, Embedding, EmbeddingBackward, EmbeddingForward, Epilogue, Gemm, Layout, Lstm, LstmBackward, LstmForward,
-    Memory, ParameterUpdate, Pool2d, Result, Storage, Store, UpdateRule,
+    Activation, AdditiveAttention, AdditiveBackward, AdditiveGradients, AdditiveOperands, Attention, AttentionBackward,
+    AttentionGradients, AttentionOperands, Backend, BatchNorm, BatchNormBackward, BatchNormForward, BatchNormGradients,
+    BatchStatistics, Buffer, Conv2d, CrossEntropy, DType, Dropout, Embedding, EmbeddingBackward, EmbeddingForward,
+    Epilogue, Gemm, LayerNorm, LayerNormBackward, LayerNormForward, LayerNormGradients, Layout, Lstm, LstmBackward,
+    LstmForward, Memory, ParameterUpdate, Pool2d, Result, Storage, Store, UpdateRule,
 };
 
 /// The backend.
@@ -454,6 +456,38 @@ impl Backend for Reference {
         gradients: AdditiveGradients<'_>,
     ) -> Result<()> {
         sequence::additive_attention_backward(shape, arguments, gradients)
+    }
+
+    fn layer_norm(&self, norm: &LayerNorm, arguments: &LayerNormForward<'_>, y: &mut Buffer) -> Result<()> {
+        transformer::layer_norm(norm, arguments, y)
+    }
+
+    fn layer_norm_backward(
+        &self,
+        norm: &LayerNorm,
+        arguments: &LayerNormBackward<'_>,
+        gradients: LayerNormGradients<'_>,
+    ) -> Result<()> {
+        transformer::layer_norm_backward(norm, arguments, gradients)
+    }
+
+    fn attention(
+        &self,
+        shape: &Attention,
+        operands: &AttentionOperands<'_>,
+        store: &Store,
+        y: &mut Buffer,
+    ) -> Result<()> {
+        transformer::attention(shape, operands, store, y)
+    }
+
+    fn attention_backward(
+        &self,
+        shape: &Attention,
+        arguments: &AttentionBackward<'_>,
+        gradients: AttentionGradients<'_>,
+    ) -> Result<()> {
+        transformer::attention_backward(shape, arguments, gradients)
     }
 
     fn lstm(&self, lstm: &Lstm, arguments: &LstmForward<'_>, h: &mut Buffer, cells: &mut Buffer) -> Result<()> {
