@@ -25,6 +25,7 @@ use fp8_autograd::{
 use serde::{Deserialize, Serialize};
 
 use crate::builder::Builder;
+use crate::rows::select_columns;
 use crate::{Error, Result, SequenceModel};
 
 /// A GNMT's shape.
@@ -262,15 +263,7 @@ impl SequenceModel for Gnmt {
 
     fn select_source(&self, graph: &mut Graph<'_>, source: &Encoded, rows: &[u32]) -> Result<Encoded> {
         let lengths = &source.lengths;
-        let mut columns = |x: &Var| {
-            let &[steps, batch, width] = x.shape() else { return Ok(x.clone()) };
-            let all: Vec<u32> =
-                (0..steps).flat_map(|step| rows.iter().map(move |row| (step * batch) as u32 + row)).collect();
-            let flat = graph.reshape(x, &[steps * batch, width])?;
-            let flat = graph.select(&flat, &all)?;
-            graph.reshape(&flat, &[steps, rows.len(), width])
-        };
-        let (values, keys) = (columns(&source.values)?, columns(&source.keys)?);
+        let (values, keys) = (select_columns(graph, &source.values, rows)?, select_columns(graph, &source.keys, rows)?);
         Ok(Encoded { values, keys, lengths: rows.iter().map(|&row| lengths[row as usize]).collect() })
     }
 

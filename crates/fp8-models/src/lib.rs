@@ -1,4 +1,4 @@
-//! Models that train in any precision: residual networks with the names, shapes and first weights of torchvision; GNMT, and
+//! Models that train in any precision: residual networks with the names, shapes and first weights of torchvision; GNMT, the Transformer, and
 //! the search for the likeliest translation.
 //!
 //! A model adds its parameters to [`fp8_autograd::Parameters`] and turns tensors of a graph into logits; precision comes with the parameters'
@@ -18,10 +18,13 @@ mod error;
 mod gnmt;
 mod initial;
 mod resnet;
+mod rows;
 mod search;
 pub mod state_dict;
+mod transformer;
 
 pub use error::{Error, Mismatch, Result};
 pub use gnmt::{Encoded, Gnmt, GnmtConfig, GnmtState, Sentences};
 pub use resnet::{Architecture, ResNet, ResNetConfig, Stem, UnknownArchitecture};
 pub use search::{Search, SequenceModel};
+pub use transformer::{NormPlace, Tied, Transformer, TransformerConfig, TransformerSource, TransformerState};

@@ -3,32 +3,26 @@
 mod common;
 #[path = "common/sketch.rs"]
 mod sketch;
+#[path = "common/translation.rs"]
+mod translation;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fp8_autograd::{Array, Graph, Parameters, Recipe, Step};
-use fp8_kernels::{Backend, CrossEntropy};
-use fp8_models::{Gnmt, GnmtConfig, Search, Sentences, SequenceModel};
-use serde::Deserialize;
-use sketch::{Tensor, difference, numbers, uniform};
-
-#[derive(Deserialize)]
-struct Fixture {
-    loss: f64,
-    logits: Tensor,
-    tensors: BTreeMap<String, Tensor>,
-}
+use fp8_autograd::{Array, Parameters, Recipe};
+use fp8_kernels::Backend;
+use fp8_models::{Gnmt, GnmtConfig};
+use sketch::uniform;
 
 const CONFIG: GnmtConfig =
     GnmtConfig { vocabulary: 40, hidden: 24, encoder_layers: 3, decoder_layers: 3, dropout: 0.0, padding: 0 };
-const STEPS: [usize; 2] = [11, 9];
-const LENGTHS: [u32; 3] = [11, 6, 8];
-const TARGET_LENGTHS: [u32; 3] = [7, 9, 4];
+
+fn recipe(name: &str) -> Arc<Recipe> {
+    Arc::new(Recipe::named(name).unwrap())
+}
 
 /// The network with the script's weights.
-fn network(backend: Arc<dyn Backend>, recipe: &str) -> (Gnmt, Parameters) {
-    let mut parameters = Parameters::new(backend, Arc::new(Recipe::named(recipe).unwrap()));
+fn network(backend: Arc<dyn Backend>, recipe: Arc<Recipe>) -> (Gnmt, Parameters) {
+    let mut parameters = Parameters::new(backend, recipe);
     let gnmt = Gnmt::new(&CONFIG, &mut parameters, 0).unwrap();
     for (name, shape) in parameters.shapes() {
         let offset = if name.ends_with("normalize_scalar") { 5.0 } else { 0.0 };
@@ -38,152 +32,37 @@ fn network(backend: Arc<dyn Backend>, recipe: &str) -> (Gnmt, Parameters) {
     (gnmt, parameters)
 }
 
-/// 1 to 39 by the hash; 0 past the end.
-fn tokens(name: &str, steps: usize, lengths: &[u32]) -> Vec<u32> {
-    let token = |(i, u): (usize, &f32)| {
-        let there = i / lengths.len() < lengths[i % lengths.len()] as usize;
-        u32::from(there) * (1 + (((u + 1.0) / 2.0 * 39.0) as u32).min(38))
-    };
-    uniform(name, steps * lengths.len(), 1.0, 0.0).iter().enumerate().map(token).collect()
-}
-
 #[test]
 fn a_step_equals_pytorch() {
-    let fixture: Fixture = serde_json::from_str(include_str!("fixtures/gnmt-fp32.json")).unwrap();
+    let fixture = serde_json::from_str(include_str!("fixtures/gnmt-fp32.json")).unwrap();
     for backend in [common::backend(), common::reference()] {
-        let name = backend.name();
-        let (gnmt, parameters) = network(backend, "fp32");
-        let source = tokens("source", STEPS[0], &LENGTHS);
-        let target = tokens("target", STEPS[1] + 1, &TARGET_LENGTHS.map(|length| length + 1));
-        let (input, output) = (&target[..target.len() - 3], &target[3..]);
-        let output: Vec<u32> =
-            output.iter().map(|&token| if token == 0 { CrossEntropy::IGNORED } else { token }).collect();
-        let mut graph = Graph::new(&parameters, Step::training(0, 0, 16.0));
-        let [source, input] = [&source[..], input].map(|tokens| Sentences { tokens, batch: 3 });
-        let logits = gnmt.forward(&mut graph, source, &LENGTHS, input).unwrap();
-        let loss = graph.cross_entropy(&logits, &output, 0.1).unwrap();
-        assert!(
-            (f64::from(loss.value) / fixture.loss - 1.0).abs() < 1e-5,
-            "{name}: {} not {}",
-            loss.value,
-            fixture.loss
-        );
-        let values = logits.tensor().to_f32(&**parameters.backend()).unwrap();
-        let found = difference("logits", &values.iter().map(|&x| x.into()).collect::<Vec<_>>(), &fixture.logits);
-        assert!(found < 1e-5, "{name}: logits differ by {found:.1e}");
-        let gradients = graph.backward(&loss).unwrap().arrays(&parameters).unwrap();
-        assert_eq!(gradients.len(), fixture.tensors.len());
-        let mut largest = 0.0_f64;
-        for array in &gradients {
-            let name = format!("grad.{}", array.name);
-            let values: Vec<f64> = numbers(array).iter().map(|&value| value.into()).collect();
-            let found = difference(&name, &values, &fixture.tensors[&name]);
-            assert!(found < 1e-4, "{name}: {found:.1e}");
-            largest = largest.max(found);
-        }
-        println!("gnmt, fp32, {name}: gradients differ by at most {largest:.1e}");
+        let (gnmt, parameters) = network(backend, recipe("fp32"));
+        translation::check_step(&gnmt, &parameters, &fixture);
     }
 }
 
-/// Step by step the decoder computes what it does for all steps at once, to the bit where nothing is random.
 #[test]
 fn steps_equal_the_whole() {
-    for recipe in ["fp32", "fp8-rne"] {
-        let (gnmt, parameters) = network(common::backend(), recipe);
-        let source = tokens("source", STEPS[0], &LENGTHS);
-        let target = tokens("target", STEPS[1], &[STEPS[1] as u32; 3]);
-        let mut graph = Graph::new(&parameters, Step::evaluation(0));
-        let source = Sentences { tokens: &source, batch: 3 };
-        let whole = gnmt.forward(&mut graph, source, &LENGTHS, Sentences { tokens: &target, batch: 3 }).unwrap();
-        let whole = whole.tensor().to_f32(&**parameters.backend()).unwrap();
-        let mut graph = Graph::new(&parameters, Step::evaluation(0));
-        let encoded = gnmt.encode(&mut graph, source, &LENGTHS).unwrap();
-        let (mut state, mut steps) = (None, Vec::new());
-        for tokens in target.chunks(3) {
-            let (logits, after) = gnmt.step(&mut graph, &encoded, tokens, state.as_ref()).unwrap();
-            steps.extend(logits.tensor().to_f32(&**parameters.backend()).unwrap());
-            state = Some(after);
-        }
-        assert_eq!(whole, steps, "{recipe}");
+    for name in ["fp32", "fp8-rne"] {
+        let (gnmt, parameters) = network(common::backend(), recipe(name));
+        translation::check_steps(&gnmt, &parameters);
     }
 }
 
-const SEARCH: Search = Search { beam: 1, length_penalty: 0.6, coverage_penalty: 0.0, start: 1, end: 2, padding: 0 };
-
-/// Sentences of 1 to 11 tokens, which end.
-fn sentences() -> Vec<Vec<u32>> {
-    let tokens = tokens("sentences", 11, &[11; 7]);
-    (1..=7).map(|i| [&tokens[i * 8..i * 8 + i * 11 % 12 - 1 + usize::from(i == 5)], &[2]].concat()).collect()
-}
-
-fn translate(gnmt: &Gnmt, parameters: &Parameters, sentences: &[Vec<u32>], search: &Search) -> Vec<Vec<u32>> {
-    let longest = sentences.iter().map(Vec::len).max().unwrap();
-    let tokens: Vec<u32> = (0..longest)
-        .flat_map(|step| sentences.iter().map(move |sentence| sentence.get(step).copied().unwrap_or(0)))
-        .collect();
-    let lengths: Vec<u32> = sentences.iter().map(|sentence| sentence.len() as u32).collect();
-    let limits: Vec<usize> = sentences.iter().map(|sentence| 2 * sentence.len() + 3).collect();
-    let mut graph = Graph::new(parameters, Step::evaluation(0));
-    let source = Sentences { tokens: &tokens, batch: sentences.len() };
-    search.translate(gnmt, &mut graph, source, &lengths, &limits).unwrap()
-}
-
-/// The likeliest token, one after the other, of a sentence by itself.
-fn greedy(gnmt: &Gnmt, parameters: &Parameters, sentence: &[u32]) -> Vec<u32> {
-    let mut graph = Graph::new(parameters, Step::evaluation(0));
-    let source = Sentences { tokens: sentence, batch: 1 };
-    let encoded = gnmt.encode(&mut graph, source, &[sentence.len() as u32]).unwrap();
-    let (mut said, mut token, mut state) = (Vec::new(), SEARCH.start, None);
-    while said.len() < 2 * sentence.len() + 3 {
-        let (logits, after) = gnmt.step(&mut graph, &encoded, &[token], state.as_ref()).unwrap();
-        let logits = logits.tensor().to_f32(&**parameters.backend()).unwrap();
-        token = (2..40).max_by(|&a, &b| logits[a as usize].total_cmp(&logits[b as usize])).unwrap();
-        if token == SEARCH.end {
-            break;
-        }
-        said.push(token);
-        state = Some(after);
-    }
-    said
-}
-
-/// A beam of 1 is greedy search, and neither batch nor padding changes a translation.
 #[test]
 fn translations_depend_on_their_sentence_alone() {
-    for recipe in ["fp32", "fp8"] {
-        let (_, parameters) = network(common::backend(), recipe);
-        let recipe = Arc::new(parameters.recipe().clone().deterministic());
-        let mut fixed = Parameters::new(common::backend(), recipe);
-        let gnmt = Gnmt::new(&CONFIG, &mut fixed, 0).unwrap();
-        parameters.arrays().unwrap().iter().for_each(|array| fixed.set(array).unwrap());
-        let sentences = sentences();
-        let alone: Vec<Vec<u32>> = sentences.iter().map(|sentence| greedy(&gnmt, &fixed, sentence)).collect();
-        assert_eq!(translate(&gnmt, &fixed, &sentences, &SEARCH), alone);
-        assert!(alone.iter().any(|said| said.len() > 3), "{alone:?}");
-        for coverage_penalty in [0.0, 0.2] {
-            let wide = Search { beam: 4, coverage_penalty, ..SEARCH };
-            let together = translate(&gnmt, &fixed, &sentences, &wide);
-            for batch in [1, 2, 3] {
-                let parts: Vec<Vec<u32>> =
-                    sentences.chunks(batch).flat_map(|part| translate(&gnmt, &fixed, part, &wide)).collect();
-                assert_eq!(parts, together, "batches of {batch}");
-            }
-        }
+    for name in ["fp32", "fp8"] {
+        let fixed = Recipe::named(name).unwrap().deterministic();
+        let (gnmt, parameters) = network(common::backend(), Arc::new(fixed));
+        translation::check_translations(&gnmt, &parameters, &[0.0, 0.2]);
     }
 }
 
 #[test]
 fn attention_is_shares_of_the_source() {
-    let (gnmt, parameters) = network(common::backend(), "fp32");
-    let source = tokens("source", STEPS[0], &LENGTHS);
-    let mut graph = Graph::new(&parameters, Step::evaluation(0));
-    let source = Sentences { tokens: &source, batch: 3 };
-    let encoded = gnmt.encode(&mut graph, source, &LENGTHS).unwrap();
-    let (_, state) = gnmt.step(&mut graph, &encoded, &[4, 5, 6], None).unwrap();
-    let shares = gnmt.attention(&mut graph, &encoded, &state).unwrap().unwrap();
-    assert_eq!(shares.shape(), [1, 3, STEPS[0]]);
-    let shares = shares.tensor().to_f32(&**parameters.backend()).unwrap();
-    for (row, length) in shares.chunks(STEPS[0]).zip(LENGTHS) {
+    let (gnmt, parameters) = network(common::backend(), recipe("fp32"));
+    let (shares, lengths) = translation::shares(&gnmt, &parameters).unwrap();
+    for (row, length) in shares.chunks(shares.len() / 3).zip(lengths) {
         let (inside, outside) = row.split_at(length as usize);
         assert!((inside.iter().sum::<f32>() - 1.0).abs() < 1e-5 && inside.iter().all(|&share| share > 0.0), "{row:?}");
         assert!(outside.iter().all(|&share| share == 0.0), "{row:?}");
@@ -198,7 +77,7 @@ fn impossible_shapes_are_refused() {
         GnmtConfig { hidden: 0, ..CONFIG },
         GnmtConfig { padding: 40, ..CONFIG },
     ] {
-        let mut parameters = Parameters::new(common::backend(), Arc::new(Recipe::named("fp32").unwrap()));
+        let mut parameters = Parameters::new(common::backend(), recipe("fp32"));
         let error = Gnmt::new(&config, &mut parameters, 0).unwrap_err().to_string();
         assert!(error.starts_with("gnmt: "), "{error}");
         assert!(parameters.is_empty());
