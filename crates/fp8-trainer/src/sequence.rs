@@ -3,7 +3,7 @@
 use fp8_autograd::{Graph, Parameters, Tensor, Var};
 use fp8_data::text::{self, BOS, Dropped, EOS, PAD, Side};
 use fp8_kernels::{Backend, CrossEntropy};
-use fp8_models::{Gnmt, GnmtConfig, Search, Sentences, SequenceModel};
+use fp8_models::{Gnmt, GnmtConfig, Search, Sentences, SequenceModel, Transformer, TransformerConfig};
 
 use crate::Result;
 use crate::config;
@@ -61,6 +61,7 @@ impl TokenBatch {
 /// A network of any architecture.
 pub enum SequenceNetwork {
     Gnmt(Gnmt),
+    Transformer(Transformer),
 }
 
 impl SequenceNetwork {
@@ -75,6 +76,23 @@ impl SequenceNetwork {
             config::SequenceModel::Gnmt { hidden, encoder_layers, decoder_layers, dropout } => {
                 let config = GnmtConfig { vocabulary, hidden, encoder_layers, decoder_layers, dropout, padding: PAD };
                 Ok(Self::Gnmt(Gnmt::new(&config, parameters, seed)?))
+            }
+            config::SequenceModel::Transformer(ref model) => {
+                let &config::TransformerModel { width, heads, feed_forward, encoder_layers, decoder_layers, .. } =
+                    model;
+                let config = TransformerConfig {
+                    vocabulary,
+                    width,
+                    heads,
+                    feed_forward,
+                    encoder_layers,
+                    decoder_layers,
+                    dropout: model.dropout,
+                    norm: model.norm,
+                    tied: model.tied,
+                    padding: PAD,
+                };
+                Ok(Self::Transformer(Transformer::new(&config, parameters, seed)?))
             }
         }
     }
@@ -96,6 +114,7 @@ impl SequenceNetwork {
         let search = Search { beam, length_penalty, coverage_penalty, start: BOS, end: EOS, padding: PAD };
         match self {
             Self::Gnmt(gnmt) => search.translate(gnmt, graph, source, &lengths, limits),
+            Self::Transformer(transformer) => search.translate(transformer, graph, source, &lengths, limits),
         }
     }
 }
@@ -107,6 +126,7 @@ impl Network for SequenceNetwork {
         let (source, target) = (batch.sentences(&batch.source), batch.sentences(&batch.target));
         match self {
             Self::Gnmt(gnmt) => gnmt.forward(graph, source, &batch.lengths, target),
+            Self::Transformer(transformer) => transformer.forward(graph, source, &batch.lengths, target),
         }
     }
 

@@ -71,6 +71,8 @@ fn resume_is_exact() {
     resumes_exactly(&tiny(&overrides));
     let text = Config::parse(TINY_TEXT, &overrides).unwrap();
     resumes_exactly(&text);
+    let transformer = "model={architecture = 'transformer', width = 8, heads = 2, feed_forward = 16}";
+    resumes_exactly(&Config::parse(TINY_TEXT, &[&overrides[..], &[transformer]].concat()).unwrap());
 }
 
 fn resumes_exactly(config: &Config) {

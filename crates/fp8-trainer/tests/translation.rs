@@ -48,6 +48,23 @@ fn lines_stay_where_they_are() {
     assert_eq!(translate(&["--batch", "3"], &many).lines().count(), many.lines().count());
 }
 
+#[test]
+fn a_transformer_translates_as_well() {
+    let place = Place::new("tiny.toml", TINY_TEXT);
+    let model = "model={architecture = 'transformer', width = 8, heads = 2, feed_forward = 16}";
+    place.succeeds(&["train", "tiny.toml", "--set", model, "--output", "run"]);
+    let translate = |batch: &str| place.run(&["translate", "run", "--batch", batch], TEXT);
+    let said = translate("32");
+    assert!(said.status.success() && said.stdout.iter().filter(|&&byte| byte == b'\n').count() == 7);
+    assert_eq!(translate("1").stdout, said.stdout);
+    let coverage = ["translate", "run", "--coverage-penalty", "0.2"];
+    place.fails_reading(
+        &coverage,
+        TEXT,
+        &["error: translating: search: a coverage penalty for a model without attention"],
+    );
+}
+
 /// BLEU at the end of a run is that of `eval`, and that of `translate --beam 1` by `score`.
 #[test]
 fn the_score_of_a_run_is_that_of_its_translations() {

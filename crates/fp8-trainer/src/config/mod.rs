@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use toml::Table;
 
 pub(crate) use differences::differences;
-pub use task::{Images, Loader, Model, SequenceModel, Task, TextLoader, Translation};
+pub use task::{Images, Loader, Model, SequenceModel, Task, TextLoader, TransformerModel, Translation};
 
 use crate::{Error, Result};
 

@@ -11,7 +11,7 @@ use toml::{Table, Value};
 
 use super::{
     Config, FieldError, Images, Loader, Log, Model, RecipeSource, Schedule, SequenceModel, Task, TextLoader, Training,
-    Translation, cores, document, raw,
+    TransformerModel, Translation, cores, document, raw,
 };
 
 type Result<T> = std::result::Result<T, FieldError>;
@@ -194,6 +194,22 @@ fn check_translation(translation: &Translation, training: &Training) -> Vec<Row>
         ("loader.ratio", ratio >= 1.0, AT_LEAST_1),
     ];
     match translation.model {
+        SequenceModel::Transformer(TransformerModel {
+            width,
+            heads,
+            feed_forward,
+            encoder_layers,
+            decoder_layers,
+            dropout,
+            ..
+        }) => rows.extend([
+            ("model.width", width > 0 && width.is_multiple_of(2), "must be even, and at least 2"),
+            ("model.heads", heads > 0 && width.is_multiple_of(heads), "must divide model.width"),
+            ("model.feed_forward", feed_forward > 0, AT_LEAST_1),
+            ("model.encoder_layers", encoder_layers > 0, AT_LEAST_1),
+            ("model.decoder_layers", decoder_layers > 0, AT_LEAST_1),
+            ("model.dropout", (0.0..1.0).contains(&dropout), "must be at least 0 and below 1"),
+        ]),
         SequenceModel::Gnmt { hidden, encoder_layers, decoder_layers, dropout } => rows.extend([
             ("model.hidden", hidden > 0, AT_LEAST_1),
             ("model.encoder_layers", encoder_layers >= 2, AT_LEAST_2),

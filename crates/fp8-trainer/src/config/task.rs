@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fp8_data::text;
 use fp8_data::{Dataset, Source, Split, Subset, Unreadable};
-use fp8_models::{Architecture, GnmtConfig, Stem};
+use fp8_models::{Architecture, GnmtConfig, NormPlace, Stem, Tied, TransformerConfig};
 use serde::{Deserialize, Serialize};
 
 /// `task = "images"`, which it is unless given, or `task = "translation"`.
@@ -112,7 +112,7 @@ pub struct Translation {
     pub loader: TextLoader,
 }
 
-/// `[model]` of translation, by `architecture`: `gnmt`, which it is unless given.
+/// `[model]` of translation, by `architecture`: `gnmt`, which it is unless given, or `transformer`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "architecture", rename_all = "lowercase", deny_unknown_fields)]
 pub enum SequenceModel {
@@ -131,6 +131,39 @@ pub enum SequenceModel {
         #[serde(default = "dropout")]
         dropout: f32,
     },
+    /// Attention alone.
+    Transformer(TransformerModel),
+}
+
+/// `[model]` of a Transformer; the paper's has 6 layers each and is 512 wide with 8 heads (base), or 1024 with 16 (big).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TransformerModel {
+    /// Width of embeddings and layers; 256 unless given.
+    pub width: usize,
+    /// Heads of each attention; 4 unless given.
+    pub heads: usize,
+    /// Width between the two linear layers; 1024 unless given.
+    pub feed_forward: usize,
+    /// Layers of the encoder; 3 unless given.
+    pub encoder_layers: usize,
+    /// Layers of the decoder; 3 unless given.
+    pub decoder_layers: usize,
+    /// Share of embeddings and of sublayers' outputs that is dropped in training; 0.1 unless given.
+    pub dropout: f32,
+    /// `post` (after each sublayer, as in the paper) or `pre`; `post` unless given.
+    pub norm: NormPlace,
+    /// Which tables are one: `all` unless given.
+    pub tied: Tied,
+}
+
+impl Default for TransformerModel {
+    fn default() -> Self {
+        let TransformerConfig {
+            width, heads, feed_forward, encoder_layers, decoder_layers, dropout, norm, tied, ..
+        } = TransformerConfig::small(0);
+        Self { width, heads, feed_forward, encoder_layers, decoder_layers, dropout, norm, tied }
+    }
 }
 
 impl SequenceModel {
@@ -138,6 +171,7 @@ impl SequenceModel {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Gnmt { .. } => "gnmt",
+            Self::Transformer(_) => "transformer",
         }
     }
 }

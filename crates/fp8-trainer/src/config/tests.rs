@@ -49,6 +49,15 @@ fn a_translation_reads_back_as_itself() {
         let text = config.to_toml();
         assert_eq!(Config::parse(&text, &NONE).unwrap(), config, "{text}");
     }
+    let config =
+        Config::parse("task = 'translation'\nmodel.architecture = 'transformer'", &["model.norm=pre"]).unwrap();
+    assert_eq!(
+        (config.task.model().as_str(), &Config::parse(&config.to_toml(), &NONE).unwrap()),
+        ("transformer", &config)
+    );
+    let error =
+        Config::parse("task = 'translation'", &["model={architecture = 'transformer', heads = 3}"]).unwrap_err();
+    assert!(format!("{:#}", anyhow::Error::new(error)).contains("`model.heads`: must divide model.width"));
     for (set, message) in [
         ("model.width=3", "unknown field `model.width`"),
         ("model.hiden=3", "unknown field `model.hiden` (did you mean `hidden`?)"),
