@@ -128,7 +128,7 @@ impl Optimizer {
         if !report.overflowed.is_empty() {
             return Ok(report);
         }
-        let clip = self.clip_norm.map_or(1.0, |limit| (limit / report.gradient_norm).min(1.0));
+        let clip = self.clip_norm.map_or(1.0, |limit| clipping(limit, report.gradient_norm));
         let ids: Vec<_> = parameters.iter().map(|(id, _)| id).collect();
         for id in ids {
             if let Some(gradient) = gradients.get(id) {
@@ -152,6 +152,25 @@ impl Optimizer {
                 let (weight_decay, step) = (decay(weight_decay), parameter.updates() + 1);
                 UpdateRule::AdamW { lr, beta1, beta2, epsilon, weight_decay, step }
             }
+        }
+    }
+}
+
+/// What gradients of this norm are multiplied by, as in torch.nn.utils.clip_grad_norm_.
+fn clipping(limit: f32, norm: f32) -> f32 {
+    (limit / (norm + 1e-6)).min(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Factors that PyTorch 2 applies to gradients of (3, 4) times a scale.
+    #[test]
+    fn clipping_is_that_of_pytorch() {
+        for (scale, limit, factor) in [(1.0, 10.0, 1.0), (1.0, 1.0, 0.199_999_96), (1e-6, 1e-6, 0.166_666_67)] {
+            let found = clipping(limit, 5.0 * scale);
+            assert!((found - factor).abs() < 1e-7, "{scale}, {limit}: {found}");
         }
     }
 }
