@@ -54,12 +54,14 @@ pub enum Error {
         available: String,
     },
     /// The device has too little memory.
-    #[error("out of memory on {backend}: {bytes} bytes asked for")]
+    #[error("out of memory on {backend}: {bytes} bytes asked for, with {held} held by buffers")]
     OutOfMemory {
         /// Name of the backend.
         backend: String,
         /// Bytes asked for.
         bytes: usize,
+        /// Bytes of the buffers of this backend.
+        held: usize,
     },
     /// The device refused or failed.
     #[error("{backend}: {reason}")]

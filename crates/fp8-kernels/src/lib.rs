@@ -37,6 +37,7 @@ pub mod backend;
 pub mod batch_norm;
 mod blocks;
 pub mod buffer;
+pub mod check;
 pub mod codec;
 pub mod columns;
 pub mod conv;

@@ -1,31 +1,11 @@
 //! The LSTM operations: arguments checked, then [`crate::lstm`].
 
-use super::check::Op;
-use super::{CpuBackend, epilogue_view, op};
+use super::{CpuBackend, Op, epilogue_view, op};
 use crate::lstm::{self, Backward, Operands};
-use crate::{Activation, Buffer, DType, Epilogue, Lstm, LstmBackward, LstmForward, LstmOperands, Result, View};
-
-/// Elements of x, of h, and of the cell states.
-fn lens(op: Op, lstm: &Lstm) -> Result<[usize; 3]> {
-    let &Lstm { steps, batch, input, hidden, .. } = lstm;
-    op.require(hidden > 0, || "a state of no elements".into())?;
-    op.len(&[steps, batch, 4, hidden])?;
-    Ok([op.len(&[steps, batch, input])?, op.len(&[steps, batch, hidden])?, op.len(&[lstm.segments(), batch, hidden])?])
-}
-
-/// The steps of each sequence, none more than there are.
-fn lengths(op: Op, lstm: &Lstm, lengths: Option<&Buffer>) -> Result<Option<Vec<u32>>> {
-    let Some(lengths) = lengths else { return Ok(None) };
-    let view: View<'_> = op.exactly("lengths", lengths, DType::U32, lstm.batch)?;
-    let lengths: Vec<u32> = view.bytes.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
-    match lengths.iter().position(|length| *length as usize > lstm.steps) {
-        Some(row) => Err(op.shape(format!("sequence {row} has {} steps, there are {}", lengths[row], lstm.steps))),
-        None => Ok(Some(lengths)),
-    }
-}
+use crate::{Activation, Buffer, DType, Epilogue, Lstm, LstmBackward, LstmForward, LstmOperands, Result};
 
 fn operands<'a>(op: Op, lstm: &Lstm, operands: &LstmOperands<'a>, lengths: Option<&'a [u32]>) -> Result<Operands<'a>> {
-    let (gates, [x, ..]) = (op.len(&[4, lstm.hidden])?, lens(op, lstm)?);
+    let (gates, [x, ..]) = (op.len(&[4, lstm.hidden])?, op.lstm(lstm)?);
     let [b_input, b_hidden] = operands.biases;
     Ok(Operands {
         x: op.float("x", operands.x, x)?,
@@ -48,8 +28,8 @@ pub(super) fn forward(
     cells: &mut Buffer,
 ) -> Result<()> {
     let op = op("lstm");
-    let [_, h_len, cells_len] = lens(op, lstm)?;
-    let lengths = lengths(op, lstm, arguments.operands.lengths)?;
+    let [_, h_len, cells_len] = op.lstm(lstm)?;
+    let lengths = op.step_lengths(lstm, arguments.operands.lengths)?;
     let operands = operands(op, lstm, &arguments.operands, lengths.as_deref())?;
     let state = lstm.batch * lstm.hidden;
     let initial = match &arguments.initial {
@@ -66,8 +46,8 @@ pub(super) fn forward(
 
 pub(super) fn backward(cpu: &CpuBackend, lstm: &Lstm, arguments: &LstmBackward<'_>, dgates: &mut Buffer) -> Result<()> {
     let op = op("lstm_backward");
-    let [_, h_len, cells_len] = lens(op, lstm)?;
-    let lengths = lengths(op, lstm, arguments.operands.lengths)?;
+    let [_, h_len, cells_len] = op.lstm(lstm)?;
+    let lengths = op.step_lengths(lstm, arguments.operands.lengths)?;
     let operands = operands(op, lstm, &arguments.operands, lengths.as_deref())?;
     let backward = Backward {
         h: op.float("h", arguments.h, h_len)?,
@@ -93,7 +73,7 @@ pub(super) fn backward_weight(
     op.require(epilogue.bias.is_none() && epilogue.activation == Activation::None, || {
         "a weight gradient takes neither bias nor activation".into()
     })?;
-    let [_, h_len, _] = lens(op, lstm)?;
+    let [_, h_len, _] = op.lstm(lstm)?;
     let (h, dgates) = (op.float("h", h, h_len)?, op.float("dgates", dgates, 4 * h_len)?);
     let dw_len = op.len(&[4, lstm.hidden, lstm.hidden])?;
     let epilogue = epilogue_view(op, epilogue, dw_len, lstm.hidden)?;

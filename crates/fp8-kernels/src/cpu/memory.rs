@@ -5,11 +5,13 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::any::Any;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{Memory, Storage};
+use crate::check::Place;
+use crate::{Buffer, Memory, Result, Storage, View, ViewMut};
 
 /// What buffers of one backend hold, and what they have left.
 #[derive(Debug, Default)]
@@ -160,6 +162,35 @@ impl Storage for HostMemory {
 
     fn as_any_mut(&mut self) -> &mut dyn Any {
         self
+    }
+}
+
+/// The place of the CPU's buffers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Host;
+
+impl Place for Host {
+    type Input<'a> = View<'a>;
+    type Output<'a> = ViewMut<'a>;
+
+    fn backend(self) -> String {
+        "cpu".into()
+    }
+
+    fn input<'a>(self, buffer: &'a Buffer) -> Option<View<'a>> {
+        let memory: &HostMemory = buffer.storage().as_any().downcast_ref()?;
+        Some(View { dtype: buffer.dtype(), bytes: memory.bytes() })
+    }
+
+    fn output<'a>(self, buffer: &'a mut Buffer) -> Option<ViewMut<'a>> {
+        let dtype = buffer.dtype();
+        let memory: &mut HostMemory = buffer.storage_mut().as_any_mut().downcast_mut()?;
+        Some(ViewMut { dtype, bytes: memory.bytes_mut() })
+    }
+
+    fn numbers<'a>(self, buffer: &'a Buffer) -> Result<Cow<'a, [u32]>> {
+        let bytes = self.input(buffer).map_or(&[][..], |view| view.bytes);
+        Ok(bytes.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect())
     }
 }
 

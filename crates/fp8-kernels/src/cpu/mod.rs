@@ -1,6 +1,5 @@
 //! [`Backend`] over host memory.
 
-mod check;
 mod lstm;
 mod memory;
 mod sequence;
@@ -8,17 +7,17 @@ mod transformer;
 
 use std::sync::Arc;
 
-use check::Op;
-use memory::Pool;
+use memory::{Host, Pool};
 
+use crate::check;
 use crate::isa::{self, Isa};
 use crate::{
     AdditiveAttention, AdditiveBackward, AdditiveGradients, AdditiveOperands, Attention, AttentionBackward,
     AttentionGradients, AttentionOperands, Backend, BatchNorm, BatchNormBackward, BatchNormForward, BatchNormGradients,
     BatchStatistics, Buffer, Conv2d, CrossEntropy, DType, Dropout, Embedding, EmbeddingBackward, EmbeddingForward,
     Epilogue, EpilogueView, Error, Gemm, LayerNorm, LayerNormBackward, LayerNormForward, LayerNormGradients, Layout,
-    Lstm, LstmBackward, LstmForward, Memory, ParameterUpdate, Pool2d, Result, Store, UpdateRule, View, batch_norm,
-    conv, cross_entropy, elementwise, gemm, pool, reduce, update,
+    Lstm, LstmBackward, LstmForward, Memory, ParameterUpdate, Pool2d, Result, Store, UpdateRule, batch_norm, conv,
+    cross_entropy, elementwise, gemm, pool, reduce, update,
 };
 
 /// The CPU: one instruction set and a pool of threads. Results are the same bytes for any number of threads and, where the
@@ -68,9 +67,12 @@ impl CpuBackend {
     }
 }
 
+/// The arguments of an operation.
+type Op = check::Op<Host>;
+
 /// Names the operation in messages.
 const fn op(name: &'static str) -> Op {
-    Op { name }
+    Op { name, place: Host }
 }
 
 fn epilogue_view<'a>(op: Op, epilogue: &Epilogue<'a>, len: usize, columns: usize) -> Result<EpilogueView<'a>> {
@@ -84,51 +86,11 @@ fn epilogue_view<'a>(op: Op, epilogue: &Epilogue<'a>, len: usize, columns: usize
     })
 }
 
-/// Elements of x, w and y.
-fn conv_lens(op: Op, conv: &Conv2d) -> Result<[usize; 3]> {
-    let (&[h, w], &[kh, kw]) = (&conv.input, &conv.kernel);
-    op.require(conv.stride > 0 && kh > 0 && kw > 0, || format!("stride and kernel must not be zero: {conv:?}"))?;
-    let padded = |size: usize| conv.padding.checked_mul(2).and_then(|padding| size.checked_add(padding));
-    op.require(padded(h) >= Some(kh) && padded(w) >= Some(kw), || {
-        format!("the kernel {kh}x{kw} is larger than the input {h}x{w} with padding {}", conv.padding)
-    })?;
-    let [oh, ow] = conv.output();
-    Ok([
-        op.len(&[conv.batch, h, w, conv.in_channels])?,
-        op.len(&[conv.out_channels, kh, kw, conv.in_channels])?,
-        op.len(&[conv.batch, oh, ow, conv.out_channels])?,
-    ])
-}
-
-/// Elements of x and y.
-fn pool_lens(op: Op, pool: &Pool2d) -> Result<[usize; 2]> {
-    let [h, w] = pool.input;
-    op.require(pool.stride > 0 && (1..=15).contains(&pool.kernel), || {
-        format!("the stride must not be zero and the kernel 1 to 15: {pool:?}")
-    })?;
-    op.require(pool.padding <= pool.kernel / 2, || format!("the padding is more than half of the kernel: {pool:?}"))?;
-    op.require(h.min(w) > 0 && h.min(w).saturating_add(2 * pool.padding) >= pool.kernel, || {
-        format!("the kernel {0}x{0} is larger than the input {h}x{w} with padding {1}", pool.kernel, pool.padding)
-    })?;
-    let [oh, ow] = pool.output();
-    Ok([op.len(&[pool.batch, h, w, pool.channels])?, op.len(&[pool.batch, oh, ow, pool.channels])?])
-}
-
 fn statistics<'a>(op: Op, batch: &BatchStatistics<'a>, channels: usize) -> Result<batch_norm::Statistics<'a>> {
     Ok(batch_norm::Statistics {
         mean: op.exactly("mean", batch.mean, DType::F32, channels)?,
         variance: op.exactly("variance", batch.variance, DType::F32, channels)?,
     })
-}
-
-/// The targets of a cross-entropy, each a class.
-fn classes(op: Op, spec: &CrossEntropy, targets: View<'_>) -> Result<Vec<u32>> {
-    let targets: Vec<u32> = targets.bytes.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
-    let wrong = |target: &u32| *target as usize >= spec.classes && *target != CrossEntropy::IGNORED;
-    match targets.iter().position(wrong) {
-        Some(row) => Err(op.shape(format!("target {} of row {row} is not below {}", targets[row], spec.classes))),
-        None => Ok(targets),
-    }
 }
 
 impl Backend for CpuBackend {
@@ -139,7 +101,11 @@ impl Backend for CpuBackend {
 
     fn alloc(&self, dtype: DType, len: usize) -> Result<Buffer> {
         let bytes = len.saturating_mul(dtype.size());
-        let memory = self.memory.take(bytes).ok_or_else(|| Error::OutOfMemory { backend: self.name(), bytes })?;
+        let memory = self.memory.take(bytes).ok_or_else(|| Error::OutOfMemory {
+            backend: self.name(),
+            bytes,
+            held: self.memory().held,
+        })?;
         Ok(Buffer::new(dtype, len, Box::new(memory)))
     }
 
@@ -210,7 +176,7 @@ impl Backend for CpuBackend {
 
     fn conv2d(&self, conv: &Conv2d, x: &Buffer, w: &Buffer, epilogue: &Epilogue<'_>, y: &mut Buffer) -> Result<()> {
         let op = op("conv2d");
-        let [x_len, w_len, y_len] = conv_lens(op, conv)?;
+        let [x_len, w_len, y_len] = op.conv2d(conv)?;
         let (x, w) = (op.float("x", x, x_len)?, op.float("w", w, w_len)?);
         let epilogue = epilogue_view(op, epilogue, y_len, conv.out_channels)?;
         let y = op.output("y", y, &epilogue.store, y_len)?;
@@ -227,7 +193,7 @@ impl Backend for CpuBackend {
         dx: &mut Buffer,
     ) -> Result<()> {
         let op = op("conv2d_backward_data");
-        let [x_len, w_len, y_len] = conv_lens(op, conv)?;
+        let [x_len, w_len, y_len] = op.conv2d(conv)?;
         let (dy, w) = (op.float("dy", dy, y_len)?, op.float("w", w, w_len)?);
         let epilogue = epilogue_view(op, epilogue, x_len, conv.in_channels)?;
         let dx = op.output("dx", dx, &epilogue.store, x_len)?;
@@ -247,7 +213,7 @@ impl Backend for CpuBackend {
         op.require(epilogue.bias.is_none() && epilogue.activation == crate::Activation::None, || {
             "a weight gradient takes neither bias nor activation".into()
         })?;
-        let [x_len, w_len, y_len] = conv_lens(op, conv)?;
+        let [x_len, w_len, y_len] = op.conv2d(conv)?;
         let (x, dy) = (op.float("x", x, x_len)?, op.float("dy", dy, y_len)?);
         let epilogue = epilogue_view(op, epilogue, w_len, conv.in_channels)?;
         let dw = op.output("dw", dw, &epilogue.store, w_len)?;
@@ -344,7 +310,7 @@ impl Backend for CpuBackend {
 
     fn max_pool(&self, pool: &Pool2d, x: &Buffer, store: &Store, y: &mut Buffer, index: &mut Buffer) -> Result<()> {
         let op = op("max_pool");
-        let [x_len, y_len] = pool_lens(op, pool)?;
+        let [x_len, y_len] = op.pool2d(pool)?;
         let (x, y) = (op.float("x", x, x_len)?, op.output("y", y, store, y_len)?);
         let index = op.exactly_mut("index", index, DType::U8, y_len)?;
         self.run(|isa| pool::max(isa, pool, x, store, y, index.bytes));
@@ -360,7 +326,7 @@ impl Backend for CpuBackend {
         dx: &mut Buffer,
     ) -> Result<()> {
         let op = op("max_pool_backward");
-        let [x_len, y_len] = pool_lens(op, pool)?;
+        let [x_len, y_len] = op.pool2d(pool)?;
         let (dy, index) = (op.float("dy", dy, y_len)?, op.exactly("index", index, DType::U8, y_len)?);
         let dx = op.output("dx", dx, store, x_len)?;
         self.run(|isa| pool::max_backward(isa, pool, dy, index.bytes, store, dx));
@@ -520,7 +486,7 @@ impl Backend for CpuBackend {
     fn cross_entropy(&self, spec: &CrossEntropy, logits: &Buffer, targets: &Buffer, losses: &mut Buffer) -> Result<()> {
         let op = op("cross_entropy");
         let logits = op.float("logits", logits, op.len(&[spec.rows, spec.classes])?)?;
-        let targets = classes(op, spec, op.exactly("targets", targets, DType::U32, spec.rows)?)?;
+        let targets = op.classes(spec, targets)?;
         let losses = op.exactly_mut("losses", losses, DType::F32, spec.rows)?;
         self.run(|isa| cross_entropy::forward(isa, spec, logits, &targets, losses));
         Ok(())
@@ -537,7 +503,7 @@ impl Backend for CpuBackend {
     ) -> Result<()> {
         let (op, len) = (op("cross_entropy_backward"), op("cross_entropy_backward").len(&[spec.rows, spec.classes])?);
         let logits = op.float("logits", logits, len)?;
-        let targets = classes(op, spec, op.exactly("targets", targets, DType::U32, spec.rows)?)?;
+        let targets = op.classes(spec, targets)?;
         let dlogits = op.output("dlogits", dlogits, store, len)?;
         self.run(|isa| cross_entropy::backward(isa, spec, logits, &targets, factor, store, dlogits));
         Ok(())

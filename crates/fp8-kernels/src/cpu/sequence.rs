@@ -1,35 +1,19 @@
 //! The operations on sequences of tokens: arguments checked, then the kernels.
 
-use super::check::Op;
-use super::{CpuBackend, op};
+use std::borrow::Cow;
+
+use super::{CpuBackend, Op, op};
 use crate::additive_attention::{self, Gradients, Operands};
 use crate::{
     AdditiveAttention, AdditiveBackward, AdditiveGradients, AdditiveOperands, Buffer, DType, Dropout, Embedding,
     EmbeddingBackward, EmbeddingForward, Result, Store, columns, dropout, embedding,
 };
 
-/// Numbers of an operand, each of which `fits`.
-pub(super) fn numbers(
-    op: Op,
-    what: &'static str,
-    buffer: &Buffer,
-    len: usize,
-    fits: impl Fn(usize) -> bool,
-    limit: impl Fn() -> String,
-) -> Result<Vec<u32>> {
-    let bytes = op.exactly(what, buffer, DType::U32, len)?.bytes;
-    let numbers: Vec<u32> = bytes.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
-    match numbers.iter().position(|number| !fits(*number as usize)) {
-        Some(row) => Err(op.shape(format!("{what}: {} of row {row} is not {}", numbers[row], limit()))),
-        None => Ok(numbers),
-    }
-}
-
 /// Tokens, and the elements of y and of the table.
-fn embedding_operands(op: Op, embedding: &Embedding, tokens: &Buffer) -> Result<(Vec<u32>, usize, usize)> {
+fn embedding_operands<'a>(op: Op, embedding: &Embedding, tokens: &'a Buffer) -> Result<(Cow<'a, [u32]>, usize, usize)> {
     let &Embedding { rows, entries, width, .. } = embedding;
     let (y, w) = (op.len(&[rows, width])?, op.len(&[entries, width])?);
-    let tokens = numbers(op, "tokens", tokens, rows, |token| token < entries, || format!("below {entries}"))?;
+    let tokens = op.numbers("tokens", tokens, rows, |token| token < entries, || format!("below {entries}"))?;
     Ok((tokens, y, w))
 }
 
@@ -124,33 +108,13 @@ pub(super) fn columns(
     Ok(())
 }
 
-/// Elements of q, k, values and y.
-fn attention_lens(op: Op, shape: &AdditiveAttention) -> Result<[usize; 4]> {
-    let &AdditiveAttention { queries, keys, batch, width, value_width } = shape;
-    Ok([
-        op.len(&[queries, batch, width])?,
-        op.len(&[keys, batch, width])?,
-        op.len(&[keys, batch, value_width])?,
-        op.len(&[queries, batch, value_width])?,
-    ])
-}
-
-fn attention_lengths(op: Op, shape: &AdditiveAttention, lengths: Option<&Buffer>) -> Result<Option<Vec<u32>>> {
-    let keys = shape.keys;
-    op.require(keys > 0 || shape.batch == 0, || "attention to no keys".into())?;
-    let limit = || format!("from 1 to {keys}");
-    lengths
-        .map(|lengths| numbers(op, "lengths", lengths, shape.batch, |length| (1..=keys).contains(&length), limit))
-        .transpose()
-}
-
 fn attention_operands<'a>(
     op: Op,
     shape: &AdditiveAttention,
     operands: &AdditiveOperands<'a>,
     lengths: Option<&'a [u32]>,
 ) -> Result<Operands<'a>> {
-    let [q, k, values, _] = attention_lens(op, shape)?;
+    let [q, k, values, _] = op.additive_attention(shape)?;
     let exactly = |what, buffer: Option<&'a Buffer>, len| {
         buffer.map(|buffer| op.exactly(what, buffer, DType::F32, len)).transpose()
     };
@@ -173,8 +137,8 @@ pub(super) fn additive_attention(
     y: &mut Buffer,
 ) -> Result<()> {
     let op = op("additive_attention");
-    let [.., y_len] = attention_lens(op, shape)?;
-    let lengths = attention_lengths(op, shape, operands.lengths)?;
+    let [.., y_len] = op.additive_attention(shape)?;
+    let lengths = op.key_lengths(operands.lengths, shape.batch, shape.keys)?;
     let operands = attention_operands(op, shape, operands, lengths.as_deref())?;
     let y = op.output("y", y, store, y_len)?;
     cpu.run(|isa| additive_attention::forward(isa, shape, &operands, store, y));
@@ -188,8 +152,8 @@ pub(super) fn additive_attention_backward(
     gradients: AdditiveGradients<'_>,
 ) -> Result<()> {
     let op = op("additive_attention_backward");
-    let [q, k, values, y] = attention_lens(op, shape)?;
-    let lengths = attention_lengths(op, shape, arguments.operands.lengths)?;
+    let [q, k, values, y] = op.additive_attention(shape)?;
+    let lengths = op.key_lengths(arguments.operands.lengths, shape.batch, shape.keys)?;
     let operands = attention_operands(op, shape, &arguments.operands, lengths.as_deref())?;
     op.require(gradients.dgain.is_none() || operands.gain.is_some(), || "dgain: there is no gain".into())?;
     let dy = op.float("dy", arguments.dy, y)?;

@@ -1,20 +1,12 @@
 //! Layer normalisation and attention by products: arguments checked, then the kernels.
 
-use super::check::Op;
-use super::sequence::numbers;
-use super::{CpuBackend, op};
+use super::{CpuBackend, Op, op};
 use crate::attention::{self, Gradients, Operands};
 use crate::layer_norm::{self, Backward};
 use crate::{
     Attention, AttentionBackward, AttentionGradients, AttentionOperands, Buffer, DType, LayerNorm, LayerNormBackward,
     LayerNormForward, LayerNormGradients, Result, Store,
 };
-
-/// Elements of x.
-fn norm_len(op: Op, norm: &LayerNorm) -> Result<usize> {
-    op.require(norm.width > 0, || "rows of no elements".into())?;
-    op.len(&[norm.rows, norm.width])
-}
 
 pub(super) fn layer_norm(
     cpu: &CpuBackend,
@@ -23,7 +15,7 @@ pub(super) fn layer_norm(
     y: &mut Buffer,
 ) -> Result<()> {
     let op = op("layer_norm");
-    let len = norm_len(op, norm)?;
+    let len = op.layer_norm(norm)?;
     let inputs = [
         op.float("x", arguments.x, len)?,
         op.exactly("gamma", arguments.gamma, DType::F32, norm.width)?,
@@ -41,7 +33,7 @@ pub(super) fn layer_norm_backward(
     gradients: LayerNormGradients<'_>,
 ) -> Result<()> {
     let op = op("layer_norm_backward");
-    let len = norm_len(op, norm)?;
+    let len = op.layer_norm(norm)?;
     let backward = Backward {
         x: op.float("x", arguments.x, len)?,
         gamma: op.exactly("gamma", arguments.gamma, DType::F32, norm.width)?,
@@ -55,21 +47,6 @@ pub(super) fn layer_norm_backward(
     ];
     cpu.run(|isa| layer_norm::backward(isa, norm, &backward, &arguments.store, outputs));
     Ok(())
-}
-
-/// Elements of q and y, and of k and values.
-fn attention_lens(op: Op, shape: &Attention) -> Result<[usize; 2]> {
-    let &Attention { queries, keys, batch, heads, head_width, causal } = shape;
-    op.require(heads > 0 && head_width > 0, || format!("{heads} heads {head_width} wide"))?;
-    op.require(keys > 0 || batch == 0, || "attention to no keys".into())?;
-    op.require(!causal || keys >= queries, || format!("causal, with {queries} queries and {keys} keys"))?;
-    Ok([op.len(&[queries, batch, heads, head_width])?, op.len(&[keys, batch, heads, head_width])?])
-}
-
-fn attention_lengths(op: Op, shape: &Attention, lengths: Option<&Buffer>) -> Result<Option<Vec<u32>>> {
-    let limit = || format!("from 1 to {}", shape.keys);
-    let fits = |length| (1..=shape.keys).contains(&length);
-    lengths.map(|lengths| numbers(op, "lengths", lengths, shape.batch, fits, limit)).transpose()
 }
 
 fn attention_operands<'a>(
@@ -94,8 +71,8 @@ pub(super) fn attention(
     y: &mut Buffer,
 ) -> Result<()> {
     let op = op("attention");
-    let lens = attention_lens(op, shape)?;
-    let lengths = attention_lengths(op, shape, operands.lengths)?;
+    let lens = op.attention(shape)?;
+    let lengths = op.key_lengths(operands.lengths, shape.batch, shape.keys)?;
     let operands = attention_operands(op, lens, operands, lengths.as_deref())?;
     let y = op.output("y", y, store, lens[0])?;
     cpu.run(|isa| attention::forward(isa, shape, &operands, store, y));
@@ -109,8 +86,8 @@ pub(super) fn attention_backward(
     gradients: AttentionGradients<'_>,
 ) -> Result<()> {
     let op = op("attention_backward");
-    let lens @ [q, k] = attention_lens(op, shape)?;
-    let lengths = attention_lengths(op, shape, arguments.operands.lengths)?;
+    let lens @ [q, k] = op.attention(shape)?;
+    let lengths = op.key_lengths(arguments.operands.lengths, shape.batch, shape.keys)?;
     let operands = attention_operands(op, lens, &arguments.operands, lengths.as_deref())?;
     let dy = op.float("dy", arguments.dy, q)?;
     let ([dq_store, dk_store, dvalues_store], [dq_more, dk_more, dvalues_more]) =

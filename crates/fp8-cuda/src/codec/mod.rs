@@ -1,0 +1,79 @@
+//! Element types and stores in the kernels' terms: [codec.cuh](codec.cuh), [philox.cuh](philox.cuh).
+
+use fp8_core::{Overflow, Rounding, Stream};
+use fp8_kernels::{DType, Store};
+
+use crate::kernels::Argument;
+
+/// The type of codec.cuh; `None`: that of an operand that is not there.
+pub(crate) fn type_name(dtype: Option<DType>) -> &'static str {
+    match dtype {
+        None => "None",
+        Some(DType::F32) => "F32",
+        Some(DType::F16) => "F16",
+        Some(DType::Bf16) => "Bf16",
+        Some(DType::E5M2) => "E5M2",
+        Some(DType::E4M3) => "E4M3",
+        Some(DType::E5M2Fnuz) => "E5M2Fnuz",
+        Some(DType::E4M3Fnuz) => "E4M3Fnuz",
+        Some(DType::E3M4) => "E3M4",
+        Some(DType::U32) => "u32",
+        Some(DType::U8) => "u8",
+    }
+}
+
+/// The rounding of codec.cuh. FP32 is stored as it is.
+pub(crate) fn rounding_name(store: &Store) -> &'static str {
+    match store.rounding {
+        _ if store.dtype == DType::F32 => "RNE",
+        Rounding::NearestEven => "RNE",
+        Rounding::NearestAway => "RNA",
+        Rounding::TowardZero => "RTZ",
+        Rounding::TowardPositive => "RTP",
+        Rounding::TowardNegative => "RTN",
+        Rounding::Stochastic { bits: 0..=16 } => "SR",
+        Rounding::Stochastic { .. } => "SR_WIDE",
+    }
+}
+
+/// `Stream` of philox.cuh.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct StreamArgument {
+    seed: u64,
+    step: u32,
+    id: u32,
+}
+
+impl From<&Stream> for StreamArgument {
+    fn from(&Stream { seed, step, id }: &Stream) -> Self {
+        Self { seed, step, id }
+    }
+}
+
+/// `Store` of codec.cuh: what of a store is not compiled in.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct StoreArgument {
+    random: StreamArgument,
+    scale: f32,
+    random_bits: u32,
+    saturate: u32,
+    unused: u32,
+}
+
+impl From<&Store> for StoreArgument {
+    fn from(store: &Store) -> Self {
+        let random_bits = match store.rounding {
+            Rounding::Stochastic { bits } => bits.into(),
+            _ => 0,
+        };
+        let saturate = (store.overflow == Overflow::Saturate).into();
+        Self { random: (&store.random).into(), scale: store.scale, random_bits, saturate, unused: 0 }
+    }
+}
+
+// SAFETY: the layouts are those of the C structs.
+unsafe impl Argument for StreamArgument {}
+// SAFETY: as above.
+unsafe impl Argument for StoreArgument {}

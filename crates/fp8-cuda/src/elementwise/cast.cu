@@ -1,0 +1,14 @@
+#include "codec.cuh"
+
+// y = store(x / x_scale), n elements.
+extern "C" __global__ void cast(const X::Code* x, float x_scale, Store store, Y::Code* y, u64 n) {
+    u64 first = 8 * (u64(blockIdx.x) * blockDim.x + threadIdx.x);
+    if (first >= n) return;
+    float values[8];
+    load8<X>(x, first, n, values);
+    if (x_scale != 1.0f) {
+#pragma unroll
+        for (int i = 0; i < 8; i++) values[i] = canonical(values[i] / x_scale);
+    }
+    store8<Y, Y_ROUNDING>(store, y, first, n, values);
+}

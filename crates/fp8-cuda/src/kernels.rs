@@ -1,0 +1,213 @@
+//! Kernels: sources beside their launchers, compiled for the types they are used with, started with arguments that are checked against their signature.
+
+use std::collections::HashMap;
+use std::ffi::{CString, c_void};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use cudarc::driver::{result, sys};
+use fp8_kernels::Result as KernelResult;
+
+use crate::cache::Cache;
+use crate::device::Device;
+use crate::error::{Context, Error, Result};
+use crate::nvrtc::{Nvrtc, Unit};
+
+/// A .cu file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
+    /// As in messages.
+    pub name: &'static str,
+    /// Its text.
+    pub text: &'static str,
+}
+
+/// The source of this path below `src/`.
+macro_rules! source {
+    ($path:literal) => {
+        $crate::kernels::Source { name: $path, text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/", $path)) }
+    };
+}
+pub(crate) use source;
+
+/// What sources may include.
+pub(crate) const HEADERS: &[(&str, &str)] =
+    &[("codec.cuh", include_str!("codec/codec.cuh")), ("philox.cuh", include_str!("codec/philox.cuh"))];
+
+/// Options of every kernel: results are those of IEEE 754, operation by operation, as on the CPU. Kernels fuse where they say so.
+const OPTIONS: [&str; 5] = ["--std=c++17", "--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true"];
+
+/// What a source is compiled with: names and values of its macros.
+pub(crate) type Defines<'a> = &'a [(&'static str, &'a str)];
+
+/// A source with what it is compiled with.
+#[cfg(test)]
+pub(crate) struct Build {
+    pub source: &'static Source,
+    pub defines: Vec<(&'static str, &'static str)>,
+}
+
+/// The machine code of a source.
+pub(crate) fn compile(nvrtc: &Nvrtc, source: &Source, defines: Defines<'_>, architecture: &str) -> Result<Vec<u8>> {
+    let options = options(defines);
+    let unit = Unit { name: source.name, text: source.text, headers: HEADERS, architecture, options: &options };
+    nvrtc.compile(&unit)
+}
+
+fn options(defines: Defines<'_>) -> Vec<String> {
+    let defines = defines.iter().map(|(name, value)| format!("-D{name}={value}"));
+    OPTIONS.into_iter().map(String::from).chain(defines).collect()
+}
+
+/// A function of a loaded module.
+pub(crate) struct Kernel {
+    name: &'static str,
+    function: sys::CUfunction,
+    /// Bytes of each parameter.
+    parameters: Vec<usize>,
+}
+
+// SAFETY: a handle; the driver's functions on it may be called from any thread.
+unsafe impl Send for Kernel {}
+// SAFETY: as above.
+unsafe impl Sync for Kernel {}
+
+/// Blocks, threads of each, and bytes of dynamic shared memory of each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grid {
+    pub blocks: [u32; 3],
+    pub threads: u32,
+    pub shared: u32,
+}
+
+impl Grid {
+    /// Threads of a block of kernels that need no other number.
+    pub const THREADS: u32 = 256;
+
+    /// At least `threads` threads, in a row.
+    pub fn over(threads: usize) -> Self {
+        Self::blocks([threads.div_ceil(Self::THREADS as usize) as u32, 1, 1])
+    }
+
+    /// Blocks of [`Self::THREADS`].
+    pub const fn blocks(blocks: [u32; 3]) -> Self {
+        Self { blocks, threads: Self::THREADS, shared: 0 }
+    }
+}
+
+/// A value that a kernel takes.
+///
+/// # Safety
+/// The kernel's parameter has the same layout.
+pub(crate) unsafe trait Argument {
+    /// Where the value stands.
+    fn value(&self) -> *const c_void {
+        (&raw const *self).cast()
+    }
+
+    /// Its size.
+    fn bytes(&self) -> usize {
+        size_of_val(self)
+    }
+}
+
+// SAFETY: the layout of both sides is that of the C type.
+unsafe impl Argument for u32 {}
+// SAFETY: as above.
+unsafe impl Argument for u64 {}
+// SAFETY: as above.
+unsafe impl Argument for f32 {}
+
+impl Device {
+    /// The function `name` of a source compiled with `defines`: loaded, or from the cache, or compiled.
+    pub fn kernel(&self, source: &Source, name: &'static str, defines: Defines<'_>) -> KernelResult<Arc<Kernel>> {
+        let mut key = format!("{}:{name}", source.name);
+        defines.iter().for_each(|(name, value)| key.extend([";", name, "=", value]));
+        if let Some(kernel) = self.kernels.loaded().get(&key) {
+            return Ok(kernel.clone());
+        }
+        let kernel = Arc::new(self.told(self.load(source, name, defines))?);
+        self.kernels.loaded().insert(key, kernel.clone());
+        Ok(kernel)
+    }
+
+    fn load(&self, source: &Source, name: &'static str, defines: Defines<'_>) -> Result<Kernel> {
+        let image = self.kernels.image(source, defines, &self.architecture)?;
+        let loading = || format!("loading {name} of {}", source.name);
+        self.context.bind_to_thread().context(loading)?;
+        // SAFETY: the image is what NVRTC made for this architecture; the module stays loaded as long as the context.
+        unsafe {
+            let module = result::module::load_data(image.as_ptr().cast()).context(loading)?;
+            let c_name = CString::new(name).unwrap_or_default();
+            let function = result::module::get_function(module, c_name).context(loading)?;
+            Ok(Kernel { name, function, parameters: parameters(function) })
+        }
+    }
+
+    /// Starts a kernel; it runs when what was started before has ended.
+    ///
+    /// # Errors
+    /// Where the driver refuses, and where the arguments are not those of the kernel's signature.
+    pub fn launch(&self, kernel: &Kernel, grid: Grid, arguments: &[&dyn Argument]) -> KernelResult<()> {
+        let found: Vec<usize> = arguments.iter().map(|argument| argument.bytes()).collect();
+        if found != kernel.parameters {
+            let Kernel { name, parameters, .. } = kernel;
+            return Err(self.failed(format!("{name} takes parameters of {parameters:?} bytes, not {found:?}")));
+        }
+        if grid.blocks.contains(&0) {
+            return Ok(());
+        }
+        self.bind()?;
+        let mut values: Vec<*mut c_void> = arguments.iter().map(|argument| argument.value().cast_mut()).collect();
+        let (blocks, threads) = (grid.blocks.into(), (grid.threads, 1, 1));
+        let stream = self.stream.cu_stream();
+        // SAFETY: number and sizes of the arguments are those of the kernel, which the driver copies before it returns.
+        let launched =
+            unsafe { result::launch_kernel(kernel.function, blocks, threads, grid.shared, stream, &mut values) };
+        self.told(launched.context(|| format!("starting {} with {grid:?}", kernel.name)))?;
+        self.started(kernel.name)
+    }
+}
+
+/// Bytes of each parameter.
+///
+/// # Safety
+/// The function is loaded.
+unsafe fn parameters(function: sys::CUfunction) -> Vec<usize> {
+    let size = |index: usize| {
+        let (mut offset, mut size) = (0, 0);
+        // SAFETY: the function is loaded; the driver refuses an index that is too large.
+        unsafe { sys::cuFuncGetParamInfo(function, index, &mut offset, &mut size) }.result().ok().map(|()| size)
+    };
+    (0..).map_while(size).collect()
+}
+
+/// Kernels of one card.
+pub(crate) struct Kernels {
+    cache: Cache,
+    nvrtc: OnceLock<Result<Nvrtc>>,
+    loaded: Mutex<HashMap<String, Arc<Kernel>>>,
+}
+
+impl Kernels {
+    pub fn new(cache: Cache) -> Self {
+        Self { cache, nvrtc: OnceLock::new(), loaded: Mutex::default() }
+    }
+
+    fn loaded(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Kernel>>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From the cache, or compiled.
+    fn image(&self, source: &Source, defines: Defines<'_>, architecture: &str) -> Result<Vec<u8>> {
+        let options = options(defines).join("\n");
+        let texts = HEADERS.iter().flat_map(|(name, text)| [*name, *text]);
+        let key: Vec<&str> = [source.name, source.text, &options, architecture].into_iter().chain(texts).collect();
+        self.cache.get(&key, || {
+            tracing::info!("compiling {} for {architecture}: {defines:?}", source.name);
+            match self.nvrtc.get_or_init(Nvrtc::find) {
+                Ok(nvrtc) => compile(nvrtc, source, defines, architecture),
+                Err(error) => Err(Error::clone(error)),
+            }
+        })
+    }
+}
