@@ -87,7 +87,7 @@ impl Nvrtc {
         let (mut major, mut minor) = (0, 0);
         // SAFETY: the function's signature as in nvrtc.h; both pointers are valid.
         unsafe {
-            let version = self.function::<unsafe extern "C" fn(*mut c_int, *mut c_int) -> Status>(c"nvrtcVersion")?;
+            let version = self.function::<extern "C" fn(*mut c_int, *mut c_int) -> Status>(c"nvrtcVersion")?;
             version(&mut major, &mut minor);
         }
         Ok((major, minor))
@@ -116,7 +116,7 @@ impl Nvrtc {
         // SAFETY: signatures as in nvrtc.h; strings and arrays live until the program has been compiled.
         unsafe {
             type Texts = *const *const c_char;
-            let create = self.function::<unsafe extern "C" fn(
+            let create = self.function::<extern "C" fn(
                 *mut Program,
                 *const c_char,
                 *const c_char,
@@ -124,9 +124,8 @@ impl Nvrtc {
                 Texts,
                 Texts,
             ) -> Status>(c"nvrtcCreateProgram")?;
-            let compile =
-                self.function::<unsafe extern "C" fn(Program, c_int, Texts) -> Status>(c"nvrtcCompileProgram")?;
-            let destroy = self.function::<unsafe extern "C" fn(*mut Program) -> Status>(c"nvrtcDestroyProgram")?;
+            let compile = self.function::<extern "C" fn(Program, c_int, Texts) -> Status>(c"nvrtcCompileProgram")?;
+            let destroy = self.function::<extern "C" fn(*mut Program) -> Status>(c"nvrtcDestroyProgram")?;
             let mut program = std::ptr::null_mut();
             let count = headers.len() as c_int;
             let status = create(&mut program, text.as_ptr(), name.as_ptr(), count, texts.as_ptr(), names.as_ptr());
@@ -146,13 +145,16 @@ impl Nvrtc {
     }
 
     /// What a pair of functions, for size and contents, gives.
+    ///
+    /// # Safety
+    /// The program has not been destroyed.
     unsafe fn bytes(&self, program: Program, size: &CStr, get: &CStr) -> Result<Vec<u8>> {
         let mut len = 0_usize;
         // SAFETY: signatures as in nvrtc.h; the contents have the size that was asked for.
         unsafe {
-            self.function::<unsafe extern "C" fn(Program, *mut usize) -> Status>(size)?(program, &mut len);
+            self.function::<extern "C" fn(Program, *mut usize) -> Status>(size)?(program, &mut len);
             let mut bytes = vec![0_u8; len];
-            self.function::<unsafe extern "C" fn(Program, *mut u8) -> Status>(get)?(program, bytes.as_mut_ptr());
+            self.function::<extern "C" fn(Program, *mut u8) -> Status>(get)?(program, bytes.as_mut_ptr());
             Ok(bytes)
         }
     }
@@ -160,7 +162,7 @@ impl Nvrtc {
     fn message(&self, status: Status) -> Result<String> {
         // SAFETY: signature as in nvrtc.h; it gives a constant of the library.
         unsafe {
-            let text = self.function::<unsafe extern "C" fn(Status) -> *const c_char>(c"nvrtcGetErrorString")?(status);
+            let text = self.function::<extern "C" fn(Status) -> *const c_char>(c"nvrtcGetErrorString")?(status);
             Ok(CStr::from_ptr(text).to_string_lossy().into_owned())
         }
     }
