@@ -2,8 +2,9 @@
 
 use fp8_kernels::{Backend, BatchNorm};
 
+use crate::flushed::{self, Flushed, Zeros};
 use crate::layout::channels_first;
-use crate::{Array, Error, ParameterId, Parameters, Result, StatisticsId, StepReport, Tensor};
+use crate::{Array, Error, ParameterId, Parameters, Result, Role, StatisticsId, StepReport, Tensor};
 
 /// The gradients of all parameters, times the loss scale and summed over micro-batches, and the batch statistics to blend
 /// into the running ones.
@@ -13,6 +14,7 @@ pub struct Gradients {
     micro_batches: u32,
     gradients: Vec<Gradient>,
     statistics: Vec<StatisticsUpdate>,
+    flushed: Vec<Flushed>,
 }
 
 /// What has arrived of a parameter's gradient.
@@ -35,7 +37,7 @@ pub(crate) struct StatisticsUpdate {
 impl Gradients {
     pub(crate) fn new(parameters: usize, loss_scale: f32) -> Self {
         let gradients = vec![Gradient::default(); parameters];
-        Self { loss_scale, micro_batches: 0, gradients, statistics: Vec::new() }
+        Self { loss_scale, micro_batches: 0, gradients, statistics: Vec::new(), flushed: Vec::new() }
     }
 
     /// Makes ready for the gradients of one more micro-batch.
@@ -65,6 +67,17 @@ impl Gradients {
         let gradient = &mut self.gradients[id.index()];
         gradient.contributions += 1;
         gradient.sum = Some(sum);
+    }
+
+    pub(crate) fn count_flushed(&mut self, layer: &str, role: Role, zeros: Option<Zeros>) {
+        if let Some(zeros) = zeros {
+            flushed::add(&mut self.flushed, layer, role, zeros);
+        }
+    }
+
+    /// What rounding has flushed to zero, layer by layer, where the step was to count it ([`crate::Step::with_count_flushed`]); nothing else.
+    pub fn flushed(&self) -> &[Flushed] {
+        &self.flushed
     }
 
     pub(crate) fn statistics(&self) -> &[StatisticsUpdate] {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fp8_kernels::Backend;
 
 use crate::gradients::{Gradients, StatisticsUpdate};
-use crate::output::{Output, quantised};
+use crate::output::{Output, QNode, quantised};
 use crate::{Error, Loss, ParameterId, Parameters, Recipe, Result, Role, RoleFormat, Scaling, Step, Tensor};
 
 /// A tensor in a graph. Dropping it frees its memory unless a backward pass needs it.
@@ -167,7 +167,8 @@ impl Graph<'_> {
         let maker = self.maker(layer);
         let format = *self.recipe().format(role, layer);
         let random = self.step.random(&format!("{}/{role}", maker.application));
-        let output = Output::open(&**self.backend(), format, random, shape, None)?;
+        let node = QNode { format, random, counted: false };
+        let output = Output::open(&**self.backend(), node, shape, None)?;
         Ok((maker, output))
     }
 
@@ -177,7 +178,8 @@ impl Graph<'_> {
         let maker = self.maker(layer);
         let format = RoleFormat { scaling: Scaling::None, ..*self.recipe().format(Role::Activation, layer) };
         let random = self.step.random(&format!("{}/{}", maker.application, Role::Activation));
-        let output = Output::open(&**self.backend(), format, random, shape, None)?;
+        let node = QNode { format, random, counted: false };
+        let output = Output::open(&**self.backend(), node, shape, None)?;
         Ok((maker, output))
     }
 
@@ -260,7 +262,8 @@ impl Backward<'_> {
         let random = self.step.random(&contribution(application, Role::Error, arrival.contributions));
         arrival.contributions += 1;
         let arrived = arrival.sum.take().map(|sum| sum.unscaled(&*backend)).transpose()?;
-        Ok((Output::open(&*backend, format, random, shape.to_vec(), None)?, arrived))
+        let node = QNode { format, random, counted: self.step.count_flushed };
+        Ok((Output::open(&*backend, node, shape.to_vec(), None)?, arrived))
     }
 
     /// As [`Backward::open_error`], for kernels that cannot add: it is added afterwards.
@@ -276,7 +279,8 @@ impl Backward<'_> {
     pub fn open_inner_error(&self, inner: &Inner, shape: Vec<usize>) -> Result<Output> {
         let format = *self.parameters.recipe().format(Role::Error, &inner.layer);
         let random = self.step.random(&contribution(&inner.name, Role::Error, 0));
-        Output::open(&*self.backend(), format, random, shape, None)
+        let node = QNode { format, random, counted: false };
+        Output::open(&*self.backend(), node, shape, None)
     }
 
     /// An error that needs no computing: it is that of `var`, plus what has arrived from other uses.
@@ -297,7 +301,10 @@ impl Backward<'_> {
 
     /// The finished error of `var`.
     pub fn close_error(&mut self, var: VarId, output: Output) -> Result<()> {
-        self.errors[var.0].sum = Some(output.close(&*self.backend())?);
+        let (error, zeros) = output.close_counting(&*self.backend())?;
+        self.errors[var.0].sum = Some(error);
+        let layer = self.makers[var.0].as_ref().map_or("", |maker| &maker.layer);
+        self.gradients.count_flushed(layer, Role::Error, zeros);
         Ok(())
     }
 
@@ -309,7 +316,8 @@ impl Backward<'_> {
         let random = self.step.random(&contribution(&parameter.name, Role::Gradient, contributions));
         let format = parameter.gradient_format;
         let arrived = arrived.map(|sum| sum.unscaled(&*backend)).transpose()?;
-        Ok((Output::open(&*backend, format, random, parameter.shape.clone(), None)?, arrived))
+        let node = QNode { format, random, counted: self.step.count_flushed };
+        Ok((Output::open(&*backend, node, parameter.shape.clone(), None)?, arrived))
     }
 
     /// As [`Backward::open_gradient`], for kernels that cannot add.
@@ -323,8 +331,9 @@ impl Backward<'_> {
 
     /// The finished gradient of a parameter.
     pub fn close_gradient(&mut self, id: ParameterId, output: Output) -> Result<()> {
-        let gradient = output.close(&*self.backend())?;
+        let (gradient, zeros) = output.close_counting(&*self.backend())?;
         self.gradients.put(id, gradient);
+        self.gradients.count_flushed(self.parameters.get(id).layer(), Role::Gradient, zeros);
         Ok(())
     }
 }

@@ -41,6 +41,7 @@
 //! ```
 
 mod error;
+mod flushed;
 mod gradients;
 mod graph;
 pub mod layout;
@@ -55,6 +56,7 @@ mod step;
 pub mod tensor;
 
 pub use error::{Error, Result};
+pub use flushed::Flushed;
 pub use gradients::Gradients;
 pub use graph::{Graph, Var};
 pub use names::nearest;

@@ -3,7 +3,17 @@
 use fp8_core::Stream;
 use fp8_kernels::{Backend, Buffer, DType, Store};
 
+use crate::flushed::Zeros;
 use crate::{Result, RoleFormat, Scaling, Tensor};
+
+/// How a result becomes a tensor.
+#[derive(Clone, Copy)]
+pub(crate) struct QNode {
+    pub format: RoleFormat,
+    pub random: Stream,
+    /// Whether the kernel writes F32 even where it could round, so that zeros are counted before and after.
+    pub counted: bool,
+}
 
 /// A tensor being made: a kernel writes `buffer` by `store`, then [`Output::close`] finishes it.
 ///
@@ -15,47 +25,58 @@ pub(crate) struct Output {
     /// For the kernel.
     pub buffer: Buffer,
     shape: Vec<usize>,
-    format: RoleFormat,
-    random: Stream,
+    node: QNode,
     addend: Option<Tensor>,
 }
 
 impl Output {
     /// Memory for a tensor of `shape`; `addend`, of the same shape and unscaled, is added before rounding.
-    pub fn open(
-        backend: &dyn Backend,
-        format: RoleFormat,
-        random: Stream,
-        shape: Vec<usize>,
-        addend: Option<Tensor>,
-    ) -> Result<Self> {
-        let direct = format.scaling == Scaling::None && addend.is_none();
-        let store = if direct { format.store(random, 1.0) } else { Store::F32 };
+    pub fn open(backend: &dyn Backend, node: QNode, shape: Vec<usize>, addend: Option<Tensor>) -> Result<Self> {
+        let store = if addend.is_none() { node.store() } else { Store::F32 };
         let buffer = backend.alloc(store.dtype, shape.iter().product())?;
-        Ok(Self { store, buffer, shape, format, random, addend })
+        Ok(Self { store, buffer, shape, node, addend })
     }
 
     /// The same, with an addend.
     pub fn plus(self, backend: &dyn Backend, addend: Option<Tensor>) -> Result<Self> {
-        Self::open(backend, self.format, self.random, self.shape, addend)
+        Self::open(backend, self.node, self.shape, addend)
     }
 
     /// The finished tensor.
     pub fn close(self, backend: &dyn Backend) -> Result<Tensor> {
-        let Self { mut buffer, shape, format, random, addend, .. } = self;
+        Ok(self.close_counting(backend)?.0)
+    }
+
+    /// The finished tensor, and of a counted one its zeros.
+    pub fn close_counting(self, backend: &dyn Backend) -> Result<(Tensor, Option<Zeros>)> {
+        let Self { mut buffer, shape, node, addend, .. } = self;
         if let Some(addend) = addend {
-            let store = match format.scaling {
-                Scaling::None => format.store(random, 1.0),
-                Scaling::Current => Store::F32,
-            };
+            let store = node.store();
             let mut sum = backend.alloc(store.dtype, buffer.len())?;
             backend.add(&buffer, Some(&addend.buffer), false, &store, &mut sum)?;
             buffer = sum;
         }
-        match format.scaling {
-            Scaling::None => Ok(Tensor::new(shape, buffer)),
-            Scaling::Current => scaled(backend, &format, random, shape, &buffer),
+        if node.is_direct() {
+            return Ok((Tensor::new(shape, buffer), None));
         }
+        let tensor = quantised(backend, &node.format, node.random, shape, &buffer)?;
+        let zeros = match node.counted {
+            true => Some(Zeros::between(backend, &buffer, &tensor.buffer)?),
+            false => None,
+        };
+        Ok((tensor, zeros))
+    }
+}
+
+impl QNode {
+    /// Whether kernels themselves write the final codes.
+    fn is_direct(&self) -> bool {
+        self.format.scaling == Scaling::None && !self.counted
+    }
+
+    /// What kernels write.
+    fn store(&self) -> Store {
+        if self.is_direct() { self.format.store(self.random, 1.0) } else { Store::F32 }
     }
 }
 

@@ -124,6 +124,39 @@ fn tensors_have_the_formats_of_the_recipe() {
     }
 }
 
+/// Counting changes no bit. What is counted before rounding is what FP32 has, and less of it is flushed at a larger scale, nothing in FP32.
+#[test]
+fn what_is_flushed_to_zero_is_counted() {
+    for backend in backends() {
+        let run = Run::new(backend.clone(), "fp8", SGD);
+        let of = |run: &Run, scale, count| {
+            let step = Step::training(1, 0, scale).with_count_flushed(count);
+            run.network.gradients(&run.parameters, step).1
+        };
+        let bits = |gradients: &Gradients| {
+            let arrays = gradients.arrays(&run.parameters).unwrap();
+            arrays.into_iter().map(|array| format!("{:?}", array.values)).collect::<Vec<_>>()
+        };
+        let shares = [1.0, 2_f32.powi(-10)].map(|scale| {
+            let counted = of(&run, scale, true);
+            assert_eq!(bits(&counted), bits(&of(&run, scale, false)), "{scale}");
+            assert!(of(&run, scale, false).flushed().is_empty());
+            let layers: Vec<_> = counted.flushed().iter().map(|count| (&*count.layer, count.role)).collect();
+            assert!(layers.contains(&("conv2", Role::Error)) && layers.contains(&("conv2", Role::Gradient)));
+            let conv2 = counted.flushed().iter().find(|count| count.layer == "conv2" && count.role == Role::Gradient);
+            let conv2 = conv2.unwrap();
+            let id = run.parameters.find("conv2.weight").unwrap();
+            let zeros = backend.count_zero(&counted.get(id).unwrap().buffer).unwrap() as u64;
+            assert_eq!(conv2.nonzero - conv2.flushed, 8 * 8 * 9 - zeros);
+            let sum = |of: fn(&fp8_autograd::Flushed) -> u64| counted.flushed().iter().map(of).sum::<u64>() as f64;
+            sum(|count| count.flushed) / sum(|count| count.nonzero)
+        });
+        assert!(shares[0] < 0.1 && shares[1] > 0.3, "{shares:?}");
+        let wide = Run::new(backend, "fp32", SGD);
+        assert!(of(&wide, 1.0, true).flushed().iter().all(|count| count.flushed == 0 && count.nonzero > 0));
+    }
+}
+
 /// A scaled gradient is un-scaled before anything is done with it: powers of two change nothing in FP32.
 #[test]
 fn the_loss_scale_cancels() {

@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         [] => (Source::Generated(language::Options::default()), 500),
         [source, target, size] => {
             let files = Files { source: source.into(), target: target.into() };
-            (Source::Parallel { training: vec![files], validation: vec![] }, size.parse()?)
+            (Source::parallel(vec![files], vec![]), size.parse()?)
         }
         _ => return Err("give no argument, or SOURCE TARGET SIZE".into()),
     };

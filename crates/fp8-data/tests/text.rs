@@ -52,7 +52,7 @@ fn parallel(folder: &Path, source: impl AsRef<[u8]>, target: impl AsRef<[u8]>) -
     write(path("a.en"), source);
     write(path("a.de"), target);
     let files = Files { source: path("a.en"), target: path("a.de") };
-    Source::Parallel { training: vec![files.clone()], validation: vec![files] }
+    Source::parallel(vec![files.clone()], vec![files])
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn what_is_wrong_with_files_is_named() {
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
     }
     let nowhere = Files { source: "no/where".into(), target: PathBuf::new() };
-    let missing = Source::Parallel { training: vec![nowhere], validation: vec![] };
+    let missing = Source::parallel(vec![nowhere], vec![]);
     assert!(error_of(&missing).starts_with("cannot read no/where: "));
     // The consumer of batches hears of it too.
     let source = parallel(folder.path(), "a\nb\n", "a\n");
@@ -204,7 +204,7 @@ fn what_is_wrong_with_files_is_named() {
 #[test]
 fn files_follow_each_other_plain_or_gzipped_with_either_line_end() {
     let folder = tempfile::tempdir().unwrap();
-    let Source::Parallel { mut training, validation } = parallel(folder.path(), "a\r\nb\u{2028}b", "A\nB\n") else {
+    let Source::Parallel { mut training, validation, .. } = parallel(folder.path(), "a\r\nb\u{2028}b", "A\nB\n") else {
         unreachable!("it is parallel")
     };
     let files = Files { source: folder.path().join("b.en.gz"), target: folder.path().join("b.de.gz") };
@@ -214,7 +214,15 @@ fn files_follow_each_other_plain_or_gzipped_with_either_line_end() {
         write(path, gzip.finish().unwrap());
     }
     training.push(files);
-    let found = pairs(&Source::Parallel { training, validation });
+    let limited = |training_pairs| Source::Parallel {
+        training: training.clone(),
+        validation: validation.clone(),
+        training_pairs,
+        validation_pairs: Some(1),
+    };
+    assert_eq!(pairs(&limited(Some(3))).len(), 3);
+    assert_eq!(limited(None).pairs(Split::Validation).unwrap().count(), 1);
+    let found = pairs(&limited(None));
     let pair = |(source, target): (&str, &str)| Pair { source: source.into(), target: target.into() };
     assert_eq!(found, [("a", "A"), ("b\u{2028}b", "B"), ("c", "C"), ("", "X"), ("d", "D")].map(pair));
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::AddAssign;
 
+use fp8_autograd::Flushed;
 use serde::{Deserialize, Serialize};
 
 /// A line of metrics.
@@ -32,6 +33,9 @@ pub struct StepRecord {
     pub gradient_norm: Option<f32>,
     /// Names of the tensors with Inf or NaN; when there are any, the step was skipped.
     pub overflowed: Vec<String>,
+    /// What rounding flushed to zero, layer by layer, where it was counted (`diagnostics.count_flushed_every`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flushed: Vec<Flushed>,
     /// Speed of this step: images or tokens of translations in a second.
     #[serde(alias = "images_per_second")]
     pub per_second: f64,
@@ -192,6 +196,7 @@ mod tests {
             loss_scale: 1e4,
             gradient_norm: None,
             overflowed: vec!["loss".into()],
+            flushed: Vec::new(),
             per_second: 12.5,
         };
         let line = serde_json::to_string(&Record::Step(step.clone())).unwrap();

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use fp8_autograd::{Gradients, Graph, LossScaler, Optimizer, Parameters, Step, Tensor};
+use fp8_autograd::{Flushed, Gradients, Graph, LossScaler, Optimizer, Parameters, Step, Tensor};
 use fp8_kernels::Backend;
 
 use crate::checkpoint::{Checkpoint, Progress};
+use crate::config::Diagnostics;
 use crate::metrics::Tally;
 use crate::task::Network;
 use crate::{Config, Error, Result};
@@ -18,6 +19,7 @@ pub struct State<N> {
     pub scaler: LossScaler,
     seed: u64,
     label_smoothing: f32,
+    diagnostics: Diagnostics,
 }
 
 /// What a training step found.
@@ -36,6 +38,8 @@ pub struct Outcome<R> {
     pub loss_scale: f32,
     /// Whether the scale is another one now.
     pub scale_moved: bool,
+    /// What rounding flushed to zero, where it was counted.
+    pub flushed: Vec<Flushed>,
 }
 
 impl<N: Network> State<N> {
@@ -52,7 +56,8 @@ impl<N: Network> State<N> {
         optimizer.clip_norm = config.training.clip_norm;
         let scaler = LossScaler::new(config.loss_scaling.clone())?;
         let (seed, label_smoothing) = (config.seed, config.training.label_smoothing);
-        Ok(Self { parameters, network, optimizer, scaler, seed, label_smoothing })
+        let diagnostics = config.diagnostics.clone();
+        Ok(Self { parameters, network, optimizer, scaler, seed, label_smoothing, diagnostics })
     }
 
     /// Steps done.
@@ -74,7 +79,10 @@ impl<N: Network> State<N> {
     ) -> Result<Outcome<R>> {
         let number = self.steps();
         // The counter of the random bits has 32 bits: after 2^32 steps they come again.
-        let step = Step::training(self.seed, number as u32, self.loss_scale());
+        let loss_scale = self.loss_scale();
+        let factor = if self.diagnostics.overflows(number) { f32::INFINITY } else { loss_scale };
+        let step = Step::training(self.seed, number as u32, factor)
+            .with_count_flushed(self.diagnostics.counts_flushed(number) && factor.is_finite());
         let failed = |source| Error::Step { step: number, source };
         let mut graph = Graph::new(&self.parameters, step);
         let logits = self.network.logits(&mut graph, batch).map_err(autograd).map_err(failed)?;
@@ -85,13 +93,15 @@ impl<N: Network> State<N> {
             gradients: None,
             overflowed: vec!["loss".into()],
             gradient_norm: f32::INFINITY,
-            loss_scale: step.loss_scale,
+            loss_scale,
             scale_moved: false,
+            flushed: Vec::new(),
         };
         drop(logits);
         if loss.value.is_finite() {
             let gradients = graph.backward(&loss).map_err(failed)?;
             let report = self.optimizer.step(&mut self.parameters, &gradients, learning_rate, &step).map_err(failed)?;
+            outcome.flushed = gradients.flushed().to_vec();
             outcome.gradients = Some(gradients);
             (outcome.overflowed, outcome.gradient_norm) = (report.overflowed, report.gradient_norm);
         }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use common::{TINY, TINY_TEXT};
 use fp8_kernels::CpuBackend;
 use fp8_trainer::checkpoint::{self, Checkpoint};
+use fp8_trainer::metrics::StepRecord;
 use fp8_trainer::{Config, Error, Event, Result, RunOptions, RunResult, train};
 
 /// [`TINY`] with some fields set.
@@ -198,4 +199,33 @@ fn threads_do_not_change_a_run_of_text() {
         train(&config, options).unwrap().weights_digest
     };
     assert_eq!(digest(1, 1), digest(3, 2));
+}
+
+/// Counting changes nothing, of either network; overflows without cause skip their steps, and a floor holds the scale.
+#[test]
+fn diagnostics_count_and_disturb() {
+    let transformer = "model={architecture = 'transformer', width = 8, heads = 2, feed_forward = 16}";
+    for model in ["model.hidden=8", transformer] {
+        let text = |more: &[&str]| Config::parse(TINY_TEXT, &[&[model], more].concat()).unwrap();
+        let plain = run(&text(&[]), None, false, None).unwrap();
+        let counted = run(&text(&["diagnostics.count_flushed_every=2"]), None, false, None).unwrap();
+        assert_eq!(counted.weights_digest, plain.weights_digest);
+        for record in &counted.curve {
+            assert_eq!(record.flushed.is_empty(), record.step % 2 == 1, "{}", record.step);
+            assert!(record.flushed.iter().all(|count| count.flushed <= count.nonzero));
+        }
+        assert!(plain.curve.iter().all(|record| record.flushed.is_empty()));
+
+        let disturbed = |scaling: &str| {
+            let config = text(&["diagnostics.spurious_overflow_every=3", &format!("loss_scaling={{{scaling}}}")]);
+            let result = run(&config, None, false, None).unwrap();
+            let skipped: Vec<_> = result.curve.iter().map(StepRecord::skipped).collect();
+            assert!(skipped.iter().enumerate().all(|(step, skipped)| *skipped == (step % 3 == 2)), "{skipped:?}");
+            result.curve.iter().map(|record| record.loss_scale).collect::<Vec<_>>()
+        };
+        let back_off = disturbed("kind = 'back-off', initial = 64, growth_interval = 50");
+        assert_eq!(back_off[..7], [64.0, 64.0, 64.0, 32.0, 32.0, 32.0, 16.0]);
+        let enhanced = disturbed("kind = 'enhanced', initial = 64, growth_interval = 50, floors = [[2, 48], [6, 128]]");
+        assert_eq!(enhanced[..7], [64.0, 64.0, 64.0, 48.0, 48.0, 48.0, 128.0]);
+    }
 }

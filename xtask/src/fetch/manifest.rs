@@ -92,7 +92,7 @@ impl Text {
             let join = |files: &Files| Files { source: folder.join(&files.source), target: folder.join(&files.target) };
             files.iter().map(join).collect()
         };
-        Source::Parallel { training: within(&self.training), validation: within(&self.validation) }
+        Source::parallel(within(&self.training), within(&self.validation))
     }
 }
 

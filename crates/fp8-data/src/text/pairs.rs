@@ -39,6 +39,12 @@ pub enum Source {
         training: Vec<Files>,
         /// For validation.
         validation: Vec<Files>,
+        /// Only so many of the training pairs, the first; all unless given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        training_pairs: Option<usize>,
+        /// As `training_pairs`, of those for validation.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        validation_pairs: Option<usize>,
     },
 }
 
@@ -54,11 +60,17 @@ pub type Pairs = Box<dyn Iterator<Item = Result<Pair>> + Send>;
 impl Source {
     /// The pairs of a part, in order, read as they are asked for.
     pub fn pairs(&self, split: Split) -> Result<Pairs> {
-        match (self, split) {
-            (Self::Generated(options), _) => Ok(Box::new(options.pairs(split).map(Ok))),
-            (Self::Parallel { training, .. }, Split::Training) => Ok(Box::new(Parallel::new(training.clone()))),
-            (Self::Parallel { validation, .. }, Split::Validation) => Ok(Box::new(Parallel::new(validation.clone()))),
-        }
+        let (files, limit) = match (self, split) {
+            (Self::Generated(options), _) => return Ok(Box::new(options.pairs(split).map(Ok))),
+            (Self::Parallel { training, training_pairs, .. }, Split::Training) => (training, training_pairs),
+            (Self::Parallel { validation, validation_pairs, .. }, Split::Validation) => (validation, validation_pairs),
+        };
+        Ok(Box::new(Parallel::new(files.clone()).take(limit.unwrap_or(usize::MAX))))
+    }
+
+    /// All pairs of these files.
+    pub const fn parallel(training: Vec<Files>, validation: Vec<Files>) -> Self {
+        Self::Parallel { training, validation, training_pairs: None, validation_pairs: None }
     }
 }
 

@@ -43,6 +43,9 @@ pub struct Config {
     pub optimizer: OptimizerRule,
     /// `[loss_scaling]`; the recipe's unless given.
     pub loss_scaling: LossScaling,
+    /// `[diagnostics]`; none unless given.
+    #[serde(skip_serializing_if = "Diagnostics::are_off")]
+    pub diagnostics: Diagnostics,
     /// `[log]`
     pub log: Log,
 }
@@ -114,6 +117,36 @@ pub enum Schedule {
 
 fn tenth() -> f64 {
     0.1
+}
+
+/// `[diagnostics]`: experiments with a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Diagnostics {
+    /// Steps from one to the next in which it is counted, layer by layer, how many errors and gradients rounding flushes to zero; none unless given. It
+    /// changes nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count_flushed_every: Option<u64>,
+    /// The last of so many steps in a row overflows without cause: its errors are multiplied by infinity in place of the loss scale; none unless
+    /// given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spurious_overflow_every: Option<u64>,
+}
+
+impl Diagnostics {
+    fn are_off(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether it is counted in this step, from 0, what is flushed to zero.
+    pub(crate) fn counts_flushed(&self, step: u64) -> bool {
+        self.count_flushed_every.is_some_and(|every| step.is_multiple_of(every))
+    }
+
+    /// Whether this step, from 0, overflows without cause.
+    pub(crate) fn overflows(&self, step: u64) -> bool {
+        self.spurious_overflow_every.is_some_and(|every| (step + 1).is_multiple_of(every))
+    }
 }
 
 /// `[log]`

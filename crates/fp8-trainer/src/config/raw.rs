@@ -6,7 +6,7 @@ use fp8_models::{Architecture, Stem};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use super::Schedule;
+use super::{Diagnostics, Schedule};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +25,8 @@ pub struct Config {
     pub schedule: Option<Schedule>,
     pub optimizer: Option<OptimizerRule>,
     pub loss_scaling: Option<LossScaling>,
+    #[serde(default)]
+    pub diagnostics: Diagnostics,
     #[serde(default)]
     pub log: Log,
 }

@@ -36,6 +36,7 @@ pub fn resolve(raw: raw::Config) -> Result<Config> {
             weight_decay: 0.0,
         }),
         loss_scaling,
+        diagnostics: raw.diagnostics,
         log: Log {
             every_steps: raw.log.every_steps.unwrap_or(10),
             checkpoint_every_steps: raw.log.checkpoint_every_steps,
@@ -129,7 +130,7 @@ const AT_LEAST_1: &str = "must be at least 1";
 const AT_LEAST_2: &str = "must be at least 2";
 
 fn check(config: &Config) -> Result<()> {
-    let Config { training, log, .. } = config;
+    let Config { training, diagnostics, log, .. } = config;
     let positive = |value: usize| value > 0;
     let common = [
         ("training.epochs", training.epochs > 0, AT_LEAST_1),
@@ -144,6 +145,8 @@ fn check(config: &Config) -> Result<()> {
             "must be finite and above 0",
         ),
         ("training.skipped_in_a_row", training.skipped_in_a_row > 0, AT_LEAST_1),
+        ("diagnostics.count_flushed_every", diagnostics.count_flushed_every != Some(0), AT_LEAST_1),
+        ("diagnostics.spurious_overflow_every", diagnostics.spurious_overflow_every != Some(0), AT_LEAST_1),
         ("log.every_steps", log.every_steps > 0, AT_LEAST_1),
         ("log.checkpoint_every_steps", log.checkpoint_every_steps != Some(0), AT_LEAST_1),
     ];

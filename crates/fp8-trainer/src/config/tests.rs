@@ -27,6 +27,7 @@ fn a_resolved_configuration_reads_back_as_itself() {
         &["data={kind = 'cifar10', folder = 'data/cifar10', held_out = 5}", "optimizer={kind = 'adamw'}"],
         &["schedule={kind = 'step', milestones = [30, 60, 80]}", "log.checkpoint_every_steps=5", "seed=7"],
         &["loss_scaling={kind = 'enhanced', initial = 8192, growth_interval = 2000, floors = [[40000, 8192]]}"],
+        &["diagnostics={count_flushed_every = 3, spurious_overflow_every = 4}"],
         &["schedule.kind=cosine", "model={architecture = 'resnet50', stem = 'imagenet', zero_init_residual = true}"],
     ] {
         let config = Config::parse("[data]\nkind = 'generated'", overrides).unwrap();
@@ -41,7 +42,7 @@ fn a_translation_reads_back_as_itself() {
     for overrides in [
         &[][..],
         &["model.hidden=32", "loader.ratio=1.5"],
-        &[parallel, "schedule.kind=inverse-square-root", "training.warmup_epochs=0.5"],
+        &[parallel, "data.training_pairs=100", "schedule.kind=inverse-square-root", "training.warmup_epochs=0.5"],
     ] {
         let config = Config::parse("task = 'translation'", overrides).unwrap();
         assert_eq!((config.training.batch, config.task.unit(), config.task.model().as_str()), (4096, "tokens", "gnmt"));

@@ -144,10 +144,11 @@ impl<'a, 'o, T: Task> Running<'a, 'o, T> {
             loss_scale: outcome.loss_scale,
             gradient_norm: finite(outcome.gradient_norm),
             overflowed: outcome.overflowed,
+            flushed: outcome.flushed,
             per_second,
         };
         self.tell(Event::Step(&record));
-        if record.skipped() || step.is_multiple_of(self.config.log.every_steps) {
+        if record.skipped() || !record.flushed.is_empty() || step.is_multiple_of(self.config.log.every_steps) {
             self.log(Record::Step(record))?;
         }
         Ok(())
@@ -282,6 +283,7 @@ impl<'a, 'o, T: Task> Running<'a, 'o, T> {
 fn identity(config: &Config, keepsake: Option<Keepsake<'_>>) -> String {
     let mut config = config.clone();
     config.log = config::Log { every_steps: 1, checkpoint_every_steps: None };
+    config.diagnostics.count_flushed_every = None;
     *config.task.workers_mut() = 1;
     let keepsake = keepsake.map(|Keepsake { name, digest, .. }| format!("\n[sha256]\n\"{name}\" = \"{digest}\"\n"));
     config.to_toml() + &keepsake.unwrap_or_default()
