@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use fp8_core::{Rounding, Stream};
 use fp8_cuda::CudaBackend;
-use fp8_kernels::{DType, Store};
+use fp8_kernels::{Backend, DType, Store};
 
 const LEN: usize = 1 << 28;
 const TIMES: u32 = 20;

@@ -2,16 +2,25 @@
 
 use std::sync::Arc;
 
-use fp8_kernels::{Buffer, DType, Memory, Result, Store};
+use fp8_kernels::{
+    AdditiveAttention, AdditiveBackward, AdditiveGradients, AdditiveOperands, Attention, AttentionBackward,
+    AttentionGradients, AttentionOperands, Backend, BatchNorm, BatchNormBackward, BatchNormForward, BatchNormGradients,
+    BatchStatistics, Buffer, Conv2d, CrossEntropy, DType, Dropout, Embedding, EmbeddingBackward, EmbeddingForward,
+    Epilogue, Gemm, LayerNorm, LayerNormBackward, LayerNormForward, LayerNormGradients, Lstm, LstmBackward,
+    LstmForward, Memory, ParameterUpdate, Pool2d, Result, Store, UpdateRule,
+};
 
 use crate::cache::Cache;
 use crate::device::Device;
-use crate::elementwise;
 use crate::error::Error;
 use crate::memory::DeviceMemory;
 use crate::operand::numbers_of;
+use crate::{
+    additive_attention, attention, batch_norm, columns, conv, cross_entropy, elementwise, embedding, gemm, layer_norm,
+    lstm, pool, reduce, update,
+};
 
-/// One NVIDIA GPU. Operations are started in the order of the calls and computed in it; [`CudaBackend::download`] and what returns a number wait.
+/// One NVIDIA GPU. Operations are started in the order of the calls and computed in it; [`Backend::download`] and what returns a number wait.
 #[derive(Debug)]
 pub struct CudaBackend {
     device: Arc<Device>,
@@ -53,26 +62,17 @@ impl CudaBackend {
     }
 }
 
-impl CudaBackend {
-    /// As [`fp8_kernels::Backend::name`].
-    pub fn name(&self) -> String {
+impl Backend for CudaBackend {
+    fn name(&self) -> String {
         self.device.name.clone()
     }
 
-    /// As [`fp8_kernels::Backend::alloc`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn alloc(&self, dtype: DType, len: usize) -> Result<Buffer> {
+    fn alloc(&self, dtype: DType, len: usize) -> Result<Buffer> {
         let memory = DeviceMemory::new(&self.device, len.saturating_mul(dtype.size()))?;
         Ok(Buffer::new(dtype, len, Box::new(memory)))
     }
 
-    /// As [`fp8_kernels::Backend::upload`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn upload(&self, bytes: &[u8], buffer: &mut Buffer) -> Result<()> {
+    fn upload(&self, bytes: &[u8], buffer: &mut Buffer) -> Result<()> {
         let (op, dtype, len) = (self.device.op("upload"), buffer.dtype(), buffer.len());
         op.require(bytes.len() == buffer.bytes(), || format!("{} bytes for {buffer:?}", bytes.len()))?;
         op.exactly_mut("buffer", buffer, dtype, len)?;
@@ -85,11 +85,7 @@ impl CudaBackend {
         }
     }
 
-    /// As [`fp8_kernels::Backend::download`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn download(&self, buffer: &Buffer, bytes: &mut [u8]) -> Result<()> {
+    fn download(&self, buffer: &Buffer, bytes: &mut [u8]) -> Result<()> {
         let op = self.device.op("download");
         op.require(bytes.len() == buffer.bytes(), || format!("{buffer:?} into {} bytes", bytes.len()))?;
         op.exactly("buffer", buffer, buffer.dtype(), buffer.len())?;
@@ -99,21 +95,270 @@ impl CudaBackend {
         }
     }
 
-    /// As [`fp8_kernels::Backend::memory`].
-    pub fn memory(&self) -> Memory {
+    fn memory(&self) -> Memory {
         self.device.memory.memory()
     }
 
-    /// As [`fp8_kernels::Backend::reset_peak`].
-    pub fn reset_peak(&self) {
+    fn reset_peak(&self) {
         self.device.memory.reset_peak();
     }
 
-    /// As [`fp8_kernels::Backend::cast`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn cast(&self, x: &Buffer, x_scale: f32, store: &Store, y: &mut Buffer) -> Result<()> {
+    fn cast(&self, x: &Buffer, x_scale: f32, store: &Store, y: &mut Buffer) -> Result<()> {
         elementwise::cast(&self.device, x, x_scale, store, y)
+    }
+
+    fn amax(&self, x: &Buffer) -> Result<f32> {
+        reduce::amax(&self.device, x)
+    }
+
+    fn count_non_finite(&self, x: &Buffer) -> Result<usize> {
+        reduce::counts(&self.device, "count_non_finite", x).map(|[non_finite, _]| non_finite)
+    }
+
+    fn count_zero(&self, x: &Buffer) -> Result<usize> {
+        reduce::counts(&self.device, "count_zero", x).map(|[_, zeros]| zeros)
+    }
+
+    fn sum(&self, x: &Buffer) -> Result<f32> {
+        reduce::sum(&self.device, x)
+    }
+
+    fn sum_squares(&self, x: &Buffer, x_scale: f32) -> Result<f32> {
+        reduce::sum_squares(&self.device, x, x_scale)
+    }
+
+    fn gemm(&self, gemm: &Gemm, a: &Buffer, b: &Buffer, epilogue: &Epilogue<'_>, c: &mut Buffer) -> Result<()> {
+        gemm::gemm(&self.device, gemm, a, b, epilogue, c)
+    }
+
+    fn conv2d(&self, conv: &Conv2d, x: &Buffer, w: &Buffer, epilogue: &Epilogue<'_>, y: &mut Buffer) -> Result<()> {
+        conv::forward(&self.device, conv, x, w, epilogue, y)
+    }
+
+    fn conv2d_backward_data(
+        &self,
+        conv: &Conv2d,
+        dy: &Buffer,
+        w: &Buffer,
+        epilogue: &Epilogue<'_>,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        conv::backward_data(&self.device, conv, dy, w, epilogue, dx)
+    }
+
+    fn conv2d_backward_weight(
+        &self,
+        conv: &Conv2d,
+        x: &Buffer,
+        dy: &Buffer,
+        epilogue: &Epilogue<'_>,
+        dw: &mut Buffer,
+    ) -> Result<()> {
+        conv::backward_weight(&self.device, conv, x, dy, epilogue, dw)
+    }
+
+    fn sum_rows(&self, rows: usize, columns: usize, dy: &Buffer, store: &Store, db: &mut Buffer) -> Result<()> {
+        reduce::sum_rows(&self.device, rows, columns, dy, store, db)
+    }
+
+    fn batch_norm_statistics(
+        &self,
+        norm: &BatchNorm,
+        x: &Buffer,
+        mean: &mut Buffer,
+        variance: &mut Buffer,
+    ) -> Result<()> {
+        batch_norm::statistics(&self.device, norm, x, mean, variance)
+    }
+
+    fn batch_norm_update_running(
+        &self,
+        norm: &BatchNorm,
+        momentum: f32,
+        batch: BatchStatistics<'_>,
+        running_mean: &mut Buffer,
+        running_variance: &mut Buffer,
+    ) -> Result<()> {
+        batch_norm::update_running(&self.device, norm, momentum, batch, running_mean, running_variance)
+    }
+
+    fn batch_norm(&self, norm: &BatchNorm, arguments: &BatchNormForward<'_>, y: &mut Buffer) -> Result<()> {
+        batch_norm::forward(&self.device, norm, arguments, y)
+    }
+
+    fn batch_norm_backward(
+        &self,
+        norm: &BatchNorm,
+        arguments: &BatchNormBackward<'_>,
+        gradients: BatchNormGradients<'_>,
+    ) -> Result<()> {
+        batch_norm::backward(&self.device, norm, arguments, gradients)
+    }
+
+    fn max_pool(&self, pool: &Pool2d, x: &Buffer, store: &Store, y: &mut Buffer, index: &mut Buffer) -> Result<()> {
+        pool::max(&self.device, pool, x, store, y, index)
+    }
+
+    fn max_pool_backward(
+        &self,
+        pool: &Pool2d,
+        dy: &Buffer,
+        index: &Buffer,
+        store: &Store,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        pool::max_backward(&self.device, pool, dy, index, store, dx)
+    }
+
+    fn global_average_pool(&self, shape: [usize; 3], x: &Buffer, store: &Store, y: &mut Buffer) -> Result<()> {
+        pool::average(&self.device, shape, x, store, y)
+    }
+
+    fn global_average_pool_backward(
+        &self,
+        shape: [usize; 3],
+        dy: &Buffer,
+        store: &Store,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        pool::average_backward(&self.device, shape, dy, store, dx)
+    }
+
+    fn add(&self, a: &Buffer, b: Option<&Buffer>, relu: bool, store: &Store, y: &mut Buffer) -> Result<()> {
+        elementwise::add(&self.device, a, b, relu, store, y)
+    }
+
+    fn relu_backward(
+        &self,
+        y: &Buffer,
+        dy: &Buffer,
+        residual: Option<&Buffer>,
+        store: &Store,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        elementwise::relu_backward(&self.device, y, dy, residual, store, dx)
+    }
+
+    fn embedding(&self, embedding: &Embedding, arguments: &EmbeddingForward<'_>, y: &mut Buffer) -> Result<()> {
+        embedding::forward(&self.device, embedding, arguments, y)
+    }
+
+    fn embedding_backward(
+        &self,
+        embedding: &Embedding,
+        arguments: &EmbeddingBackward<'_>,
+        dw: &mut Buffer,
+    ) -> Result<()> {
+        embedding::backward(&self.device, embedding, arguments, dw)
+    }
+
+    fn dropout(&self, dropout: &Dropout<'_>, y: &mut Buffer) -> Result<()> {
+        elementwise::dropout(&self.device, dropout, y)
+    }
+
+    fn join_columns(&self, rows: usize, parts: &[(&Buffer, usize)], store: &Store, y: &mut Buffer) -> Result<()> {
+        columns::join(&self.device, rows, parts, store, y)
+    }
+
+    fn columns(
+        &self,
+        size: [usize; 2],
+        columns: [usize; 2],
+        x: &Buffer,
+        residual: Option<&Buffer>,
+        store: &Store,
+        y: &mut Buffer,
+    ) -> Result<()> {
+        columns::columns(&self.device, size, columns, [Some(x), residual], store, y)
+    }
+
+    fn additive_attention(
+        &self,
+        shape: &AdditiveAttention,
+        operands: &AdditiveOperands<'_>,
+        store: &Store,
+        y: &mut Buffer,
+    ) -> Result<()> {
+        additive_attention::forward(&self.device, shape, operands, store, y)
+    }
+
+    fn additive_attention_backward(
+        &self,
+        shape: &AdditiveAttention,
+        arguments: &AdditiveBackward<'_>,
+        gradients: AdditiveGradients<'_>,
+    ) -> Result<()> {
+        additive_attention::backward(&self.device, shape, arguments, gradients)
+    }
+
+    fn layer_norm(&self, norm: &LayerNorm, arguments: &LayerNormForward<'_>, y: &mut Buffer) -> Result<()> {
+        layer_norm::forward(&self.device, norm, arguments, y)
+    }
+
+    fn layer_norm_backward(
+        &self,
+        norm: &LayerNorm,
+        arguments: &LayerNormBackward<'_>,
+        gradients: LayerNormGradients<'_>,
+    ) -> Result<()> {
+        layer_norm::backward(&self.device, norm, arguments, gradients)
+    }
+
+    fn attention(
+        &self,
+        shape: &Attention,
+        operands: &AttentionOperands<'_>,
+        store: &Store,
+        y: &mut Buffer,
+    ) -> Result<()> {
+        attention::forward(&self.device, shape, operands, store, y)
+    }
+
+    fn attention_backward(
+        &self,
+        shape: &Attention,
+        arguments: &AttentionBackward<'_>,
+        gradients: AttentionGradients<'_>,
+    ) -> Result<()> {
+        attention::backward(&self.device, shape, arguments, gradients)
+    }
+
+    fn lstm(&self, lstm: &Lstm, arguments: &LstmForward<'_>, h: &mut Buffer, cells: &mut Buffer) -> Result<()> {
+        lstm::forward(&self.device, lstm, arguments, h, cells)
+    }
+
+    fn lstm_backward(&self, lstm: &Lstm, arguments: &LstmBackward<'_>, dgates: &mut Buffer) -> Result<()> {
+        lstm::backward(&self.device, lstm, arguments, dgates)
+    }
+
+    fn lstm_backward_weight(
+        &self,
+        lstm: &Lstm,
+        h: &Buffer,
+        dgates: &Buffer,
+        epilogue: &Epilogue<'_>,
+        dw: &mut Buffer,
+    ) -> Result<()> {
+        lstm::backward_weight(&self.device, lstm, h, dgates, epilogue, dw)
+    }
+
+    fn cross_entropy(&self, spec: &CrossEntropy, logits: &Buffer, targets: &Buffer, losses: &mut Buffer) -> Result<()> {
+        cross_entropy::forward(&self.device, spec, logits, targets, losses)
+    }
+
+    fn cross_entropy_backward(
+        &self,
+        spec: &CrossEntropy,
+        logits: &Buffer,
+        targets: &Buffer,
+        factor: f32,
+        store: &Store,
+        dlogits: &mut Buffer,
+    ) -> Result<()> {
+        cross_entropy::backward(&self.device, spec, logits, targets, factor, store, dlogits)
+    }
+
+    fn update(&self, rule: &UpdateRule, parameter: ParameterUpdate<'_>) -> Result<()> {
+        update::update(&self.device, rule, parameter)
     }
 }

@@ -30,21 +30,25 @@ macro_rules! source {
 pub(crate) use source;
 
 /// What sources may include.
-pub(crate) const HEADERS: &[(&str, &str)] =
-    &[("codec.cuh", include_str!("codec/codec.cuh")), ("philox.cuh", include_str!("codec/philox.cuh"))];
+pub(crate) const HEADERS: &[(&str, &str)] = &[
+    ("codec.cuh", include_str!("codec/codec.cuh")),
+    ("math.cuh", include_str!("codec/math.cuh")),
+    ("philox.cuh", include_str!("codec/philox.cuh")),
+    ("additive.cuh", include_str!("additive_attention/additive.cuh")),
+    ("attention.cuh", include_str!("attention/attention.cuh")),
+    ("eight.cuh", include_str!("elementwise/eight.cuh")),
+    ("epilogue.cuh", include_str!("gemm/epilogue.cuh")),
+    ("lines.cuh", include_str!("gemm/lines.cuh")),
+    ("pool.cuh", include_str!("pool/pool.cuh")),
+    ("columns.cuh", include_str!("reduce/columns.cuh")),
+    ("lanes.cuh", include_str!("reduce/lanes.cuh")),
+];
 
 /// Options of every kernel: results are those of IEEE 754, operation by operation, as on the CPU. Kernels fuse where they say so.
 const OPTIONS: [&str; 5] = ["--std=c++17", "--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true"];
 
 /// What a source is compiled with: names and values of its macros.
 pub(crate) type Defines<'a> = &'a [(&'static str, &'a str)];
-
-/// A source with what it is compiled with.
-#[cfg(test)]
-pub(crate) struct Build {
-    pub source: &'static Source,
-    pub defines: Vec<(&'static str, &'static str)>,
-}
 
 /// The machine code of a source.
 pub(crate) fn compile(nvrtc: &Nvrtc, source: &Source, defines: Defines<'_>, architecture: &str) -> Result<Vec<u8>> {

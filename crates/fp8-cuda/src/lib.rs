@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use fp8_cuda::CudaBackend;
-//! use fp8_kernels::{DType, Store};
+//! use fp8_kernels::{Backend, DType, Store};
 //!
 //! match CudaBackend::new(0) {
 //!     Ok(gpu) => {
@@ -26,18 +26,31 @@
 //! Environment: `FP8_NVRTC` names the compiler's library, `FP8_CUDA_CACHE` the folder of compiled kernels; `FP8_CUDA_WAIT=1` waits for each kernel, so that
 //! one that fails is told by its name.
 
+mod additive_attention;
+mod attention;
 mod backend;
+mod batch_norm;
 pub mod cache;
 mod codec;
+mod columns;
+mod conv;
+mod cross_entropy;
 mod device;
 mod elementwise;
+mod embedding;
 pub mod error;
+mod gemm;
 mod kernels;
+mod layer_norm;
+mod lstm;
 mod memory;
 pub mod nvrtc;
 mod operand;
+mod pool;
+mod reduce;
 #[cfg(test)]
 mod tests;
+mod update;
 
 pub use backend::CudaBackend;
 pub use cache::Cache;

@@ -1,6 +1,7 @@
 //! Memory of a card: taken and given back in the order of its stream, and counted.
 
 use std::any::Any;
+use std::ffi::c_void;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cudarc::driver::sys::cudaError_enum::CUDA_ERROR_OUT_OF_MEMORY;
@@ -9,6 +10,7 @@ use fp8_kernels::{Error, Memory, Result, Storage};
 
 use crate::device::Device;
 use crate::error::Context;
+use crate::kernels::Argument;
 
 /// What buffers hold.
 #[derive(Debug, Default)]
@@ -144,6 +146,17 @@ impl Drop for DeviceMemory {
                 tracing::warn!("{}: memory could not be given back: {error:?}", self.device.name);
             }
         }
+    }
+}
+
+// SAFETY: a kernel takes a pointer of 64 bits.
+unsafe impl Argument for DeviceMemory {
+    fn value(&self) -> *const c_void {
+        (&raw const self.address).cast()
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<u64>()
     }
 }
 

@@ -23,6 +23,12 @@ impl Operand {
     pub fn type_name(self) -> &'static str {
         type_name(self.dtype)
     }
+
+    /// From element `first` on.
+    pub fn from(self, first: usize) -> Self {
+        let size = self.dtype.map_or(0, DType::size);
+        Self { address: self.address + (first * size) as u64, ..self }
+    }
 }
 
 // SAFETY: a kernel takes a pointer of 64 bits.

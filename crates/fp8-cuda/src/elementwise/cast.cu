@@ -1,8 +1,8 @@
-#include "codec.cuh"
+#include "eight.cuh"
 
-// y = store(x / x_scale), n elements.
+// y = store(x / x_scale).
 extern "C" __global__ void cast(const X::Code* x, float x_scale, Store store, Y::Code* y, u64 n) {
-    u64 first = 8 * (u64(blockIdx.x) * blockDim.x + threadIdx.x);
+    u64 first = first_element();
     if (first >= n) return;
     float values[8];
     load8<X>(x, first, n, values);

@@ -75,8 +75,8 @@ pub fn backward(isa: Isa, embedding: &Embedding, arguments: &Backward<'_>, store
     });
 }
 
-/// The rows of each token, ascending, one token's after the other's; and where each token's begin.
-fn by_token(embedding: &Embedding, tokens: &[u32]) -> (Vec<usize>, Vec<usize>) {
+/// Where the rows of each token begin, and the rows: ascending, one token's after the other's; those of the padding are left out.
+pub fn by_token(embedding: &Embedding, tokens: &[u32]) -> (Vec<usize>, Vec<usize>) {
     let counted = |token: u32| Some(token) != embedding.padding;
     let mut starts = vec![0; embedding.entries + 1];
     for token in tokens.iter().filter(|token| counted(**token)) {

@@ -38,7 +38,8 @@ pub fn update(isa: Isa, rule: &UpdateRule, parameter: Parameter<'_>) {
         moments: moments.iter_mut().filter_map(Iterator::next).collect(),
         working: working.as_mut().and_then(Iterator::next),
     });
-    let step = Step { isa, rule, gradient, unscale, master_store, working_store };
+    let coefficients = Coefficients::new(rule);
+    let step = Step { isa, rule, coefficients, gradient, unscale, master_store, working_store };
     pieces.collect::<Vec<_>>().into_par_iter().for_each(|piece| step.piece(piece));
 }
 
@@ -53,6 +54,7 @@ struct Piece<'a> {
 struct Step<'a> {
     isa: Isa,
     rule: &'a UpdateRule,
+    coefficients: Coefficients,
     gradient: View<'a>,
     unscale: f32,
     master_store: Store,
@@ -75,7 +77,7 @@ impl Step<'_> {
             for (block, bytes) in [&mut *m, &mut *v].into_iter().zip(&moments) {
                 codec::decode(self.isa, DType::F32, &bytes[floats.clone()], block);
             }
-            apply(self.isa, self.rule, g, w, m, v);
+            apply(self.isa, self.rule, &self.coefficients, g, w, m, v);
             for (block, bytes) in [&*m, &*v].into_iter().zip(&mut moments) {
                 codec::encode(self.isa, &Store::F32, 0, block, &mut bytes[floats.clone()]);
             }
@@ -90,28 +92,55 @@ impl Step<'_> {
     }
 }
 
-/// The rule on one block: gradient, weights, moments.
-fn apply(isa: Isa, rule: &UpdateRule, g: &mut [f32], w: &mut [f32], m: &mut [f32], v: &mut [f32]) {
-    match *rule {
-        UpdateRule::Sgd { lr, momentum, dampening, nesterov, weight_decay, first } => {
-            // v = momentum v + take g. At the first step, and always without momentum, v = g, and what v was does not count.
-            let fresh = first || momentum == 0.0;
-            if fresh {
-                m.fill(0.0);
+/// What a rule multiplies by, the same for all elements: rounded to FP32 from FP64.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Coefficients {
+    /// Whether the first moment is set, not blended: what it was does not count.
+    pub fresh: bool,
+    /// SGD: lr, decay, momentum, take, ahead, then, of v = momentum v + take g and w -= lr (ahead g + then v). AdamW: shrink, beta1, take1, beta2, take2,
+    /// step_size, root, epsilon, of w = shrink w - step_size m / (sqrt(v) / root + epsilon).
+    pub values: [f32; 8],
+}
+
+impl Coefficients {
+    /// Those of a rule.
+    pub fn new(rule: &UpdateRule) -> Self {
+        match *rule {
+            UpdateRule::Sgd { lr, momentum, dampening, nesterov, weight_decay, first } => {
+                // At the first step, and always without momentum, v = g.
+                let fresh = first || momentum == 0.0;
+                let take = if fresh { 1.0 } else { (1.0 - f64::from(dampening)) as f32 };
+                let (ahead, then) = if nesterov { (1.0, momentum) } else { (0.0, 1.0) };
+                Self { fresh, values: [lr, weight_decay, momentum, take, ahead, then, 0.0, 0.0] }
             }
-            let take = if fresh { 1.0 } else { (1.0 - f64::from(dampening)) as f32 };
-            // w -= lr (ahead g + then v).
-            let (ahead, then) = if nesterov { (1.0, momentum) } else { (0.0, 1.0) };
-            sgd(isa, [lr, weight_decay, momentum, take, ahead, then], g, w, m);
+            UpdateRule::AdamW { lr, beta1, beta2, epsilon, weight_decay, step } => {
+                let corrections = [beta1, beta2].map(|beta| 1.0 - power(f64::from(beta), step));
+                let step_size = (f64::from(lr) / corrections[0]) as f32;
+                let root = corrections[1].sqrt() as f32;
+                let shrink = (1.0 - f64::from(lr) * f64::from(weight_decay)) as f32;
+                let [take1, take2] = [beta1, beta2].map(|beta| (1.0 - f64::from(beta)) as f32);
+                Self { fresh: false, values: [shrink, beta1, take1, beta2, take2, step_size, root, epsilon] }
+            }
         }
-        UpdateRule::AdamW { lr, beta1, beta2, epsilon, weight_decay, step } => {
-            let corrections = [beta1, beta2].map(|beta| 1.0 - power(f64::from(beta), step));
-            let step_size = (f64::from(lr) / corrections[0]) as f32;
-            let root = corrections[1].sqrt() as f32;
-            let shrink = (1.0 - f64::from(lr) * f64::from(weight_decay)) as f32;
-            let [take1, take2] = [beta1, beta2].map(|beta| (1.0 - f64::from(beta)) as f32);
-            adam_w(isa, [shrink, beta1, take1, beta2, take2, step_size, root, epsilon], g, w, m, v);
-        }
+    }
+}
+
+/// The rule on one block: gradient, weights, moments.
+fn apply(
+    isa: Isa,
+    rule: &UpdateRule,
+    coefficients: &Coefficients,
+    g: &mut [f32],
+    w: &mut [f32],
+    m: &mut [f32],
+    v: &mut [f32],
+) {
+    if coefficients.fresh {
+        m.fill(0.0);
+    }
+    match rule {
+        UpdateRule::Sgd { .. } => sgd(isa, &coefficients.values, g, w, m),
+        UpdateRule::AdamW { .. } => adam_w(isa, &coefficients.values, g, w, m, v),
     }
 }
 
@@ -129,8 +158,8 @@ fn power(mut base: f64, mut exponent: u32) -> f64 {
 }
 
 per_isa! {
-    fn sgd(constants: [f32; 6], g: &[f32], w: &mut [f32], v: &mut [f32]) {
-        let [lr, decay, momentum, take, ahead, then] = constants;
+    fn sgd(values: &[f32; 8], g: &[f32], w: &mut [f32], v: &mut [f32]) {
+        let [lr, decay, momentum, take, ahead, then, ..] = *values;
         for ((g, w), v) in g.iter().zip(w).zip(v) {
             let g = g + decay * *w;
             *v = momentum * *v + take * g;
@@ -138,8 +167,8 @@ per_isa! {
         }
     }
 
-    fn adam_w(constants: [f32; 8], g: &[f32], w: &mut [f32], m: &mut [f32], v: &mut [f32]) {
-        let [shrink, beta1, take1, beta2, take2, step_size, root, epsilon] = constants;
+    fn adam_w(values: &[f32; 8], g: &[f32], w: &mut [f32], m: &mut [f32], v: &mut [f32]) {
+        let [shrink, beta1, take1, beta2, take2, step_size, root, epsilon] = *values;
         for (((g, w), m), v) in g.iter().zip(w).zip(m).zip(v) {
             *m = beta1 * *m + take1 * g;
             *v = beta2 * *v + take2 * g * g;

@@ -1,0 +1,146 @@
+//! Where the factors of a product come from, as [lines.cuh](lines.cuh) has it.
+
+use crate::kernels::Argument;
+
+/// Division by a number that does not change.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C)]
+pub(crate) struct Divisor {
+    divisor: u32,
+    factor: u32,
+    shift: u32,
+}
+
+impl Divisor {
+    /// By `divisor`, or by 1 where that is 0: nothing is divided then.
+    pub fn new(divisor: usize) -> Self {
+        let divisor = u32::try_from(divisor).unwrap_or(u32::MAX).max(1);
+        let shift = u32::BITS - (divisor - 1).leading_zeros();
+        // 2^32 (2^shift - divisor) / divisor + 1, below 2^32.
+        let factor = (((1_u64 << shift) - u64::from(divisor)) << 32) / u64::from(divisor) + 1;
+        Self { divisor, factor: factor as u32, shift }
+    }
+}
+
+/// A kind of lines.
+pub(crate) trait Lines: Argument {
+    /// Its type in lines.cuh.
+    const NAME: &'static str;
+}
+
+/// A matrix whose element (line, k) stands at `line * line_step + k * k_step`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct Dense {
+    pub line_step: u32,
+    pub k_step: u32,
+}
+
+impl Dense {
+    /// Lines of `k` elements after each other.
+    pub fn rows(k: usize) -> Self {
+        Self { line_step: k as u32, k_step: 1 }
+    }
+
+    /// `lines` lines beside each other.
+    pub fn columns(lines: usize) -> Self {
+        Self { line_step: 1, k_step: lines as u32 }
+    }
+}
+
+/// Windows of images.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct Patches {
+    /// Of pixels: down, across.
+    pub grid: [Divisor; 2],
+    /// Of the window: across.
+    pub window_x: Divisor,
+    pub channels: Divisor,
+    pub height: i32,
+    pub width: i32,
+    /// Between windows.
+    pub step: i32,
+    /// Of the first window.
+    pub corner: [i32; 2],
+}
+
+/// Their elements as lines, their pixels as k.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct PatchElements(pub Patches);
+
+/// Some taps of a kernel, from the last backwards.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct Taps {
+    pub window_x: Divisor,
+    pub channels: Divisor,
+    pub last: [u32; 2],
+    pub step: u32,
+    pub kernel: [u32; 2],
+    pub inputs: u32,
+}
+
+/// Where rows of the result are stored.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct Rows {
+    mapped: u32,
+    grid: [Divisor; 2],
+    height: u32,
+    width: u32,
+    step: u32,
+    first: [u32; 2],
+}
+
+impl Rows {
+    /// One after the other.
+    pub fn in_order() -> Self {
+        Self { mapped: 0, grid: [Divisor::new(1); 2], height: 0, width: 0, step: 0, first: [0; 2] }
+    }
+
+    /// Row (image, y, x) of a grid at every `step`th pixel, from `first` on, of images of this size.
+    pub fn of_pixels(grid: [usize; 2], size: [usize; 2], step: usize, first: [usize; 2]) -> Self {
+        let [height, width] = size.map(|size| size as u32);
+        let (grid, first) = (grid.map(Divisor::new), first.map(|first| first as u32));
+        Self { mapped: 1, grid, height, width, step: step as u32, first }
+    }
+}
+
+macro_rules! lines {
+    ($($name:ident),*) => {$(
+        // SAFETY: the layout is that of the C struct.
+        unsafe impl Argument for $name {}
+        impl Lines for $name {
+            const NAME: &'static str = stringify!($name);
+        }
+    )*};
+}
+
+lines!(Dense, Patches, PatchElements, Taps);
+// SAFETY: the layout is that of the C struct.
+unsafe impl Argument for Rows {}
+
+#[cfg(test)]
+mod tests {
+    use super::Divisor;
+
+    /// As lines.cuh does it.
+    fn divide(n: u32, by: Divisor) -> u32 {
+        let high = (u64::from(n) * u64::from(by.factor)) >> 32;
+        ((high + u64::from(n)) >> by.shift) as u32
+    }
+
+    #[test]
+    fn divisors_divide() {
+        let numbers = [0, 1, 2, 3, 6, 7, 63, 64, 65, 99_999, 1 << 31, u32::MAX - 1, u32::MAX];
+        for divisor in (1..200).chain([576, 2047, 2048, 50_257, 1 << 20, (1 << 31) - 1, 1 << 31]) {
+            for n in
+                numbers.into_iter().chain((1..9_u32).filter_map(|i| i.checked_mul(divisor)).flat_map(|n| [n - 1, n]))
+            {
+                assert_eq!(divide(n, Divisor::new(divisor as usize)), n / divisor, "{n} / {divisor}");
+            }
+        }
+    }
+}

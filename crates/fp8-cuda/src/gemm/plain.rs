@@ -1,0 +1,104 @@
+//! Products of any types and kinds of lines, with the bits of the CPU: [plain.cu](plain.cu).
+
+use std::sync::Arc;
+
+use fp8_kernels::Result;
+
+use super::Tail;
+use super::lines::{Lines, Rows};
+use crate::device::Device;
+use crate::kernels::{Argument, Grid, Source, source};
+use crate::memory::DeviceMemory;
+use crate::operand::Operand;
+
+pub(crate) static PLAIN: Source = source!("gemm/plain.cu");
+
+/// Elements of a block of threads, both ways; k of one block of sums.
+const TILE: usize = 64;
+const BLOCK: usize = fp8_kernels::gemm::BLOCK;
+/// Bytes of partial sums that exist at once.
+const ROOM: usize = 128 << 20;
+
+/// A factor of a product.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Factor<L> {
+    pub lines: L,
+    pub operand: Operand,
+    /// Whether neighbours in memory are neighbours along k.
+    pub along_k: bool,
+}
+
+/// C (rows, columns) = A B over k.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Product<A, B> {
+    pub rows: usize,
+    pub columns: usize,
+    pub k: usize,
+    pub a: Factor<A>,
+    pub b: Factor<B>,
+    pub output_rows: Rows,
+}
+
+/// `Size` of plain.cu.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Size([u32; 5]);
+
+// SAFETY: the layout is that of the C struct.
+unsafe impl Argument for Size {}
+
+impl<A: Lines, B: Lines> Product<A, B> {
+    /// C = epilogue(A B).
+    pub fn compute(&self, device: &Arc<Device>, tail: &Tail, c: Operand) -> Result<()> {
+        let tiles = self.rows.div_ceil(TILE) * self.columns.div_ceil(TILE);
+        let blocks = self.k.div_ceil(BLOCK);
+        // Blocks of sums side by side where there are too few tiles to keep the card busy. The order of sums, and so every bit, is the same.
+        if blocks > 1 && tiles < 2 * device.multiprocessors as usize {
+            self.in_parts(device, tail, c, blocks)
+        } else {
+            self.whole(device, tail, c)
+        }
+    }
+
+    fn size(&self) -> Size {
+        let &Self { rows, columns, k, ref a, ref b, .. } = self;
+        Size([rows as u32, columns as u32, k as u32, a.along_k.into(), b.along_k.into()])
+    }
+
+    fn defines(&self, tail: &Tail, c: Operand) -> [(&'static str, &'static str); 7] {
+        let [r, y, rounding] = tail.defines(c);
+        let (a, b) = (self.a.operand.type_name(), self.b.operand.type_name());
+        [("A", a), ("B", b), ("LINES_A", A::NAME), ("LINES_B", B::NAME), r, y, rounding]
+    }
+
+    fn grid(&self, depth: usize) -> Grid {
+        Grid::blocks([self.columns.div_ceil(TILE) as u32, self.rows.div_ceil(TILE) as u32, depth as u32])
+    }
+
+    fn whole(&self, device: &Arc<Device>, tail: &Tail, c: Operand) -> Result<()> {
+        let kernel = device.kernel(&PLAIN, "whole", &self.defines(tail, c))?;
+        let (size, Self { a, b, output_rows, .. }) = (self.size(), self);
+        let arguments: [&dyn Argument; 8] =
+            [&size, &a.lines, &a.operand, &b.lines, &b.operand, output_rows, &tail.argument(), &c];
+        device.launch(&kernel, self.grid(1), &arguments)
+    }
+
+    fn in_parts(&self, device: &Arc<Device>, tail: &Tail, c: Operand, blocks: usize) -> Result<()> {
+        let defines = self.defines(tail, c);
+        let [parts, add, finish] = ["parts", "add_parts", "finish"].map(|name| device.kernel(&PLAIN, name, &defines));
+        let (parts, add, finish) = (parts?, add?, finish?);
+        let (size, len, Self { a, b, output_rows, .. }) = (self.size(), self.rows * self.columns, self);
+        let together = (ROOM / (4 * len)).clamp(1, blocks);
+        let totals = DeviceMemory::new(device, 4 * len)?;
+        let room = DeviceMemory::new(device, 4 * len * together)?;
+        for first in (0..blocks).step_by(together) {
+            let count = together.min(blocks - first);
+            let arguments: [&dyn Argument; 7] =
+                [&size, &a.lines, &a.operand, &b.lines, &b.operand, &(first as u32), &room];
+            device.launch(&parts, self.grid(count), &arguments)?;
+            let is_first = u32::from(first == 0);
+            device.launch(&add, Grid::over(len), &[&room, &(count as u32), &is_first, &totals, &(len as u64)])?;
+        }
+        device.launch(&finish, Grid::over(len), &[&totals, &size, output_rows, &tail.argument(), &c])
+    }
+}

@@ -1,0 +1,311 @@
+//! Long short-term memory, as `fp8_kernels::lstm`: products of [`crate::gemm`], and between them a kernel a step.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use fp8_kernels::{
+    Activation, Buffer, DType, Epilogue, Gemm, Layout, Lstm, LstmBackward, LstmForward, LstmOperands, Result, Store,
+};
+
+use crate::codec::{StoreArgument, rounding_name};
+use crate::device::Device;
+use crate::gemm::{Tail, multiply};
+use crate::kernels::{Argument, Grid, Kernel, Source, source};
+use crate::memory::DeviceMemory;
+use crate::operand::{Op, Operand};
+
+pub(crate) static LSTM: Source = source!("lstm/lstm.cu");
+
+/// `Step` of lstm.cu.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Step {
+    sizes: [u32; 4],
+    lengths: u64,
+}
+
+// SAFETY: the layout is that of the C struct.
+unsafe impl Argument for Step {}
+
+/// What the steps of one pass share.
+struct Pass<'a> {
+    device: &'a Arc<Device>,
+    lstm: &'a Lstm,
+    x: Operand,
+    w_input: Operand,
+    w_hidden: Operand,
+    factors: [f32; 2],
+    lengths: Operand,
+    /// FP32 (4 hidden).
+    bias: DeviceMemory,
+    /// Types that the kernels are compiled for.
+    defines: [(&'static str, &'static str); 3],
+}
+
+/// Steps that are computed together, in the order in which they are.
+struct Segment {
+    steps: Range<usize>,
+    /// When they are.
+    times: Range<usize>,
+}
+
+impl Segment {
+    fn all(lstm: &Lstm) -> impl DoubleEndedIterator<Item = Self> {
+        let Lstm { steps, reverse, .. } = *lstm;
+        (0..lstm.segments()).map(move |segment| {
+            let first = segment * Lstm::SEGMENT;
+            let end = steps.min(first + Lstm::SEGMENT);
+            Self { steps: first..end, times: if reverse { steps - end..steps - first } else { first..end } }
+        })
+    }
+}
+
+/// FP32 memory.
+fn floats(device: &Arc<Device>, len: usize) -> Result<(DeviceMemory, Operand)> {
+    let memory = DeviceMemory::new(device, 4 * len)?;
+    let operand = Operand { dtype: Some(DType::F32), address: memory.address() };
+    Ok((memory, operand))
+}
+
+fn zeros(device: &Arc<Device>, len: usize) -> Result<(DeviceMemory, Operand)> {
+    let (mut memory, operand) = floats(device, len)?;
+    memory.write(&vec![0; 4 * len])?;
+    Ok((memory, operand))
+}
+
+fn plain(alpha: f32, bias: Operand, residual: Operand) -> Tail {
+    Tail { alpha, bias, residual, relu: false, store: Store::F32 }
+}
+
+impl<'a> Pass<'a> {
+    fn new(
+        device: &'a Arc<Device>,
+        op: Op<'_>,
+        lstm: &'a Lstm,
+        operands: &LstmOperands<'_>,
+        [dy, y]: [Operand; 2],
+        store: &Store,
+    ) -> Result<Self> {
+        let ([x, ..], gates) = (op.lstm(lstm)?, op.len(&[4, lstm.hidden])?);
+        op.step_lengths(lstm, operands.lengths)?;
+        let lengths = operands.lengths.map(|lengths| op.exactly("lengths", lengths, DType::U32, lstm.batch));
+        let x = op.float("x", operands.x, x)?;
+        let w_input = op.float("w_input", operands.w_input, op.len(&[gates, lstm.input])?)?;
+        let w_hidden = op.float("w_hidden", operands.w_hidden, op.len(&[gates, lstm.hidden])?)?;
+        let [b_input, b_hidden] = operands.biases;
+        let b_input = op.exactly("b_input", b_input, DType::F32, gates)?;
+        let b_hidden = op.exactly("b_hidden", b_hidden, DType::F32, gates)?;
+        let pass = Self {
+            device,
+            lstm,
+            x,
+            w_input,
+            w_hidden,
+            factors: operands.factors,
+            lengths: lengths.transpose()?.unwrap_or_default(),
+            bias: DeviceMemory::new(device, 4 * gates)?,
+            defines: [("DY", dy.type_name()), ("Y", y.type_name()), ("Y_ROUNDING", rounding_name(store))],
+        };
+        let kernel = pass.kernel("add_biases")?;
+        device.launch(&kernel, Grid::over(gates), &[&b_input, &b_hidden, &pass.bias, &(gates as u32)])?;
+        Ok(pass)
+    }
+
+    fn kernel(&self, name: &'static str) -> Result<Arc<Kernel>> {
+        self.device.kernel(&LSTM, name, &self.defines)
+    }
+
+    /// Elements of the state.
+    fn state(&self) -> usize {
+        self.lstm.batch * self.lstm.hidden
+    }
+
+    /// The time of step `i`.
+    fn time(&self, i: usize) -> usize {
+        if self.lstm.reverse { self.lstm.steps - 1 - i } else { i }
+    }
+
+    fn step(&self, time: usize) -> Step {
+        let sizes = [self.lstm.batch, self.lstm.hidden, time, 0].map(|size| size as u32);
+        Step { sizes, lengths: self.lengths.address }
+    }
+
+    fn launch(&self, kernel: &Kernel, arguments: &[&dyn Argument]) -> Result<()> {
+        self.device.launch(kernel, Grid::over(self.state()), arguments)
+    }
+
+    /// out (times, batch, 4 hidden) = x W_input^T + b, FP32.
+    fn input_products(&self, segment: &Segment, out: Operand) -> Result<()> {
+        let Lstm { batch, input, hidden, .. } = *self.lstm;
+        let x = self.x.from(segment.times.start * batch * input);
+        let shape = Gemm { m: segment.times.len() * batch, n: 4 * hidden, k: input, layout: Layout::NT };
+        let bias = Operand { dtype: Some(DType::F32), address: self.bias.address() };
+        multiply(self.device, &shape, x, self.w_input, &plain(self.factors[0], bias, Operand::default()), out)
+    }
+
+    /// out (times, batch, 4 hidden) = h W_hidden^T + addend, FP32, for as many `times`.
+    fn hidden_products(&self, times: usize, h: Operand, addend: Operand, out: Operand) -> Result<()> {
+        let hidden = self.lstm.hidden;
+        let shape = Gemm { m: times * self.lstm.batch, n: 4 * hidden, k: hidden, layout: Layout::NT };
+        multiply(self.device, &shape, h, self.w_hidden, &plain(self.factors[1], Operand::default(), addend), out)
+    }
+}
+
+/// As [`fp8_kernels::Backend::lstm`].
+pub(crate) fn forward(
+    device: &Arc<Device>,
+    lstm: &Lstm,
+    arguments: &LstmForward<'_>,
+    h: &mut Buffer,
+    cells: &mut Buffer,
+) -> Result<()> {
+    let (op, state, store) = (device.op("lstm"), lstm.batch * lstm.hidden, &arguments.store);
+    let [_, h_len, cells_len] = op.lstm(lstm)?;
+    let initial = match &arguments.initial {
+        Some(initial) => {
+            Some((op.float("initial h", initial.h, state)?, op.exactly("initial c", initial.c, DType::F32, state)?))
+        }
+        None => None,
+    };
+    let h = op.output("h", h, store, h_len)?;
+    let cells = op.exactly_mut("cells", cells, DType::F32, cells_len)?;
+    let pass = Pass::new(device, op, lstm, &arguments.operands, [Operand::default(), h], store)?;
+
+    let (_zeros, start) = zeros(device, state)?;
+    let (_products, products) = floats(device, 4 * state * Lstm::SEGMENT.min(lstm.steps))?;
+    let (_gates, gates) = floats(device, 4 * state)?;
+    let mut before = initial.map_or(start, |(_, c)| c);
+    let (kernel, store) = (pass.kernel("forward")?, StoreArgument::from(store));
+    for (number, segment) in Segment::all(lstm).enumerate() {
+        pass.input_products(&segment, products)?;
+        // The cell state is updated in its place among those that are kept.
+        let c = cells.from(number * state);
+        for i in segment.steps.clone() {
+            let t = pass.time(i);
+            let from_x = products.from(4 * (t - segment.times.start) * state);
+            let earlier = match i {
+                0 => initial.map(|(h, _)| h),
+                _ => Some(h.from(pass.time(i - 1) * state)),
+            };
+            let sums = match earlier {
+                Some(earlier) => pass.hidden_products(1, earlier, from_x, gates).map(|()| gates)?,
+                None => from_x,
+            };
+            pass.launch(&kernel, &[&pass.step(t), &sums, &before, &c, &store, &h])?;
+            before = c;
+        }
+    }
+    Ok(())
+}
+
+/// As [`fp8_kernels::Backend::lstm_backward`].
+pub(crate) fn backward(
+    device: &Arc<Device>,
+    lstm: &Lstm,
+    arguments: &LstmBackward<'_>,
+    dgates: &mut Buffer,
+) -> Result<()> {
+    let (op, state, store) = (device.op("lstm_backward"), lstm.batch * lstm.hidden, &arguments.store);
+    let [_, h_len, cells_len] = op.lstm(lstm)?;
+    let h = op.float("h", arguments.h, h_len)?;
+    let kept = op.exactly("cells", arguments.cells, DType::F32, cells_len)?;
+    let dy = op.float("dy", arguments.dy, h_len)?;
+    let dgates = op.output("dgates", dgates, store, 4 * h_len)?;
+    let pass = Pass::new(device, op, lstm, &arguments.operands, [dy, dgates], store)?;
+
+    let together = Lstm::SEGMENT.min(lstm.steps);
+    let (_start, start) = zeros(device, state)?;
+    let (_dc, dc) = zeros(device, state)?;
+    let (_from_next, from_next) = zeros(device, state)?;
+    let room = Room {
+        from_x: floats(device, 4 * state * together)?,
+        gates: floats(device, 4 * state * together)?,
+        cells: floats(device, state * together)?,
+    };
+    let (kernel, store) = (pass.kernel("backward")?, StoreArgument::from(store));
+    let segments: Vec<Segment> = Segment::all(lstm).collect();
+    for (number, segment) in segments.iter().enumerate().rev() {
+        let before = number.checked_sub(1).map_or(start, |earlier| kept.from(earlier * state));
+        pass.recompute(segment, h, before, &room)?;
+        for i in segment.steps.clone().rev() {
+            let (t, place) = (pass.time(i), i - segment.steps.start);
+            let gates = room.gates.1.from(4 * (t - segment.times.start) * state);
+            let (c_before, c) = (room.cell_before(place, state, before), room.cells.1.from(place * state));
+            let step = pass.step(t);
+            pass.launch(&kernel, &[&step, &gates, &c_before, &c, &dy, &from_next, &dc, &store, &dgates])?;
+            if i > 0 {
+                let shape = Gemm { m: lstm.batch, n: lstm.hidden, k: 4 * lstm.hidden, layout: Layout::NN };
+                let tail = plain(arguments.error_factor, Operand::default(), Operand::default());
+                multiply(device, &shape, dgates.from(4 * t * state), pass.w_hidden, &tail, from_next)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A segment computed again: gates after their functions (by time), and cell states (by step).
+struct Room {
+    from_x: (DeviceMemory, Operand),
+    gates: (DeviceMemory, Operand),
+    cells: (DeviceMemory, Operand),
+}
+
+impl Room {
+    /// The cell state before a step of the segment.
+    fn cell_before(&self, place: usize, state: usize, before: Operand) -> Operand {
+        place.checked_sub(1).map_or(before, |earlier| self.cells.1.from(earlier * state))
+    }
+}
+
+impl Pass<'_> {
+    fn recompute(&self, segment: &Segment, h: Operand, before: Operand, room: &Room) -> Result<()> {
+        let (state, from_x, gates) = (self.state(), room.from_x.1, room.gates.1);
+        self.input_products(segment, from_x)?;
+        // All steps but the very first have a step before.
+        let (mut times, first) = (segment.times.clone(), segment.steps.start == 0);
+        match (first, self.lstm.reverse) {
+            (true, true) => times.end -= 1,
+            (true, false) => times.start += 1,
+            _ => {}
+        }
+        if !times.is_empty() {
+            let earlier = if self.lstm.reverse { times.start + 1 } else { times.start - 1 };
+            let at = 4 * (times.start - segment.times.start) * state;
+            self.hidden_products(times.len(), h.from(earlier * state), from_x.from(at), gates.from(at))?;
+        }
+        let kernel = self.kernel("recompute")?;
+        for i in segment.steps.clone() {
+            let (t, place) = (self.time(i), i - segment.steps.start);
+            let at = 4 * (t - segment.times.start) * state;
+            let sums = if i == 0 { from_x } else { gates }.from(at);
+            let c_before = room.cell_before(place, state, before);
+            let c = room.cells.1.from(place * state);
+            self.launch(&kernel, &[&self.step(t), &sums, &gates.from(at), &c_before, &c])?;
+        }
+        Ok(())
+    }
+}
+
+/// As [`fp8_kernels::Backend::lstm_backward_weight`].
+pub(crate) fn backward_weight(
+    device: &Arc<Device>,
+    lstm: &Lstm,
+    h: &Buffer,
+    dgates: &Buffer,
+    epilogue: &Epilogue<'_>,
+    dw: &mut Buffer,
+) -> Result<()> {
+    let op = device.op("lstm_backward_weight");
+    op.require(epilogue.bias.is_none() && epilogue.activation == Activation::None, || {
+        "a weight gradient takes neither bias nor activation".into()
+    })?;
+    let [_, h_len, _] = op.lstm(lstm)?;
+    let (h, dgates) = (op.float("h", h, h_len)?, op.float("dgates", dgates, 4 * h_len)?);
+    let dw_len = op.len(&[4, lstm.hidden, lstm.hidden])?;
+    let tail = Tail::new(op, epilogue, dw_len, lstm.hidden)?;
+    let dw = op.output("dw", dw, &epilogue.store, dw_len)?;
+    let (state, rest) = (lstm.batch * lstm.hidden, lstm.steps.saturating_sub(1));
+    let [later, earlier] = if lstm.reverse { [0, 1] } else { [1, 0] }.map(|first| first.min(lstm.steps));
+    let shape = Gemm { m: 4 * lstm.hidden, n: lstm.hidden, k: rest * lstm.batch, layout: Layout::TN };
+    multiply(device, &shape, dgates.from(4 * later * state), h.from(earlier * state), &tail, dw)
+}
