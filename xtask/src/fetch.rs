@@ -1,7 +1,7 @@
 //! `cargo xtask fetch NAME`: brings a data set of `datasets/NAME.toml` here, checked to the byte, or checks the one that is here.
 
 mod download;
-mod manifest;
+pub mod manifest;
 #[cfg(test)]
 mod tests;
 mod unpack;

@@ -3,6 +3,7 @@
 mod chart;
 mod statistics;
 mod summary;
+pub mod tables;
 #[cfg(test)]
 mod tests;
 
@@ -15,8 +16,9 @@ use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Value};
 use serde_json::json;
 
+use crate::reproduce::experiment::{Curve, Experiment};
 use crate::reproduce::results::Results;
-use crate::runs::Run;
+use crate::table::Table;
 use chart::{Chart, Series, thinned};
 pub use statistics::Estimate;
 
@@ -31,7 +33,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let results = Results::read(&arguments.folder)?;
     write(&results, &arguments.folder)?;
-    print!("{}", terminal(&results));
+    print!("{}", terminal(&results)?);
     Ok(())
 }
 
@@ -47,30 +49,51 @@ pub fn write(results: &Results, folder: &Path) -> Result<()> {
 }
 
 /// What the terminal shows at the end.
-pub fn terminal(results: &Results) -> String {
-    let mut text = format!("\n{}\n\n{}", summary::headline(results), summary::accuracies(results).text());
-    text += &format!("\n{}\n", summary::reading(results).join("\n"));
-    text
+pub fn terminal(results: &Results) -> Result<String> {
+    let experiment = Experiment::named(&results.experiment)?;
+    let mut text = String::new();
+    for (title, table, note) in sections(experiment, results) {
+        text += &format!("\n{title}\n\n{}", table.text());
+        if !note.is_empty() {
+            text += &format!("{note}\n");
+        }
+    }
+    text += &format!("\n{}\n", summary::reading(experiment, results).join("\n"));
+    Ok(text)
+}
+
+/// Title, table and note of each section that has something to show.
+fn sections<'a>(experiment: &'a Experiment, results: &Results) -> Vec<(String, Table, &'a str)> {
+    let sections = experiment.sections.iter().enumerate().map(|(at, section)| {
+        let title = if at == 0 { summary::headline(experiment, results) } else { section.title.into() };
+        (title, (section.table)(experiment, results), section.note)
+    });
+    sections.filter(|(_, table, _)| !table.rows.is_empty()).collect()
 }
 
 fn render(results: &Results, name: &str, template: &str) -> Result<String> {
+    let experiment = Experiment::named(&results.experiment)?;
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().context("template syntax")?;
     let mut environment = Environment::new();
     environment.set_syntax(syntax);
     environment
         .set_auto_escape_callback(|name| if name.ends_with(".html") { AutoEscape::Html } else { AutoEscape::None });
-    let accuracies = summary::accuracies(results);
-    let runs = summary::runs(results);
+    let section = |(title, table, note): (String, Table, &str)| {
+        let markdown = table.markdown();
+        json!({ "title": title, "table": table, "markdown": markdown, "note": note })
+    };
+    let runs = tables::runs(experiment, results);
     let content = json!({
         "results": results,
-        "headline": summary::headline(results),
-        "reading": summary::reading(results),
-        "accuracies": accuracies,
-        "accuracies_markdown": accuracies.markdown(),
+        "title": experiment.title,
+        "papers_data": experiment.papers_data,
+        "has_paper": !experiment.paper.is_empty(),
+        "reading": summary::reading(experiment, results),
+        "sections": sections(experiment, results).into_iter().map(section).collect::<Vec<_>>(),
         "runs": runs,
         "runs_markdown": runs.markdown(),
         "setting": summary::setting(results),
-        "charts": charts(results),
+        "charts": charts(experiment, results),
     });
     environment
         .render_named_str(name, template, Value::from(Serde(content)))
@@ -78,35 +101,24 @@ fn render(results: &Results, name: &str, template: &str) -> Result<String> {
 }
 
 /// For each model: its name and its charts.
-fn charts(results: &Results) -> Vec<(String, Vec<String>)> {
-    let models = summary::distinct(results, |run| &run.model);
-    models.into_iter().map(|model| (model.to_string(), model_charts(results, model))).collect()
+fn charts(experiment: &Experiment, results: &Results) -> Vec<(String, Vec<String>)> {
+    let models = tables::distinct(results, |run| &run.model);
+    let drawn = |model: &&str| experiment.curves.iter().map(|curve| chart(curve, results, model)).collect();
+    models.iter().map(|model| (model.to_string(), drawn(model))).collect()
 }
 
-fn model_charts(results: &Results, model: &str) -> Vec<String> {
-    let recipes = summary::distinct(results, |run| &run.recipe);
-    let lines = |points: &dyn Fn(&Run) -> Vec<(f64, f64)>| {
-        let runs = results.runs.iter().filter(|run| run.model == model);
-        let series = |run: &Run| Series {
-            name: run.recipe.clone(),
-            class: format!("c{}", recipes.iter().position(|recipe| *recipe == run.recipe).unwrap_or(0) % 6),
-            points: points(run),
-        };
-        runs.map(series).collect::<Vec<_>>()
-    };
-    let loss = |run: &Run| {
-        let steps: Vec<_> = run.curve.iter().map(|point| (point.step as f64, point.loss)).collect();
-        thinned(&steps, 100)
-    };
-    let accuracy =
-        |run: &Run| run.epochs.iter().filter_map(|epoch| Some((epoch.epoch as f64, epoch.validation_top1?))).collect();
-    let scale = |run: &Run| run.curve.iter().map(|point| (point.step as f64, point.loss_scale)).collect::<Vec<_>>();
-    let chart = |title: &str, x_label, y_label, log2, series| {
-        Chart { title: format!("{model}: {title}"), x_label, y_label, log2, series }.svg()
-    };
-    vec![
-        chart("training loss", "step", "loss", false, lines(&loss)),
-        chart("validation accuracy", "epoch", "top-1, %", false, lines(&accuracy)),
-        chart("loss scale", "step", "scale", true, lines(&scale)),
-    ]
+fn chart(curve: &Curve, results: &Results, model: &str) -> String {
+    let variants = tables::distinct(results, |run| &run.variant);
+    let runs = results.runs.iter().filter(|run| run.model == model);
+    let series = runs.map(|run| {
+        let points = (curve.points)(run);
+        Series {
+            name: run.variant.clone(),
+            class: format!("c{}", variants.iter().position(|variant| *variant == run.variant).unwrap_or(0) % 6),
+            // Means of scales would be scales that there never were.
+            points: if curve.log2 { points } else { thinned(&points, 100) },
+        }
+    });
+    let &Curve { title, x_label, y_label, log2, .. } = curve;
+    Chart { title: format!("{model}: {title}"), x_label, y_label, log2, series: series.collect() }.svg()
 }

@@ -15,9 +15,9 @@ use fp8_trainer::{Config, Error, RunOptions, train};
 
 pub use progress::spoken;
 use progress::{Progress, work};
+pub use run::{Epoch, Failure, Point, Run};
 #[cfg(test)]
-pub use run::Point;
-pub use run::{Epoch, Failure, Run};
+pub use run::{Flushed, LayerFlushed};
 
 /// Where to compute.
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -38,6 +38,8 @@ impl Device {
 /// A run to be made; its name is that of its folder, too.
 pub struct Plan {
     pub name: String,
+    /// What sets it apart from others of its model: the recipe, and what else.
+    pub variant: String,
     pub config: Config,
 }
 
@@ -51,7 +53,7 @@ impl Plan {
 /// What came of a plan.
 pub enum Outcome {
     /// It is finished.
-    Run(Run),
+    Run(Box<Run>),
     /// It led nowhere.
     Failure(Failure),
 }
@@ -98,7 +100,7 @@ pub fn make_until(
         };
         keep(match train(&plan.config, options) {
             Ok(result) if !result.finished => return Ok(false),
-            Ok(result) => Outcome::Run(Run::of(plan.name.clone(), &plan.config, &result)),
+            Ok(result) => Outcome::Run(Box::new(Run::of(plan, &result))),
             Err(Error::Diverged { step, reason }) => {
                 progress.say(&format!("{} diverged at step {step}: {reason}", plan.name));
                 Outcome::Failure(Failure { run: plan.name.clone(), reason: format!("step {step}: {reason}") })
@@ -112,7 +114,7 @@ pub fn make_until(
 }
 
 /// What the first Ctrl-C sets; the second ends the process.
-fn stop_at_interrupt() -> Result<&'static AtomicBool> {
+pub fn stop_at_interrupt() -> Result<&'static AtomicBool> {
     static STOP: AtomicBool = AtomicBool::new(false);
     ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {

@@ -102,7 +102,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let there = results.runs.clone();
     let finished = runs::make(&plans, &there, &backend, &folder, |outcome| {
         match outcome {
-            Outcome::Run(run) => results.runs.push(run),
+            Outcome::Run(run) => results.runs.push(*run),
             Outcome::Failure(failure) => results.failures.push(failure),
         }
         write(&results, &folder)
@@ -138,7 +138,8 @@ fn plans(arguments: &Arguments) -> Result<(Vec<Combination>, Vec<Plan>)> {
             let config = Config::load(&arguments.config, &all)?;
             let name = format!("{}-seed{seed}", file_name(&chosen.join("-")));
             runs.push(name.clone());
-            plans.push(Plan { name, config });
+            let variant = config.recipe.recipe().name.clone();
+            plans.push(Plan { name, variant, config });
         }
         combinations.push(Combination { values, runs });
     }
@@ -252,7 +253,7 @@ mod tests {
             let finished =
                 runs::make_until(&stop.into(), &plans, made, &backend, &folder.path().join(name), |outcome| {
                     match outcome {
-                        Outcome::Run(run) => runs.push(run),
+                        Outcome::Run(run) => runs.push(*run),
                         Outcome::Failure(failure) => bail!("{}", failure.reason),
                     }
                     Ok(())

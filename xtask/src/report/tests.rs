@@ -3,18 +3,19 @@
 use super::*;
 use crate::provenance::Provenance;
 use crate::reproduce::results::DataSet;
-use crate::runs::{Epoch, Point};
+use crate::runs::{Epoch, Flushed, LayerFlushed, Point, Run};
 
 /// Results with made-up curves of `seeds` runs for each model and recipe.
-fn results(is_imagenet: bool, seeds: u64) -> Results {
+fn results(is_papers: bool, seeds: u64) -> Results {
     let mut runs = Vec::new();
     for (model, level) in [("resnet18", 70.0), ("resnet50", 76.0)] {
         for (recipe, gain) in [("fp32", 0.0), ("fp8", 0.25)] {
             runs.extend((1..=seeds).map(|seed| run(model, recipe, seed, level + gain)));
         }
     }
-    let name = if is_imagenet { "ImageNet-1k" } else { "generated images" };
+    let name = if is_papers { "ImageNet-1k" } else { "generated images" };
     Results {
+        experiment: "imagenet".into(),
         provenance: Provenance {
             command: "cargo xtask reproduce imagenet".into(),
             date: "2026-01-01T00:00:00Z".into(),
@@ -25,12 +26,11 @@ fn results(is_imagenet: bool, seeds: u64) -> Results {
         },
         data: DataSet {
             name: name.into(),
-            is_imagenet,
-            training_images: 2000,
-            validation_images: 500,
-            available: [2000, 500],
-            classes: 10,
-            size: 32,
+            is_papers,
+            counts: "2000 training and 500 validation images".into(),
+            examples: "10 classes, 32x32".into(),
+            validation: 500,
+            chance: 10.0,
         },
         scale: "quick".into(),
         setting: "3 epochs".into(),
@@ -60,14 +60,18 @@ fn run(model: &str, recipe: &str, seed: u64, top1: f64) -> Run {
         name: format!("{model}-{recipe}-seed{seed}"),
         model: model.into(),
         recipe: recipe.into(),
+        variant: recipe.into(),
         seed,
         config: "[model]\nname = \"<x>\"".into(),
         steps: 240,
         skipped: 2,
+        loss_scaling: "constant 1".into(),
+        lowest_scale: 1.0,
+        flushed: Flushed::default(),
         curve: curve.collect(),
         epochs: epochs.collect(),
         seconds: 30.0,
-        images_per_second: 100.0,
+        per_second: 100.0,
         peak_bytes: 100 << 20,
     }
 }
@@ -80,18 +84,18 @@ fn html(results: &Results) -> String {
 fn a_stand_in_is_never_shown_as_imagenet() {
     let results = results(false, 1);
     let markdown = render(&results, "report.md", include_str!("report.md.j2")).unwrap();
-    for text in [html(&results), markdown, terminal(&results)] {
+    for text in [html(&results), markdown, terminal(&results).unwrap()] {
         assert!(text.contains("NOT ImageNet"), "{text}");
         assert!(text.contains("not those of ImageNet"), "{text}");
         assert!(text.contains("ImageNet, paper"), "{text}");
     }
-    assert!(!terminal(&super::tests::results(true, 1)).contains("NOT ImageNet"));
+    assert!(!terminal(&super::tests::results(true, 1)).unwrap().contains("NOT ImageNet"));
 }
 
 #[test]
 fn differences_carry_an_interval_when_there_are_seeds() {
-    assert!(terminal(&results(false, 1)).contains("+0.25 "));
-    assert!(terminal(&results(false, 3)).contains("+0.25 ± 0.00"));
+    assert!(terminal(&results(false, 1)).unwrap().contains("+0.25 "));
+    assert!(terminal(&results(false, 3)).unwrap().contains("+0.25 ± 0.00"));
 }
 
 #[test]
@@ -122,4 +126,48 @@ fn reports_are_rendered_from_the_file() {
 
 fn run_report(folder: &Path) -> Result<()> {
     super::run(&Arguments { folder: folder.into() })
+}
+
+/// Of translation: BLEU beside the paper's, and a row for each way of loss scaling.
+#[test]
+fn loss_scalings_have_a_table_of_their_own() {
+    let base = results(false, 1);
+    let mut runs: Vec<Run> = [("fp32", "fp32"), ("fp8", "fp8"), ("fp8", "fp8, back-off")]
+        .map(|(recipe, variant)| Run { variant: variant.into(), ..run("gnmt", recipe, 1, 0.0) })
+        .into();
+    for (run, bleu) in runs.iter_mut().zip([24.5, 24.25, 20.0]) {
+        run.epochs.iter_mut().for_each(|epoch| epoch.validation_bleu = Some(bleu));
+        run.lowest_scale = 2_f64.powi(-12);
+    }
+    let results = Results { experiment: "wmt16".into(), runs, ..base };
+    let said = terminal(&results).unwrap();
+    for part in ["24.50", "24.25", "-0.25", "WMT16, paper: fp32", "24.3", "24.6", "+0.3", "NOT WMT16"] {
+        assert!(said.contains(part), "{part}\n{said}");
+    }
+    let row = said.lines().find(|line| line.starts_with("gnmt, fp8, back-off")).unwrap();
+    assert!(row.contains("20.00") && row.contains("-4.50") && row.contains("2^-12"), "{row}");
+    let page = html(&results);
+    assert!(page.contains("Ways of loss scaling") && page.contains("gnmt: BLEU") && page.contains("Not WMT16."));
+    let markdown = render(&results, "report.md", include_str!("report.md.j2")).unwrap();
+    assert!(markdown.contains("## Ways of loss scaling\n\n| run"), "{markdown}");
+}
+
+#[test]
+fn what_is_flushed_is_shown_layer_by_layer() {
+    let layer = |role, flushed: [u64; 4]| LayerFlushed {
+        layer: "decoder.0".into(),
+        role,
+        nonzero: vec![100; 4],
+        flushed: flushed.into(),
+    };
+    let layers =
+        vec![layer(fp8_autograd::Role::Error, [0, 0, 0, 50]), layer(fp8_autograd::Role::Gradient, [0, 0, 0, 7])];
+    let flushed = Flushed { steps: vec![0, 10, 20, 30], layers };
+    assert_eq!(flushed.shares(), [(0.0, 0.0), (10.0, 0.0), (20.0, 0.0), (30.0, 28.5)]);
+    let runs = vec![Run { flushed, variant: "fp8, spurious overflows".into(), ..run("gnmt", "fp8", 1, 0.0) }];
+    let results = Results { experiment: "loss-scaling".into(), runs, ..results(false, 1) };
+    let said = terminal(&results).unwrap();
+    assert!(said.contains("decoder.0     error                     50.0"), "{said}");
+    assert!(!said.contains("paper: fp32"), "{said}");
+    assert!(html(&results).contains("flushed, %"));
 }

@@ -1,128 +1,79 @@
 //! Which images a reproduction trains on.
 
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
-
-use anyhow::{Context, Result, bail};
-use fp8_autograd::nearest;
+use anyhow::{Context, Result};
 use fp8_data::{Source, Split, generated};
 use fp8_trainer::Config;
+use toml::Table;
 
+use super::data::{Choice, Known, last};
 use super::results::DataSet;
-use crate::repository;
 
-/// What `--data` asks for.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Choice {
-    /// ImageNet where it is found, else generated images.
-    Auto,
-    /// Images made by arithmetic.
-    Synthetic,
-    /// CIFAR-10, as `cargo xtask fetch cifar10` leaves it.
-    Cifar10,
-    /// The data set in this folder.
-    Folder(PathBuf),
-}
-
-impl FromStr for Choice {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
-        Ok(match text {
-            "auto" => Self::Auto,
-            "synthetic" => Self::Synthetic,
-            "cifar10" => Self::Cifar10,
-            path => Self::Folder(path.into()),
-        })
-    }
-}
-
-/// The values of `--data` that are no folders.
-const WORDS: [&str; 3] = ["auto", "synthetic", "cifar10"];
+const PAPERS: Known = Known { name: "imagenet", title: "ImageNet", inside: &["."] };
+const CIFAR10: Known = Known { name: "cifar10", title: "CIFAR-10", inside: &[".", "cifar-10-batches-bin"] };
 
 /// ImageNet-1k, ILSVRC 2012: classes, training images, validation images.
 const IMAGENET: (usize, usize, usize) = (1000, 1_281_167, 50_000);
 
-impl Choice {
-    /// Finds the data set.
-    ///
-    /// # Errors
-    /// Says where it was looked for, and how to get it.
-    pub fn source(&self, generated: &generated::Options) -> Result<Source> {
-        let stand_in = || Source::Generated(generated.clone());
-        match self {
-            Self::Auto => Ok(found("imagenet", &["."]).transpose()?.unwrap_or_else(stand_in)),
-            Self::Synthetic => Ok(stand_in()),
-            Self::Cifar10 => match found("cifar10", &[".", "cifar-10-batches-bin"]) {
-                Some(source) => source,
-                None => bail!(
-                    "no CIFAR-10 in {}: `cargo xtask fetch cifar10` downloads it, and --data PATH takes it from elsewhere",
-                    repository::data().join("cifar10").display()
-                ),
-            },
-            Self::Folder(folder) if folder.is_dir() => open(folder),
-            Self::Folder(folder) => {
-                let name = folder.to_string_lossy();
-                let meant = nearest(&name, &WORDS).map(|word| format!(" (did you mean {word}?)")).unwrap_or_default();
-                bail!("--data {name}: no such folder{meant}; choose {} or a folder", WORDS.join(", "))
-            }
-        }
+/// The images that are asked for.
+///
+/// # Errors
+/// Says where they were looked for, and how to get them.
+pub fn source(choice: &Choice, generated: &Table) -> Result<Source> {
+    let found = choice.open(&PAPERS, &[CIFAR10], |folder| Ok(Source::detect(folder)?))?;
+    found.map_or_else(
+        || {
+            let options: generated::Options = generated.clone().try_into().context("the images to generate")?;
+            Ok(Source::Generated(options))
+        },
+        Ok,
+    )
+}
+
+/// Name of the images in that of a folder.
+pub fn kind(source: &Source) -> String {
+    match source {
+        Source::Generated(_) => "synthetic".into(),
+        Source::Cifar10 { .. } => "cifar10".into(),
+        Source::Cifar100 { folder }
+        | Source::Mnist { folder }
+        | Source::FashionMnist { folder }
+        | Source::Folder { folder } => last(folder),
     }
 }
 
-/// The first of the folders `NAME/INSIDE` that exists with a data set in it.
-fn found(name: &str, inside: &[&str]) -> Option<Result<Source>> {
-    let folders = inside.iter().map(|inside| repository::data().join(name).join(inside));
-    let mut sources = folders.filter(|folder| folder.is_dir()).map(|folder| open(&folder));
-    let first = sources.next()?;
-    Some(if first.is_ok() { first } else { sources.find(Result::is_ok).unwrap_or(first) })
-}
-
-fn open(folder: &Path) -> Result<Source> {
-    // What is resumed from another directory must be found again.
-    let folder = std::path::absolute(folder).with_context(|| format!("{}", folder.display()))?;
-    Ok(Source::detect(&folder)?)
-}
-
 impl DataSet {
-    /// What runs of `config` see.
-    pub fn of(config: &Config) -> Result<Self> {
+    /// What runs of `config`, which is of images, see.
+    pub fn of_images(config: &Config) -> Result<Self> {
         let images = config.images().context("a configuration of images is wanted")?;
         let [training, validation] = [images.data.open(Split::Training)?, images.data.open(Split::Validation)?];
-        let classes = training.classes().len();
+        let (classes, size) = (training.classes().len(), images.loader.size);
         let available = [training.len(), validation.len()];
         let limits = [images.loader.training_images, images.loader.validation_images];
         let used = [0, 1].map(|part| limits[part].unwrap_or(usize::MAX).min(available[part]));
         let is_folder = matches!(images.data, Source::Folder { .. });
         let of_imagenet = is_folder && (classes, training.len(), validation.len()) == IMAGENET;
         let name = name(&images.data, of_imagenet);
+        let [training, validation] = [0, 1].map(|part| drawn(used[part], available[part]));
         Ok(Self {
             name: if used == available { name } else { format!("a part of {name}") },
-            is_imagenet: of_imagenet && used == available,
-            training_images: used[0],
-            validation_images: used[1],
-            available,
-            classes,
-            size: images.loader.size,
+            is_papers: of_imagenet && used == available,
+            counts: format!("{training} training and {validation} validation images"),
+            examples: format!("{classes} classes, {size}x{size}"),
+            validation: used[1],
+            chance: 100.0 / classes.max(1) as f64,
         })
     }
+}
 
-    /// How many images there are for training and for validation, and of how many they are drawn.
-    pub fn counts(&self) -> String {
-        let [training, validation] = [(self.training_images, 0), (self.validation_images, 1)].map(|(used, part)| {
-            let all = self.available[part];
-            if used == all {
-                used.to_string()
-            } else {
-                format!("{used} (of {all}, drawn at random, the same in every run)")
-            }
-        });
-        format!("{training} training and {validation} validation images")
+/// How many images, and of how many they are drawn.
+fn drawn(used: usize, available: usize) -> String {
+    match used == available {
+        true => used.to_string(),
+        false => format!("{used} (of {available}, drawn at random, the same in every run)"),
     }
 }
 
 fn name(source: &Source, is_imagenet: bool) -> String {
-    let last = |folder: &Path| folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     match source {
         Source::Generated(_) => "generated images (shapes and textures)".into(),
         Source::Cifar10 { held_out: None, .. } => "CIFAR-10".into(),
@@ -137,6 +88,8 @@ fn name(source: &Source, is_imagenet: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn config(overrides: &[&str]) -> Config {
@@ -146,34 +99,37 @@ mod tests {
     #[test]
     fn words_and_paths() {
         assert_eq!("auto".parse(), Ok(Choice::Auto));
-        assert_eq!("data/mine".parse(), Ok(Choice::Folder("data/mine".into())));
+        assert_eq!("data/mine".parse(), Ok(Choice::Other("data/mine".into())));
     }
 
     #[test]
     fn a_stand_in_is_not_imagenet() {
-        let data = DataSet::of(&config(&[])).unwrap();
-        assert!(!data.is_imagenet && data.name.contains("generated"), "{}", data.name);
-        assert_eq!((data.classes, data.size), (10, 32));
-        assert_eq!(data.counts(), "20000 training and 2000 validation images");
+        let data = DataSet::of_images(&config(&[])).unwrap();
+        assert!(!data.is_papers && data.name.contains("generated"), "{}", data.name);
+        assert_eq!((data.examples.as_str(), data.chance), ("10 classes, 32x32", 10.0));
+        assert_eq!(data.counts, "20000 training and 2000 validation images");
     }
 
     #[test]
     fn a_part_is_called_a_part() {
-        let data = DataSet::of(&config(&["loader.training_images=100", "loader.validation_images=9000"])).unwrap();
+        let config = config(&["loader.training_images=100", "loader.validation_images=9000"]);
+        let data = DataSet::of_images(&config).unwrap();
         assert!(data.name.starts_with("a part of "), "{}", data.name);
         let counts = "100 (of 20000, drawn at random, the same in every run) training and 2000 validation images";
-        assert_eq!(data.counts(), counts);
+        assert_eq!(data.counts, counts);
     }
 
     #[test]
     fn a_folder_without_data_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let missing = folder.path().join("none");
-        let error = Choice::Folder(missing).source(&generated::Options::default()).unwrap_err();
-        assert!(format!("{error:#}").contains("none: no such folder"), "{error:#}");
-        let error = Choice::Folder("cifar11".into()).source(&generated::Options::default()).unwrap_err();
-        assert!(format!("{error:#}").contains("did you mean cifar10?"), "{error:#}");
-        let empty = Choice::Folder(folder.path().into()).source(&generated::Options::default()).unwrap_err();
-        assert!(format!("{empty:#}").contains("no data set here"), "{empty:#}");
+        let message = |path: &Path| {
+            let choice = path.to_str().unwrap().parse().unwrap();
+            format!("{:#}", source(&choice, &Table::new()).unwrap_err())
+        };
+        let missing = message(&folder.path().join("none"));
+        assert!(missing.contains("none: no such folder"), "{missing}");
+        assert!(message(Path::new("cifar11")).contains("did you mean cifar10?"));
+        let empty = message(folder.path());
+        assert!(empty.contains("no data set here"), "{empty}");
     }
 }

@@ -10,9 +10,11 @@ use crate::provenance::Provenance;
 use crate::repository;
 use crate::runs::{Failure, Run};
 
-/// A set of runs, model x recipe x seed, and how they were made.
+/// A set of runs, model x variant x seed, and how they were made.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Results {
+    /// Name of the experiment.
+    pub experiment: String,
     pub provenance: Provenance,
     pub data: DataSet,
     pub scale: String,
@@ -26,26 +28,20 @@ pub struct Results {
     pub failures: Vec<Failure>,
 }
 
-/// The images that the runs saw.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What the runs saw.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DataSet {
     pub name: String,
-    /// Whether these are the images of the paper's own experiment.
-    pub is_imagenet: bool,
-    pub training_images: usize,
-    pub validation_images: usize,
-    /// Training and validation images that the data set has, of which the runs may see a part.
-    pub available: [usize; 2],
-    pub classes: usize,
-    /// Height and width.
-    pub size: usize,
-}
-
-impl DataSet {
-    /// Top-1 accuracy of guessing, percent.
-    pub fn chance(&self) -> f64 {
-        100.0 / self.classes.max(1) as f64
-    }
+    /// Whether these are the data of the paper's own experiment.
+    pub is_papers: bool,
+    /// How many examples there are for training and for validation, in words.
+    pub counts: String,
+    /// What an example is like, in words.
+    pub examples: String,
+    /// Examples for validation.
+    pub validation: usize,
+    /// The figure of who knows nothing of the example.
+    pub chance: f64,
 }
 
 impl Results {

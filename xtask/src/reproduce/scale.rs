@@ -1,11 +1,14 @@
-//! How large a reproduction is: a file of `scales/` each.
+//! How large a reproduction is, and what its runs are: files of `scales/`.
+
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use fp8_data::{Source, generated};
-use fp8_models::Architecture;
+use fp8_autograd::LossScaling;
 use fp8_trainer::Config;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
+
+use crate::runs::Plan;
 
 /// The sizes that there are.
 #[derive(Debug, Clone, Copy, PartialEq, clap::ValueEnum)]
@@ -14,36 +17,19 @@ pub enum Scale {
     Quick,
     /// Hours on a CPU
     Small,
-    /// The paper's own setting: 90 epochs, batch 256
+    /// The paper's own setting
     Paper,
 }
 
-/// What a scale's file holds.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Setting {
-    /// In words.
-    pub about: String,
-    /// Images that are made when none are given.
-    pub generated: generated::Options,
-    /// Height and width that photographs of many sizes are brought to.
-    pub photographs: usize,
-    /// Fields of a run's configuration.
-    run: Table,
-}
-
 impl Scale {
-    fn text(self) -> &'static str {
-        match self {
-            Self::Quick => include_str!("scales/quick.toml"),
-            Self::Small => include_str!("scales/small.toml"),
-            Self::Paper => include_str!("scales/paper.toml"),
-        }
-    }
-
-    /// The file's content.
-    pub fn setting(self) -> Result<Setting> {
-        toml::from_str(self.text()).with_context(|| format!("scale {self}"))
+    /// Of the texts of an experiment's files, this scale's.
+    pub fn setting(self, [quick, small, paper]: [&str; 3]) -> Result<Setting> {
+        let text = match self {
+            Self::Quick => quick,
+            Self::Small => small,
+            Self::Paper => paper,
+        };
+        Setting::parse(text).with_context(|| format!("scale {self}"))
     }
 }
 
@@ -57,68 +43,113 @@ impl std::fmt::Display for Scale {
     }
 }
 
+/// What a scale's file holds. Lists of fields are as `fp8-trainer train --set` takes them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Setting {
+    /// In words.
+    pub about: String,
+    /// Fields that are set where the data are not generated.
+    #[serde(default)]
+    found: Vec<String>,
+    /// Fields that are set for recipes with a loss scale.
+    #[serde(default)]
+    scaled: Vec<String>,
+    /// Data that are made when none are given.
+    pub generated: Table,
+    /// Fields of a run's configuration.
+    run: Table,
+    /// Fields that are set for a model.
+    #[serde(default)]
+    models: BTreeMap<String, Vec<String>>,
+    /// Further runs.
+    #[serde(default, rename = "variant")]
+    variants: Vec<Variant>,
+}
+
+/// A further run of a model, in the first of the recipes with a loss scale.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Variant {
+    model: String,
+    name: String,
+    set: Vec<String>,
+}
+
+/// What is run: every model in every recipe, with seeds 1, 2, ….
+pub struct Asked<'a> {
+    pub models: Vec<String>,
+    pub recipes: &'a [String],
+    pub seeds: u64,
+}
+
 impl Setting {
-    /// The configuration of one run on `source`.
+    /// A file's content.
+    pub fn parse(text: &str) -> Result<Self> {
+        Ok(toml::from_str(text)?)
+    }
+
+    /// All runs asked for, in an order that fills the tables early: seed by seed.
     ///
     /// # Errors
     /// When there is no such recipe.
-    pub fn config(&self, source: &Source, model: Architecture, recipe: &str, seed: u64) -> Result<Config> {
-        let mut document = self.run.clone();
-        let mut set = |section: &str, name: &str, value: Value| {
-            let entry = document.entry(section).or_insert_with(|| Value::Table(Table::new()));
-            if let Some(table) = entry.as_table_mut() {
-                table.insert(name.into(), value);
-            }
-        };
-        set("model", "architecture", model.to_string().into());
-        if source.size().is_none() {
-            set("loader", "size", i64::try_from(self.photographs)?.into());
-        }
-        document.insert("data".into(), Value::try_from(source).context("the data set as TOML")?);
-        document.insert("recipe".into(), recipe.into());
-        document.insert("seed".into(), i64::try_from(seed)?.into());
-        let none: [&str; 0] = [];
-        Ok(Config::parse(&document.to_string(), &none)?)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::ValueEnum;
-
-    use fp8_autograd::Recipe;
-
-    use super::*;
-
-    #[test]
-    fn every_scale_configures_every_model_and_recipe() {
-        for scale in Scale::value_variants() {
-            let setting = scale.setting().unwrap();
-            let source = Source::Generated(setting.generated.clone());
-            for model in Architecture::ALL {
-                for recipe in Recipe::names() {
-                    let config = setting.config(&source, model, recipe, 7).unwrap();
-                    assert_eq!((config.images().unwrap().model.architecture, config.seed), (model, 7));
+    pub fn plans(&self, data: &impl Serialize, generated: bool, asked: &Asked<'_>) -> Result<Vec<Plan>> {
+        let run = Base { setting: self, data: Value::try_from(data).context("the data as TOML")?, generated };
+        let mut plans = Vec::new();
+        for seed in 1..=asked.seeds {
+            for model in &asked.models {
+                let mut variants = self.variants.iter().filter(|variant| variant.model == *model).peekable();
+                for recipe in asked.recipes {
+                    let plan = run.plan(model, recipe, None, seed)?;
+                    let varies = is_scaled(&plan.config);
+                    plans.push(plan);
+                    while varies && let Some(variant) = variants.next() {
+                        plans.push(run.plan(model, recipe, Some(variant), seed)?);
+                    }
                 }
             }
         }
+        Ok(plans)
+    }
+}
+
+/// What all runs share.
+struct Base<'a> {
+    setting: &'a Setting,
+    data: Value,
+    generated: bool,
+}
+
+impl Base<'_> {
+    fn plan(&self, model: &str, recipe: &str, variant: Option<&Variant>, seed: u64) -> Result<Plan> {
+        let mut config = self.config(model, recipe, seed, &[])?;
+        if is_scaled(&config) {
+            let more = variant.map(|variant| &variant.set[..]).unwrap_or_default();
+            config = self.config(model, recipe, seed, &[&self.setting.scaled, more].concat())?;
+        }
+        let recipe = config.recipe.recipe().name.clone();
+        let variant = variant.map_or_else(|| recipe.clone(), |variant| format!("{recipe}, {}", variant.name));
+        let name = format!("{model}-{}-seed{seed}", variant.replace(", ", "-").replace(' ', "-"));
+        Ok(Plan { name, variant, config })
     }
 
-    #[test]
-    fn the_paper_scale_is_the_papers() {
-        let setting = Scale::Paper.setting().unwrap();
-        let photographs = Source::Folder { folder: "imagenet".into() };
-        let config = setting.config(&photographs, Architecture::ResNet50, "fp8", 1).unwrap();
-        assert_eq!(
-            (config.training.epochs, config.training.batch, config.images().unwrap().loader.size),
-            (90, 256, 224)
-        );
+    fn config(&self, model: &str, recipe: &str, seed: u64, more: &[String]) -> Result<Config> {
+        let Setting { run, found, models, .. } = self.setting;
+        let mut document = run.clone();
+        document.insert("data".into(), self.data.clone());
+        document.insert("recipe".into(), recipe.into());
+        document.insert("seed".into(), i64::try_from(seed)?.into());
+        let mut set = vec![format!("model.architecture={model}")];
+        set.extend(models.get(model).into_iter().flatten().cloned());
+        if !self.generated {
+            set.extend(found.iter().cloned());
+        }
+        set.extend(more.iter().cloned());
+        Ok(Config::parse(&document.to_string(), &set)?)
     }
+}
 
-    #[test]
-    fn an_unknown_recipe_is_named() {
-        let setting = Scale::Quick.setting().unwrap();
-        let error = setting.config(&Source::default(), Architecture::ResNet18, "fp9", 1).unwrap_err();
-        assert!(format!("{error:#}").contains("did you mean \"fp8\"?"), "{error:#}");
-    }
+/// Whether the errors of a run are scaled.
+fn is_scaled(config: &Config) -> bool {
+    config.loss_scaling != LossScaling::Constant { scale: 1.0 }
 }

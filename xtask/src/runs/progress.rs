@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use fp8_models::Architecture;
+use fp8_trainer::config::{SequenceModel, Task};
 use fp8_trainer::{Config, Event};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -25,18 +26,25 @@ pub struct Progress {
     skipped: u64,
 }
 
-/// Arithmetic of a network by another's, for the time left: multiply-adds of a 224x224 image, in 1e9.
-fn cost(model: Architecture) -> f64 {
-    match model {
-        Architecture::ResNet18 => 1.8,
-        Architecture::ResNet34 => 3.7,
-        Architecture::ResNet50 => 4.1,
+/// Arithmetic of a network by another's of its task, for the time left. Of images: multiply-adds of a 224x224 image, in 1e9.
+fn cost(task: &Task) -> f64 {
+    match task {
+        Task::Images(images) => match images.model.architecture {
+            Architecture::ResNet18 => 1.8,
+            Architecture::ResNet34 => 3.7,
+            Architecture::ResNet50 => 4.1,
+        },
+        // The times of an epoch, measured.
+        Task::Translation(translation) => match translation.model {
+            SequenceModel::Gnmt { .. } => 1.0,
+            SequenceModel::Transformer(_) => 3.0,
+        },
     }
 }
 
 /// Work of a run, in units of no meaning.
 pub fn work(config: &Config) -> f64 {
-    config.images().map_or(1.0, |images| cost(images.model.architecture)) * f64::from(config.training.epochs)
+    cost(&config.task) * f64::from(config.training.epochs)
 }
 
 impl Progress {

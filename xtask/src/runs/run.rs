@@ -1,8 +1,11 @@
 //! What is kept of a training run.
 
+use fp8_autograd::Role;
+use fp8_trainer::RunResult;
 use fp8_trainer::metrics::StepRecord;
-use fp8_trainer::{Config, RunResult};
 use serde::{Deserialize, Serialize};
+
+use super::Plan;
 
 /// A run that ended before its time.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -17,6 +20,8 @@ pub struct Run {
     pub name: String,
     pub model: String,
     pub recipe: String,
+    /// What sets it apart from others of its model: the recipe, and what else.
+    pub variant: String,
     pub seed: u64,
     /// Resolved configuration, TOML.
     pub config: String,
@@ -24,13 +29,20 @@ pub struct Run {
     pub steps: u64,
     /// Steps that were skipped because a gradient was Inf or NaN.
     pub skipped: u64,
+    /// How the loss was scaled.
+    pub loss_scaling: String,
+    /// The least loss scale of any step.
+    pub lowest_scale: f64,
     /// The curves over the steps, thinned to some hundred points.
     pub curve: Vec<Point>,
     pub epochs: Vec<Epoch>,
+    /// What rounding flushed to zero, where it was counted.
+    #[serde(default, skip_serializing_if = "Flushed::is_empty")]
+    pub flushed: Flushed,
     /// Time spent training and validating.
     pub seconds: f64,
-    /// Training speed, median over steps.
-    pub images_per_second: f64,
+    /// Training speed, images or tokens of translations, median over steps.
+    pub per_second: f64,
     /// Most device memory held at once.
     pub peak_bytes: u64,
 }
@@ -57,12 +69,33 @@ pub struct Epoch {
     pub validation_bleu: Option<f64>,
 }
 
+/// What rounding flushed to zero, at some steps, layer by layer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Flushed {
+    pub steps: Vec<u64>,
+    pub layers: Vec<LayerFlushed>,
+}
+
+/// Errors or gradients of a layer, one count for each of the steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LayerFlushed {
+    pub layer: String,
+    pub role: Role,
+    /// Elements that were not zero before they were rounded.
+    pub nonzero: Vec<u64>,
+    /// Those of them that are zero afterwards.
+    pub flushed: Vec<u64>,
+}
+
 /// Points of a run's curves that are kept.
 const POINTS: usize = 400;
+/// Steps of which counts are kept.
+const COUNTS: usize = 50;
 
 impl Run {
     /// What came of a finished run.
-    pub fn of(name: String, config: &Config, result: &RunResult) -> Self {
+    pub fn of(plan: &Plan, result: &RunResult) -> Self {
+        let config = &plan.config;
         let epochs = result.epochs.iter().map(|record| Epoch {
             epoch: record.epoch.into(),
             training_loss: record.training.loss,
@@ -74,17 +107,21 @@ impl Run {
         });
         let last = result.epochs.last();
         Self {
-            name,
+            name: plan.name.clone(),
             model: config.task.model(),
             recipe: config.recipe.recipe().name.clone(),
+            variant: plan.variant.clone(),
             seed: config.seed,
             config: config.to_toml(),
             steps: result.steps,
             skipped: result.skipped,
+            loss_scaling: config.loss_scaling.to_string(),
+            lowest_scale: result.curve.iter().map(|record| record.loss_scale.into()).fold(f64::INFINITY, f64::min),
+            flushed: Flushed::of(&result.curve),
             curve: result.curve.chunks(result.curve.len().div_ceil(POINTS).max(1)).filter_map(Point::of).collect(),
             epochs: epochs.collect(),
             seconds: result.seconds,
-            images_per_second: last.map_or(result.per_second, |epoch| epoch.per_second),
+            per_second: last.map_or(result.per_second, |epoch| epoch.per_second),
             peak_bytes: result.epochs.iter().map(|epoch| epoch.peak_bytes).max().unwrap_or(result.peak_bytes),
         }
     }
@@ -104,6 +141,11 @@ impl Run {
         self.last(|epoch| epoch.validation_bleu)
     }
 
+    /// Validation loss after the last epoch.
+    pub fn validation_loss(&self) -> f64 {
+        self.last(|epoch| Some(epoch.validation_loss))
+    }
+
     /// Training loss of the last epoch.
     pub fn training_loss(&self) -> f64 {
         self.last(|epoch| Some(epoch.training_loss))
@@ -112,6 +154,57 @@ impl Run {
     /// Validation top-5 accuracy after the last epoch, percent.
     pub fn top5(&self) -> f64 {
         self.last(|epoch| epoch.validation_top5)
+    }
+}
+
+impl Flushed {
+    fn of(curve: &[StepRecord]) -> Self {
+        let counted: Vec<&StepRecord> = curve.iter().filter(|record| !record.flushed.is_empty()).collect();
+        let every = counted.len().div_ceil(COUNTS).max(1);
+        let mut all = Self::default();
+        for record in counted.into_iter().step_by(every) {
+            all.steps.push(record.step);
+            for count in &record.flushed {
+                let same = |layer: &&mut LayerFlushed| layer.layer == count.layer && layer.role == count.role;
+                match all.layers.iter_mut().find(same) {
+                    Some(layer) => {
+                        layer.nonzero.push(count.nonzero);
+                        layer.flushed.push(count.flushed);
+                    }
+                    None => all.layers.push(LayerFlushed {
+                        layer: count.layer.clone(),
+                        role: count.role,
+                        nonzero: vec![count.nonzero],
+                        flushed: vec![count.flushed],
+                    }),
+                }
+            }
+        }
+        all
+    }
+
+    fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// (step, share of all elements that is flushed, percent).
+    pub fn shares(&self) -> Vec<(f64, f64)> {
+        let at = |place: usize| {
+            let sum = |of: fn(&LayerFlushed) -> &Vec<u64>| {
+                self.layers.iter().filter_map(|layer| of(layer).get(place)).sum::<u64>() as f64
+            };
+            100.0 * sum(|layer| &layer.flushed) / sum(|layer| &layer.nonzero)
+        };
+        self.steps.iter().enumerate().map(|(place, &step)| (step as f64, at(place))).collect()
+    }
+}
+
+impl LayerFlushed {
+    /// The share of the elements that is flushed over the last quarter of the steps, percent.
+    pub fn late(&self) -> f64 {
+        let from = self.nonzero.len() * 3 / 4;
+        let sum = |counts: &[u64]| counts[from.min(counts.len())..].iter().sum::<u64>() as f64;
+        100.0 * sum(&self.flushed) / sum(&self.nonzero)
     }
 }
 

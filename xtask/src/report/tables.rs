@@ -1,0 +1,153 @@
+//! The tables of a report.
+
+use super::Estimate;
+use crate::reproduce::experiment::{Experiment, Paper};
+use crate::reproduce::results::Results;
+use crate::runs::Run;
+use crate::table::Table;
+
+const BASELINE: &str = "fp32";
+
+/// The values of a property of the runs, in the order in which they first appear.
+pub fn distinct<'a>(results: &'a Results, property: impl Fn(&'a Run) -> &'a String) -> Vec<&'a str> {
+    let mut values: Vec<&str> = Vec::new();
+    for value in results.runs.iter().map(property) {
+        if !values.contains(&value.as_str()) {
+            values.push(value);
+        }
+    }
+    values
+}
+
+/// A row for each model, a column for each recipe: ours and, in columns of their own, the paper's.
+pub fn comparison(experiment: &Experiment, results: &Results) -> Table {
+    let recipes = distinct(results, |run| &run.recipe);
+    let others: Vec<&str> = recipes.iter().copied().filter(|recipe| *recipe != BASELINE).collect();
+    let mut heading = vec!["model".to_string()];
+    heading.extend(recipes.iter().map(|recipe| format!("{recipe}, ours")));
+    if recipes.contains(&BASELINE) {
+        heading.extend(others.iter().map(|recipe| format!("{recipe} − {BASELINE}")));
+    }
+    heading.push(format!("{}, paper: fp32", experiment.papers_data));
+    heading.extend(["fp8", "fp8 − fp32"].map(String::from));
+    let mut table = Table::new(heading);
+    for model in distinct(results, |run| &run.model) {
+        let figures = Figures { figure: experiment.figure.of, results, model };
+        let mut row = vec![model.to_string()];
+        row.extend(recipes.iter().map(|recipe| figures.mean(recipe)));
+        if recipes.contains(&BASELINE) {
+            row.extend(others.iter().map(|recipe| figures.gain(recipe)));
+        }
+        row.extend(paper(experiment, model));
+        table.push(row);
+    }
+    table
+}
+
+fn paper(experiment: &Experiment, model: &str) -> [String; 3] {
+    match experiment.paper.iter().find(|paper| paper.model == model) {
+        Some(&Paper { fp32, fp8, decimals, .. }) => {
+            [format!("{fp32:.decimals$}"), format!("{fp8:.decimals$}"), format!("{:+.decimals$}", fp8 - fp32)]
+        }
+        None => ["–", "–", "–"].map(String::from),
+    }
+}
+
+/// A row for each variant of the models that have any besides their recipes.
+pub fn scalings(experiment: &Experiment, results: &Results) -> Table {
+    let name = experiment.figure.name;
+    let mut heading: Vec<String> = ["run", "loss scaling", name].map(String::from).to_vec();
+    let compared = results.runs.iter().any(|run| run.variant == BASELINE);
+    if compared {
+        heading.push(format!("{name} − {BASELINE}"));
+    }
+    heading.extend(["validation loss", "skipped steps", "lowest scale", "last scale"].map(String::from));
+    let mut table = Table::new(heading);
+    let varied = |model: &&str| results.runs.iter().any(|run| run.model == *model && run.variant != run.recipe);
+    for model in distinct(results, |run| &run.model).into_iter().filter(varied) {
+        let figures = |figure| Figures { figure, results, model };
+        let own = figures(experiment.figure.of);
+        for variant in distinct(results, |run| &run.variant) {
+            let Some(first) = own.runs(variant).next() else { continue };
+            let mut row = vec![format!("{model}, {variant}"), first.loss_scaling.clone(), own.mean(variant)];
+            if compared {
+                row.push(if variant == BASELINE { "–".into() } else { own.gain(variant) });
+            }
+            row.push(figures(Run::validation_loss).mean_to(variant, 4));
+            row.push(own.runs(variant).map(|run| run.skipped).sum::<u64>().to_string());
+            row.push(scale(first.lowest_scale));
+            row.push(first.curve.last().map_or("–".into(), |point| scale(point.loss_scale)));
+            table.push(row);
+        }
+    }
+    table
+}
+
+/// `8192`, `0.5`, `2^-12`.
+fn scale(scale: f64) -> String {
+    match scale.log2() {
+        exponent if exponent < -3.0 && exponent.fract() == 0.0 => format!("2^{exponent}"),
+        _ => format!("{scale}"),
+    }
+}
+
+/// Percent of the errors and gradients of each layer that rounding flushes to zero towards the end, a column for each variant; means over seeds.
+pub fn flushed(_: &Experiment, results: &Results) -> Table {
+    let counted: Vec<&Run> = results.runs.iter().filter(|run| !run.flushed.layers.is_empty()).collect();
+    let variants: Vec<&str> = distinct(results, |run| &run.variant);
+    let mut table = Table::new(["layer", "tensor"].into_iter().chain(variants.iter().copied()));
+    for kind in counted.first().map(|run| &run.flushed.layers[..]).unwrap_or_default() {
+        let share = |variant: &&str| {
+            let runs = counted.iter().filter(|run| run.variant == **variant);
+            let layers = runs.flat_map(|run| &run.flushed.layers);
+            let same = layers.filter(|layer| layer.layer == kind.layer && layer.role == kind.role);
+            let shares: Vec<f64> = same.map(|layer| layer.late()).filter(|share| share.is_finite()).collect();
+            Estimate::of(&shares).map_or("–".into(), |share| format!("{:.1}", share.mean))
+        };
+        table.push([kind.layer.clone(), kind.role.to_string()].into_iter().chain(variants.iter().map(share)));
+    }
+    table
+}
+
+/// Every run with what it cost.
+pub fn runs(experiment: &Experiment, results: &Results) -> Table {
+    let mut table = Table::new(["run"].into_iter().chain(experiment.columns.iter().map(|column| column.heading)));
+    for run in &results.runs {
+        table.push([run.name.clone()].into_iter().chain(experiment.columns.iter().map(|column| (column.cell)(run))));
+    }
+    table
+}
+
+/// A figure of the runs of a model.
+struct Figures<'a> {
+    figure: fn(&Run) -> f64,
+    results: &'a Results,
+    model: &'a str,
+}
+
+impl<'a> Figures<'a> {
+    fn runs(&self, variant: &'a str) -> impl Iterator<Item = &'a Run> + use<'a> {
+        let model = self.model;
+        self.results.runs.iter().filter(move |run| run.model == model && run.variant == variant)
+    }
+
+    fn estimate(&self, variant: &str) -> Option<Estimate> {
+        Estimate::of(&self.runs(variant).map(self.figure).collect::<Vec<_>>())
+    }
+
+    fn mean(&self, variant: &str) -> String {
+        self.estimate(variant).map_or("–".into(), |estimate| estimate.to_string())
+    }
+
+    fn mean_to(&self, variant: &str, decimals: usize) -> String {
+        self.estimate(variant).map_or("–".into(), |estimate| format!("{:.decimals$}", estimate.mean))
+    }
+
+    /// What the variant gains over the baseline, seed by seed.
+    fn gain(&self, variant: &str) -> String {
+        let baseline = |seed| self.runs(BASELINE).find(|run| run.seed == seed);
+        let gain = |run: &Run| Some((self.figure)(run) - (self.figure)(baseline(run.seed)?));
+        let gains: Vec<f64> = self.runs(variant).filter_map(gain).collect();
+        Estimate::of(&gains).map_or("–".into(), |estimate| format!("{estimate:+}"))
+    }
+}

@@ -1,0 +1,120 @@
+//! Makes the runs of an experiment, and reports.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use super::Making;
+use super::experiment::Experiment;
+use super::results::{DataSet, Results};
+use crate::provenance::Provenance;
+use crate::runs::{self, Outcome, Plan, Run, count, spoken};
+use crate::{report, repository};
+
+/// An experiment on some data, at some scale.
+pub struct Reproduction {
+    pub experiment: &'static Experiment,
+    pub data: DataSet,
+    pub scale: String,
+    /// What the scale means, in words.
+    pub about: String,
+    /// Name of the data in that of the folder.
+    pub kind: String,
+    pub plans: Vec<Plan>,
+}
+
+impl Reproduction {
+    /// Runs what is missing in the output folder, and reports.
+    pub fn make(self, making: &Making) -> Result<ExitCode> {
+        self.make_until(runs::stop_at_interrupt()?, making)
+    }
+
+    /// As [`Reproduction::make`], until `stop` is true.
+    pub fn make_until(self, stop: &AtomicBool, making: &Making) -> Result<ExitCode> {
+        if self.plans.is_empty() {
+            bail!("--models and --recipes name no run");
+        }
+        let backend = making.device.backend()?;
+        let folder = making.output.clone().unwrap_or_else(|| self.default_folder());
+        let Self { experiment, data, scale, about, plans, .. } = self;
+        let fresh = Results {
+            experiment: experiment.name.into(),
+            provenance: Provenance::here(backend.name()),
+            data,
+            scale,
+            setting: about,
+            planned: plans.len(),
+            runs: Vec::new(),
+            failures: Vec::new(),
+        };
+        let mut results = continued(fresh, &folder, &plans)?;
+        println!("{}", introduction(experiment, &results, &folder));
+        let start = Instant::now();
+        results.write(&folder)?;
+        let there = results.runs.clone();
+        let finished = runs::make_until(stop, &plans, &there, &backend, &folder, |outcome| {
+            match outcome {
+                Outcome::Run(run) => results.runs.push(*run),
+                Outcome::Failure(failure) => results.failures.push(failure),
+            }
+            results.write(&folder)?;
+            report::write(&results, &folder)
+        })?;
+        report::write(&results, &folder)?;
+        print!("{}", report::terminal(&results)?);
+        if !finished {
+            println!("Interrupted. The same command goes on from here: {}", results.provenance.command);
+            return Ok(ExitCode::from(130));
+        }
+        let page = folder.join("report.html");
+        println!("\n{} in {}; open {}.", count(plans.len(), "run"), spoken(start.elapsed()), page.display());
+        Ok(if results.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn default_folder(&self) -> PathBuf {
+        let Self { experiment, scale, kind, .. } = self;
+        repository::root().join("runs").join(experiment.name).join(format!("{scale}-{kind}"))
+    }
+}
+
+/// What the folder holds already of the same reproduction, or nothing.
+///
+/// # Errors
+/// When the folder holds another experiment, or one on other data or at another scale.
+fn continued(fresh: Results, folder: &Path, plans: &[Plan]) -> Result<Results> {
+    if !folder.join("results.json").exists() {
+        return Ok(fresh);
+    }
+    let mut earlier = Results::read(folder)?;
+    if (&earlier.experiment, &earlier.data, &earlier.scale) != (&fresh.experiment, &fresh.data, &fresh.scale) {
+        bail!(
+            "{} holds a reproduction of {} at {} scale on {}: choose another --output",
+            folder.display(),
+            earlier.experiment,
+            earlier.scale,
+            earlier.data.name
+        );
+    }
+    let same = |run: &Run| plans.iter().any(|plan| plan.made(run));
+    earlier.runs.retain(same);
+    Ok(Results { runs: earlier.runs, ..fresh })
+}
+
+fn introduction(experiment: &Experiment, results: &Results, folder: &Path) -> String {
+    let name = &results.data.name;
+    let mut text = format!("{}: {}.\n", results.scale, results.setting);
+    if !results.data.is_papers {
+        let papers = experiment.papers_data;
+        text +=
+            &format!("{papers} is not used here: these runs train on {name}, and their figures are not {papers}'s.\n");
+    }
+    text += &format!("{}.\n", results.data.counts);
+    text += &format!("{} on {}, into {}", count(results.planned, "run"), results.provenance.backend, folder.display());
+    match results.runs.len() {
+        0 => text + ".",
+        done => text + &format!("; {done} of them there already."),
+    }
+}

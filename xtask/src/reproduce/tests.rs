@@ -1,0 +1,186 @@
+//! Experiments as data, and a whole one of seconds.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use fp8_autograd::{LossScaling, Recipe};
+use fp8_data::Source;
+use fp8_models::Architecture;
+use fp8_trainer::config::Task;
+use toml::Table;
+
+use super::results::Results;
+use super::scale::{Asked, Scale, Setting};
+use super::wmt16::Network;
+use super::{Making, imagenet, images, loss_scaling, texts, wmt16};
+use crate::runs::{Device, Plan};
+
+/// The data that are made when none are given.
+fn generated(setting: &Setting) -> Table {
+    let mut data = setting.generated.clone();
+    data.insert("kind".into(), "generated".into());
+    data
+}
+
+fn plans(setting: &Setting, models: &[&str], recipes: &[&str], seeds: u64) -> Vec<Plan> {
+    let recipes: Vec<String> = recipes.iter().map(|recipe| (*recipe).into()).collect();
+    let asked = Asked { models: models.iter().map(|model| (*model).into()).collect(), recipes: &recipes, seeds };
+    setting.plans(&generated(setting), true, &asked).unwrap()
+}
+
+#[test]
+fn every_scale_configures_every_model_and_recipe() {
+    let recipes: Vec<&str> = Recipe::names().collect();
+    for scale in Scale::value_variants() {
+        let setting = scale.setting(imagenet::SCALES).unwrap();
+        assert!(matches!(images::source(&"synthetic".parse().unwrap(), &setting.generated), Ok(Source::Generated(_))));
+        let models: Vec<String> = Architecture::ALL.iter().map(ToString::to_string).collect();
+        let made = plans(&setting, &models.iter().map(String::as_str).collect::<Vec<_>>(), &recipes, 1);
+        assert_eq!(made.len(), 3 * recipes.len());
+        let setting = scale.setting(wmt16::SCALES).unwrap();
+        assert!(texts::source(&"synthetic".parse().unwrap(), &setting.generated).is_ok());
+        // Two more ways of loss scaling.
+        assert_eq!(plans(&setting, &["gnmt", "transformer"], &recipes, 2).len(), 2 * (2 * recipes.len() + 2));
+    }
+}
+
+#[test]
+fn the_paper_scale_is_the_papers() {
+    let setting = Scale::Paper.setting(imagenet::SCALES).unwrap();
+    let photographs = Source::Folder { folder: "imagenet".into() };
+    let recipes = ["fp8".to_string()];
+    let asked = Asked { models: vec!["resnet50".into()], recipes: &recipes, seeds: 1 };
+    let config = &setting.plans(&photographs, false, &asked).unwrap()[0].config;
+    let size = config.images().unwrap().loader.size;
+    assert_eq!((config.training.epochs, config.training.batch, size), (90, 256, 224));
+
+    let setting = Scale::Paper.setting(wmt16::SCALES).unwrap();
+    let config = &plans(&setting, &["gnmt"], &["fp8"], 1)[0].config;
+    let Task::Translation(own) = &config.task else { panic!("{config:?}") };
+    let toml = toml::to_string(&own.model).unwrap();
+    assert!(toml.contains("hidden = 1024") && toml.contains("encoder_layers = 8"), "{toml}");
+    let floors = vec![(40_000, 8192.0), (150_000, 32768.0)];
+    assert_eq!(config.loss_scaling, LossScaling::Enhanced { initial: 8192.0, growth_interval: 2000, floors });
+}
+
+/// FP32 needs no loss scale, and ways of loss scaling are compared once.
+#[test]
+fn variants_are_of_the_first_recipe_with_a_loss_scale() {
+    let setting = Scale::Quick.setting(wmt16::SCALES).unwrap();
+    let names = |made: &[Plan]| made.iter().map(|plan| plan.name.clone()).collect::<Vec<_>>();
+    let made = plans(&setting, &["gnmt", "transformer"], &["fp32", "fp8", "fp8-rne"], 1);
+    let expected = [
+        "gnmt-fp32-seed1",
+        "gnmt-fp8-seed1",
+        "gnmt-fp8-back-off-seed1",
+        "gnmt-fp8-constant-seed1",
+        "gnmt-fp8-rne-seed1",
+        "transformer-fp32-seed1",
+        "transformer-fp8-seed1",
+        "transformer-fp8-rne-seed1",
+    ];
+    assert_eq!(names(&made), expected);
+    assert_eq!(made[0].config.loss_scaling, LossScaling::Constant { scale: 1.0 });
+    assert!(matches!(made[1].config.loss_scaling, LossScaling::Enhanced { .. }));
+    assert_eq!((made[2].variant.as_str(), made[1].variant.as_str()), ("fp8, back-off", "fp8"));
+    assert_eq!(plans(&setting, &["gnmt"], &["fp32"], 1).len(), 1);
+}
+
+#[test]
+fn an_unknown_recipe_is_named() {
+    let setting = Scale::Quick.setting(wmt16::SCALES).unwrap();
+    let recipes = ["fp9".to_string()];
+    let asked = Asked { models: vec!["gnmt".into()], recipes: &recipes, seeds: 1 };
+    let error = setting.plans(&generated(&setting), true, &asked).err().unwrap();
+    assert!(format!("{error:#}").contains("did you mean \"fp8\"?"), "{error:#}");
+}
+
+const TINY: &str = "
+    about = 'seconds'
+    scaled = [\"loss_scaling={kind = 'back-off', initial = 64, growth_interval = 50}\"]
+    [generated]
+    training = 60
+    validation = 10
+    [run]
+    task = 'translation'
+    [run.loader]
+    vocabulary = 120
+    longest = 64
+    [run.training]
+    epochs = 2
+    batch = 512
+    learning_rate = 0.01
+    [run.optimizer]
+    kind = 'adamw'
+    [run.diagnostics]
+    count_flushed_every = 2
+    [models]
+    gnmt = [\"model={architecture = 'gnmt', hidden = 8}\"]
+    transformer = [\"model={architecture = 'transformer', width = 8, heads = 2, feed_forward = 16}\"]
+    [[variant]]
+    model = 'gnmt'
+    name = 'spurious overflows'
+    set = ['diagnostics.spurious_overflow_every=3']
+";
+
+fn making(folder: &Path) -> Making {
+    Making { seeds: 1, device: Device::Cpu, output: Some(folder.into()) }
+}
+
+fn translation(folder: &Path) -> wmt16::Arguments {
+    let (recipes, models) = (vec!["fp32".into(), "fp8".into()], vec![Network::Gnmt, Network::Transformer]);
+    let data = "synthetic".parse().unwrap();
+    wmt16::Arguments { data, scale: Scale::Quick, recipes, models, making: making(folder) }
+}
+
+/// Stopped after its first step, then gone on with, then asked for again: the figures are those of one that was left alone, and nothing is trained
+/// twice.
+#[test]
+fn a_reproduction_goes_on_where_it_was() {
+    let place = tempfile::tempdir().unwrap();
+    let make = |stop: bool, name: &str| {
+        let folder = place.path().join(name);
+        let arguments = translation(&folder);
+        let code = wmt16::reproduction(&arguments, [TINY; 3]).unwrap().make_until(&stop.into(), &arguments.making);
+        (code.unwrap(), Results::read(&folder).unwrap())
+    };
+    let (code, stopped) = make(true, "a");
+    assert_eq!((code, stopped.runs.len(), stopped.planned), (ExitCode::from(130), 0, 5));
+    assert!(place.path().join("a/runs/gnmt-fp32-seed1/checkpoint").is_file());
+    let (code, resumed) = make(false, "a");
+    let (_, straight) = make(false, "b");
+    assert_eq!((code, resumed.runs.len()), (ExitCode::SUCCESS, 5));
+    for (resumed, straight) in resumed.runs.iter().zip(&straight.runs) {
+        assert_eq!((&resumed.name, resumed.training_loss()), (&straight.name, straight.training_loss()));
+        assert_eq!((resumed.bleu(), &resumed.flushed), (straight.bleu(), &straight.flushed));
+    }
+    let (code, again) = make(true, "b");
+    assert_eq!((code, again.runs.len()), (ExitCode::SUCCESS, 5), "made already");
+    let [report, page] =
+        ["report.md", "report.html"].map(|name| std::fs::read_to_string(place.path().join("b").join(name)).unwrap());
+    for text in [report, page] {
+        assert!(text.contains("NOT WMT16") && text.contains("WMT16, paper: fp32"), "{text}");
+    }
+
+    let other = TINY.replace("training = 60", "training = 70");
+    let arguments = translation(&place.path().join("b"));
+    let refused = wmt16::reproduction(&arguments, [&other; 3]).unwrap().make_until(&false.into(), &arguments.making);
+    assert!(format!("{:#}", refused.unwrap_err()).contains("choose another --output"));
+}
+
+#[test]
+fn spurious_overflows_are_told_of() {
+    let place = tempfile::tempdir().unwrap();
+    let arguments = loss_scaling::Arguments { recipe: "fp8".into(), making: making(place.path()) };
+    let made = loss_scaling::reproduction(&arguments, TINY).unwrap();
+    assert_eq!(made.make_until(&false.into(), &arguments.making).unwrap(), ExitCode::SUCCESS);
+    let results = Results::read(place.path()).unwrap();
+    let [clean, disturbed] = &results.runs[..] else { panic!("{}", results.runs.len()) };
+    assert_eq!((clean.skipped, clean.lowest_scale), (0, 64.0));
+    assert_eq!(disturbed.skipped, disturbed.steps / 3);
+    assert!(disturbed.lowest_scale < 64.0 && !disturbed.flushed.steps.is_empty());
+    let report = std::fs::read_to_string(place.path().join("report.md")).unwrap();
+    assert!(report.contains("gnmt, fp8, spurious overflows") && report.contains("## Flushed to zero"), "{report}");
+    assert_eq!(plans(&Setting::parse(loss_scaling::SETTING).unwrap(), &["gnmt"], &["fp8"], 1).len(), 3);
+}
