@@ -6,6 +6,7 @@ mod memory;
 mod peer;
 mod resnet;
 mod training;
+mod translation;
 mod work;
 
 use std::ffi::{OsStr, OsString};
@@ -52,7 +53,9 @@ enum Topic {
     Gemm,
     /// Training steps of ResNet-18 and ResNet-50
     Resnet,
-    /// Bytes that a training step of ResNet-18 holds
+    /// Training steps of a Transformer and of an LSTM that translates
+    Translation,
+    /// Bytes that a training step holds, of ResNet-18, the Transformer and the LSTM
     Memory,
 }
 
@@ -87,9 +90,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         memory: Vec::new(),
     };
     let is_wanted = |topic| arguments.topics.is_empty() || arguments.topics.contains(&topic);
-    for (topic, works) in
-        [(Topic::Casts, casts::works()), (Topic::Gemm, gemm::works()), (Topic::Resnet, resnet::works())]
-    {
+    let topics = [
+        (Topic::Casts, casts::works()),
+        (Topic::Gemm, gemm::works()),
+        (Topic::Resnet, vec![resnet::RESNET18.work(), resnet::RESNET50.work()]),
+        (Topic::Translation, vec![translation::TRANSFORMER.work(), translation::LSTM.work()]),
+    ];
+    for (topic, works) in topics {
         for prepare in works.into_iter().filter(|_| is_wanted(topic)) {
             report.speeds.extend(measure(prepare(&ours)?, peer.as_mut(), usize::from(arguments.rounds))?);
         }
@@ -138,8 +145,8 @@ impl Ours {
 
 impl Report {
     fn tables(&self) -> Vec<Table> {
-        let tables = [work::table(&self.speeds), memory::table(&self.memory)];
-        tables.into_iter().filter(|table| !table.rows.is_empty()).collect()
+        let tables = [work::table(&self.speeds)].into_iter().chain(memory::tables(&self.memory));
+        tables.filter(|table| !table.rows.is_empty()).collect()
     }
 
     fn write(&self, folder: &Path) -> Result<()> {

@@ -1,16 +1,15 @@
-//! Where the memory of a training step of ResNet-18 goes, by role and recipe: by the backend's own count of what it
-//! holds, which leaves out the packing buffers of its threads.
+//! Where the memory of a training step goes, by role and recipe: by the backend's own count of what it holds, which leaves
+//! out the packing buffers of its threads.
 
 use anyhow::Result;
 use fp8_autograd::{Parameter, Recipe};
-use fp8_models::{Architecture, Stem};
 use serde::Serialize;
 
-use super::Ours;
 use super::training::{Phase, Problem, Training};
+use super::{Ours, resnet, translation};
 use crate::table::Table;
 
-const PROBLEM: Problem = Problem { architecture: Architecture::ResNet18, stem: Stem::Cifar, batch: 64 };
+const PROBLEMS: [Problem; 3] = [resnet::RESNET18, translation::TRANSFORMER, translation::LSTM];
 
 const RECIPES: [&str; 4] = [
     "base = 'fp32'",
@@ -22,6 +21,7 @@ const RECIPES: [&str; 4] = [
 /// Bytes of a step with one recipe.
 #[derive(Debug, Clone, Serialize)]
 pub struct Footprint {
+    pub work: &'static str,
     pub recipe: String,
     pub parts: Vec<Part>,
 }
@@ -33,9 +33,10 @@ pub struct Part {
     pub bytes: usize,
 }
 
-/// Of one step with each recipe, FP32 first.
+/// Of one step of each problem with each recipe, FP32 first.
 pub fn footprints(ours: &Ours) -> Result<Vec<Footprint>> {
-    RECIPES.iter().map(|recipe| footprint(ours, Recipe::parse(recipe)?, PROBLEM)).collect()
+    let each = |problem| RECIPES.iter().map(move |recipe| footprint(ours, Recipe::parse(recipe)?, problem));
+    PROBLEMS.into_iter().flat_map(each).collect()
 }
 
 fn footprint(ours: &Ours, recipe: Recipe, problem: Problem) -> Result<Footprint> {
@@ -62,7 +63,7 @@ fn footprint(ours: &Ours, recipe: Recipe, problem: Problem) -> Result<Footprint>
         ("gradients and batch statistics", backward.held - model),
         ("peak, parameters and moments included", backward.peak + moments),
     ];
-    Ok(Footprint { recipe: name, parts: parts.map(|(name, bytes)| Part { name, bytes }).into() })
+    Ok(Footprint { work: problem.name, recipe: name, parts: parts.map(|(name, bytes)| Part { name, bytes }).into() })
 }
 
 /// Bytes of a working copy; none where the master itself is used.
@@ -71,12 +72,16 @@ fn own_copy(parameter: &Parameter) -> usize {
     if std::ptr::eq(&*working, parameter.master()) { 0 } else { working.bytes() }
 }
 
-/// A column for each recipe: MiB and the share of the first's.
-pub fn table(footprints: &[Footprint]) -> Table {
+/// A table for each problem, a column for each recipe: MiB and the share of the first's.
+pub fn tables(footprints: &[Footprint]) -> Vec<Table> {
+    footprints.chunk_by(|a, b| a.work == b.work).map(table).collect()
+}
+
+fn table(footprints: &[Footprint]) -> Table {
     let Some(first) = footprints.first() else {
         return Table::default();
     };
-    let heading = format!("{} {} images, MiB", PROBLEM.batch, PROBLEM.architecture);
+    let heading = format!("{}, MiB", first.work);
     let mut table = Table::new([heading].into_iter().chain(footprints.iter().map(|column| column.recipe.clone())));
     for (row, whole) in first.parts.iter().enumerate() {
         let cells = footprints.iter().map(|column| cell(column.parts[row].bytes, whole.bytes));
@@ -95,12 +100,15 @@ fn cell(bytes: usize, whole: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use fp8_models::{Architecture, Stem};
+
     use super::*;
 
     #[test]
     fn a_step_in_fp8_holds_less() {
         let ours = Ours { isa: fp8_kernels::isa::select().unwrap(), threads: 2 };
-        let problem = Problem { batch: 2, ..PROBLEM };
+        let build = |parameters: &mut _| resnet::build(parameters, Architecture::ResNet18, Stem::Cifar, 2);
+        let problem = Problem { build, ..resnet::RESNET18 };
         let [fp32, fp8] =
             [RECIPES[0], RECIPES[3]].map(|recipe| footprint(&ours, Recipe::parse(recipe).unwrap(), problem).unwrap());
         let part = |footprint: &Footprint, name| footprint.parts.iter().find(|part| part.name == name).unwrap().bytes;
@@ -108,6 +116,7 @@ mod tests {
         assert!(part(&fp8, "masters") < part(&fp32, "masters") * 51 / 100);
         let saved = [&fp32, &fp8].map(|footprint| part(footprint, "saved for the backward pass"));
         assert!(saved[1] < saved[0] * 26 / 100, "{saved:?}");
-        assert_eq!(table(&[fp32, fp8]).rows.len(), 8);
+        let tables = tables(&[fp32, fp8]);
+        assert_eq!(tables.iter().map(|table| table.rows.len()).collect::<Vec<_>>(), [8]);
     }
 }

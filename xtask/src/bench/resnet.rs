@@ -1,41 +1,41 @@
-//! Whole training steps of residual networks.
+//! Residual networks.
 
 use anyhow::Result;
-use fp8_autograd::Recipe;
-use fp8_models::{Architecture, Stem};
+use fp8_autograd::Parameters;
+use fp8_models::{Architecture, ResNet, ResNetConfig, Stem};
 use serde_json::json;
 
-use super::training::{Problem, Training};
-use super::work::{Contender, Work};
-use super::{Ours, Prepare};
+use super::training::{Forward, Problem};
+use super::values;
 
-const PROBLEMS: [(&str, Problem); 2] = [
-    ("ResNet-18, 32x32, batch 64", Problem { architecture: Architecture::ResNet18, stem: Stem::Cifar, batch: 64 }),
-    ("ResNet-50, 224x224, batch 8", Problem { architecture: Architecture::ResNet50, stem: Stem::ImageNet, batch: 8 }),
-];
+pub const RESNET18: Problem = Problem {
+    name: "ResNet-18, 32x32, batch 64",
+    unit: "images/s",
+    amount: 64,
+    build: |parameters| build(parameters, Architecture::ResNet18, Stem::Cifar, 64),
+    peer: || json!({ "work": "resnet", "model": "resnet18", "stem": "cifar", "batch": 64 }),
+};
 
-const RECIPES: [&str; 3] = ["fp8", "fp8-rne", "fp32"];
+pub const RESNET50: Problem = Problem {
+    name: "ResNet-50, 224x224, batch 8",
+    unit: "images/s",
+    amount: 8,
+    build: |parameters| build(parameters, Architecture::ResNet50, Stem::ImageNet, 8),
+    peer: || json!({ "work": "resnet", "model": "resnet50", "stem": "imagenet", "batch": 8 }),
+};
 
-pub fn works() -> Vec<Prepare> {
-    let work = |(name, problem)| Box::new(move |ours: &Ours| steps(ours, name, problem)) as Prepare;
-    PROBLEMS.into_iter().map(work).collect()
-}
-
-fn steps(ours: &Ours, name: &str, problem: Problem) -> Result<Work> {
-    let amount = problem.batch as f64;
-    let Problem { architecture, stem, batch } = problem;
-    let torch = |name, autocast| {
-        let model = architecture.to_string();
-        let request = json!({ "work": "resnet", "model": model, "stem": stem, "batch": batch, "autocast": autocast });
-        Contender::peer(name, amount, request)
+/// A network, and images of a formula.
+pub fn build(parameters: &mut Parameters, architecture: Architecture, stem: Stem, batch: usize) -> Result<Forward> {
+    let (size, classes) = match stem {
+        Stem::Cifar => (32, 10),
+        Stem::ImageNet => (224, 1000),
     };
-    let mut contenders = Vec::new();
-    for recipe in RECIPES {
-        let mut training = Training::new(ours.backend()?, Recipe::named(recipe)?, problem)?;
-        let contender = Contender::ours(recipe, amount, move || training.step(&mut |_| ()));
-        contenders.push(contender.against("PyTorch f32"));
-    }
-    contenders.push(torch("PyTorch bf16 autocast", true).against("PyTorch f32"));
-    contenders.push(torch("PyTorch f32", false));
-    Ok(Work { name: name.into(), unit: "images/s", contenders })
+    let network = ResNet::new(&ResNetConfig::new(architecture, stem, classes as usize), parameters, 1)?;
+    let images = values(batch * size * size * 3);
+    let targets: Vec<u32> = (0..batch as u32).map(|row| row % classes).collect();
+    Ok(Box::new(move |graph| {
+        let x = graph.input(&[batch, size, size, 3], &images)?;
+        let logits = network.forward(graph, &x)?;
+        Ok(graph.cross_entropy(&logits, &targets, 0.0)?)
+    }))
 }

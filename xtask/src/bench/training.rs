@@ -1,23 +1,58 @@
-//! Training steps of a ResNet on a batch that stays the same.
+//! Training steps of a network on a batch that stays the same.
 
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use fp8_autograd::{Graph, Optimizer, OptimizerRule, Parameters, Recipe, Step};
+use fp8_autograd::{Graph, Loss, Optimizer, OptimizerRule, Parameters, Recipe, Step};
 use fp8_kernels::Backend;
-use fp8_models::{Architecture, ResNet, ResNetConfig, Stem};
+use serde_json::{Value, json};
 
-use super::values;
+use super::work::{Contender, Work};
+use super::{Ours, Prepare};
 
 const LOSS_SCALE: f32 = 1024.0;
 const LEARNING_RATE: f32 = 0.01;
+const RECIPES: [&str; 3] = ["fp8", "fp8-rne", "fp32"];
+
+/// From a batch to its loss.
+pub type Forward = Box<dyn Fn(&mut Graph<'_>) -> Result<Loss>>;
 
 /// A network and its batch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Problem {
-    pub architecture: Architecture,
-    pub stem: Stem,
-    pub batch: usize,
+    /// As in tables.
+    pub name: &'static str,
+    /// Unit of speed.
+    pub unit: &'static str,
+    /// What a step trains on, in that unit times seconds.
+    pub amount: usize,
+    /// Adds the network's parameters.
+    pub build: fn(&mut Parameters) -> Result<Forward>,
+    /// The peer's work, but for `autocast`.
+    pub peer: fn() -> Value,
+}
+
+impl Problem {
+    /// Its training steps, ours by several recipes and the peer's.
+    pub fn work(self) -> Prepare {
+        Box::new(move |ours: &Ours| {
+            let amount = self.amount as f64;
+            let torch = |name, autocast: bool| {
+                let mut request = (self.peer)();
+                request["autocast"] = json!(autocast);
+                Contender::peer(name, amount, request)
+            };
+            let mut contenders = Vec::new();
+            for recipe in RECIPES {
+                let mut training = Training::new(ours.backend()?, Recipe::named(recipe)?, self)?;
+                let contender = Contender::ours(recipe, amount, move || training.step(&mut |_| ()));
+                contenders.push(contender.against("PyTorch f32"));
+            }
+            contenders.push(torch("PyTorch bf16 autocast", true).against("PyTorch f32"));
+            contenders.push(torch("PyTorch f32", false));
+            Ok(Work { name: self.name.into(), unit: self.unit, contenders })
+        })
+    }
 }
 
 /// What has just been done in a step.
@@ -34,40 +69,17 @@ pub enum Phase {
 /// A network in training: SGD with momentum.
 pub struct Training {
     pub parameters: Parameters,
-    network: ResNet,
+    forward: Forward,
     optimizer: Optimizer,
-    shape: [usize; 4],
-    images: Vec<f32>,
-    targets: Vec<u32>,
     steps: u32,
-}
-
-impl Problem {
-    /// Side of the images, and classes.
-    fn shape(self) -> (usize, u32) {
-        match self.stem {
-            Stem::Cifar => (32, 10),
-            Stem::ImageNet => (224, 1000),
-        }
-    }
 }
 
 impl Training {
     pub fn new(backend: Arc<dyn Backend>, recipe: Recipe, problem: Problem) -> Result<Self> {
         let mut parameters = Parameters::new(backend, Arc::new(recipe));
-        let (size, classes) = problem.shape();
-        let config = ResNetConfig::new(problem.architecture, problem.stem, classes as usize);
-        let network = ResNet::new(&config, &mut parameters, 1)?;
+        let forward = (problem.build)(&mut parameters)?;
         let rule = OptimizerRule::Sgd { momentum: 0.9, dampening: 0.0, nesterov: false, weight_decay: 1e-4 };
-        Ok(Self {
-            parameters,
-            network,
-            optimizer: Optimizer::new(rule),
-            shape: [problem.batch, size, size, 3],
-            images: values(problem.batch * size * size * 3),
-            targets: (0..problem.batch as u32).map(|row| row % classes).collect(),
-            steps: 0,
-        })
+        Ok(Self { parameters, forward, optimizer: Optimizer::new(rule), steps: 0 })
     }
 
     /// One step: forward, loss, backward, update.
@@ -78,10 +90,7 @@ impl Training {
         let step = Step::training(1, self.steps, LOSS_SCALE);
         self.steps += 1;
         let mut graph = Graph::new(&self.parameters, step);
-        let x = graph.input(&self.shape, &self.images)?;
-        let logits = self.network.forward(&mut graph, &x)?;
-        let loss = graph.cross_entropy(&logits, &self.targets, 0.0)?;
-        drop((x, logits));
+        let loss = (self.forward)(&mut graph)?;
         observe(Phase::Forward);
         let gradients = graph.backward(&loss)?;
         drop(loss);
