@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
-use fp8_kernels::{Backend, CpuBackend};
+use fp8_kernels::Backend;
+pub use fp8_trainer::Device;
 use fp8_trainer::{Config, Error, RunOptions, train};
 
 pub use progress::spoken;
@@ -18,22 +19,6 @@ use progress::{Progress, work};
 pub use run::{Epoch, Failure, Point, Run};
 #[cfg(test)]
 pub use run::{Flushed, LayerFlushed};
-
-/// Where to compute.
-#[derive(Clone, Copy, clap::ValueEnum)]
-pub enum Device {
-    /// This machine's processor
-    Cpu,
-}
-
-impl Device {
-    /// Opens it.
-    pub fn backend(self) -> Result<Arc<dyn Backend>> {
-        match self {
-            Self::Cpu => Ok(Arc::new(CpuBackend::new()?)),
-        }
-    }
-}
 
 /// A run to be made; its name is that of its folder, too.
 pub struct Plan {

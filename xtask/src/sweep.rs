@@ -30,8 +30,8 @@ pub struct Arguments {
     /// Runs of each combination, with seeds 1, 2, …
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: u64,
-    /// Where to compute
-    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    /// Where to compute: cpu, cuda, or cuda:N for card N
+    #[arg(long, default_value_t)]
     device: Device,
     /// Folder of the results; a sweep that was begun there goes on [default: runs/sweep/CONFIG]
     #[arg(long)]
@@ -90,7 +90,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let stem = arguments.config.file_stem().unwrap_or_default();
     let folder = arguments.output.clone().unwrap_or_else(|| repository::root().join("runs/sweep").join(stem));
     let (combinations, plans) = plans(arguments)?;
-    let backend = arguments.device.backend()?;
+    let backend = arguments.device.open(None)?;
     let mut results = Results {
         provenance: Provenance::here(backend.name()),
         keys: arguments.vary.iter().map(|axis| axis.key.clone()).collect(),
@@ -247,7 +247,7 @@ mod tests {
             ..arguments(folder.path(), &["loss_scaling.scale=1,10000"])
         })
         .unwrap();
-        let backend = Device::Cpu.backend().unwrap();
+        let backend = Device::Cpu.open(None).unwrap();
         let make = |stop: bool, name: &str, made: &[Run]| {
             let mut runs = made.to_vec();
             let finished =

@@ -40,6 +40,8 @@ pub mod buffer;
 pub mod check;
 pub mod codec;
 pub mod columns;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod conv;
 pub mod cpu;
 pub mod cross_entropy;

@@ -18,6 +18,7 @@
 pub mod cast;
 pub mod checkpoint;
 pub mod config;
+pub mod device;
 mod error;
 mod files;
 pub mod metrics;
@@ -32,6 +33,7 @@ mod task;
 pub mod translate;
 
 pub use config::Config;
+pub use device::Device;
 pub use error::{Error, Result};
 pub use provenance::Provenance;
 pub use run::{Event, RunOptions, RunResult, train};

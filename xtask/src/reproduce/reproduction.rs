@@ -37,7 +37,7 @@ impl Reproduction {
         if self.plans.is_empty() {
             bail!("--models and --recipes name no run");
         }
-        let backend = making.device.backend()?;
+        let backend = making.device.open(None)?;
         let folder = making.output.clone().unwrap_or_else(|| self.default_folder());
         let Self { experiment, data, scale, about, plans, .. } = self;
         let fresh = Results {

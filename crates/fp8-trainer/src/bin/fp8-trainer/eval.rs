@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use fp8_trainer::{Config, single};
 
 use crate::progress::Progress;
-use crate::{device, say};
+use crate::{Place, say};
 
 /// Measures weights on the validation data, in the precision of the recipe
 #[derive(clap::Args)]
@@ -23,9 +23,8 @@ pub struct Arguments {
     /// Sets a field of the configuration
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Threads for computing [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Prints loss and accuracy, or BLEU.
@@ -37,7 +36,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let weights = weights.clone().or(is_run.then(|| run.join("weights.safetensors")));
     let weights = weights.context("--weights is needed with a configuration; the folder of a run has its own")?;
     let mut progress = Progress::default();
-    let backend = device(arguments.threads.map(usize::from))?;
+    let backend = arguments.place.open()?;
     let score = single::evaluate(&config, backend, &weights, &mut |event| progress.show(event));
     progress.clear();
     let score = score?;

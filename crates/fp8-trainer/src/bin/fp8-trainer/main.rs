@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use fp8_kernels::{Backend, CpuBackend, isa};
+use fp8_kernels::Backend;
+use fp8_trainer::Device;
 use tracing_subscriber::EnvFilter;
 
 /// Trains neural networks in 8-bit floating point (Mellempudi et al., 2019)
@@ -60,9 +61,22 @@ fn main() -> ExitCode {
     })
 }
 
-/// The CPU with so many threads; one per core unless given.
-fn device(threads: Option<usize>) -> Result<Arc<dyn Backend>> {
-    Ok(Arc::new(CpuBackend::with(isa::select()?, threads.unwrap_or(0))?))
+/// Where to compute.
+#[derive(clap::Args)]
+struct Place {
+    /// Where to compute: cpu, cuda, or cuda:N for card N
+    #[arg(long, default_value_t)]
+    device: Device,
+    /// Threads for computing on the CPU; they change no result [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+}
+
+impl Place {
+    /// Opens the device.
+    fn open(&self) -> Result<Arc<dyn Backend>> {
+        Ok(self.device.open(self.threads.map(usize::from))?)
+    }
 }
 
 /// Prints to the standard output. A reader that has seen enough (`| head`) is no failure.

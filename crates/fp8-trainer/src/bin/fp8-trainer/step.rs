@@ -6,7 +6,7 @@ use anyhow::Result;
 use fp8_trainer::Config;
 use fp8_trainer::single::{self, StepFiles};
 
-use crate::{device, say};
+use crate::{Place, say};
 
 /// Makes exactly one training step on given weights and a given batch, and writes all that it computed
 #[derive(clap::Args)]
@@ -37,16 +37,15 @@ pub struct Arguments {
     /// Number of the step: chooses the random bits of stochastic rounding
     #[arg(long, value_name = "N", default_value_t = 0)]
     number: u32,
-    /// Threads for computing; they change no result [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Makes the step.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { weights, batch, output, .. } = arguments;
     let config = Config::load(&arguments.config, &arguments.overrides)?;
-    let backend = device(arguments.threads.map(usize::from))?;
+    let backend = arguments.place.open()?;
     let summary = single::step(&config, backend, &StepFiles { weights, batch, output }, arguments.number)?;
     if !summary.overflowed.is_empty() {
         eprintln!("nothing was updated: Inf or NaN in the gradients of {}", summary.overflowed.join(", "));

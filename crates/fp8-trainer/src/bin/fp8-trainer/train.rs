@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use fp8_trainer::{Config, RunOptions, RunResult, train};
 
 use crate::progress::Progress;
-use crate::{device, say};
+use crate::{Place, say};
 
 /// Trains as a configuration says, into a folder of its own
 #[derive(clap::Args)]
@@ -33,9 +33,8 @@ pub struct Arguments {
     /// Goes on from the folder's checkpoint, if there is one
     #[arg(long)]
     resume: bool,
-    /// Threads for computing; they change no result [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Exit status of a run that was stopped: 128 and the number of SIGINT.
@@ -47,7 +46,7 @@ static STOP: AtomicBool = AtomicBool::new(false);
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = Config::load(&arguments.config, &arguments.overrides)?;
     let folder = arguments.output.clone().unwrap_or_else(|| default_folder(&arguments.config, &config));
-    let backend = device(arguments.threads.map(usize::from))?;
+    let backend = arguments.place.open()?;
     ctrlc::set_handler(stop).context("listening for Ctrl-C")?;
     let mut progress = Progress::default();
     let options = RunOptions {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use fp8_data::text::Lines;
 use fp8_trainer::translate::{Options, Translator};
 
-use crate::device;
+use crate::Place;
 
 /// Translates the lines of the standard input with the weights of a run
 #[derive(clap::Args)]
@@ -36,9 +36,8 @@ pub struct Arguments {
     /// Sentences that are translated at once
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
-    /// Threads for computing; they change no result [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    place: Place,
 }
 
 fn penalty(text: &str) -> Result<f64, String> {
@@ -48,8 +47,8 @@ fn penalty(text: &str) -> Result<f64, String> {
 
 /// Translates.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let Arguments { run, weights, beam, length_penalty, coverage_penalty, batch, threads } = arguments;
-    let backend = device(threads.map(usize::from))?;
+    let Arguments { run, weights, beam, length_penalty, coverage_penalty, batch, place } = arguments;
+    let backend = place.open()?;
     let translator = Translator::open(run, weights.as_deref(), backend)?;
     let (length_penalty, coverage_penalty) = (*length_penalty, *coverage_penalty);
     let options = Options { beam: usize::from(*beam), length_penalty, coverage_penalty, batch: usize::from(*batch) };

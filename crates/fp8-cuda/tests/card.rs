@@ -1,0 +1,64 @@
+//! What needs a card: where there is none, these tests say so and end.
+
+use fp8_cuda::CudaBackend;
+use fp8_kernels::{Backend, CpuBackend, DType, Error, Gemm, Layout, Store, conformance};
+
+/// The first card, if there is one.
+fn card() -> Option<CudaBackend> {
+    CudaBackend::new(0).inspect_err(|reason| eprintln!("nothing was tested: {reason}")).ok()
+}
+
+#[test]
+fn every_operation_writes_the_bytes_of_the_cpu() {
+    let Some(gpu) = card() else { return };
+    let cpu = CpuBackend::new().unwrap();
+    let cases = conformance::cases();
+    let wrong: Vec<String> = cases.iter().filter_map(|case| conformance::difference(case, &gpu, &cpu)).collect();
+    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+#[test]
+fn casts_by_every_mode() {
+    let Some(gpu) = card() else { return };
+    assert_eq!(conformance::every_mode(&gpu, &CpuBackend::new().unwrap(), 1 << 20).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn memory_is_counted_and_runs_out_with_sizes() {
+    let Some(gpu) = card() else { return };
+    assert_eq!(gpu.memory().held, 0);
+    let (a, b) = (gpu.alloc(DType::F32, 1000).unwrap(), gpu.alloc(DType::U8, 96).unwrap());
+    drop(a);
+    assert_eq!((gpu.memory().held, gpu.memory().peak), (96, 4096));
+    gpu.reset_peak();
+    assert_eq!(gpu.memory().peak, 96);
+    match gpu.alloc(DType::F32, 1 << 45) {
+        Err(Error::OutOfMemory { bytes, held, .. }) => assert_eq!((bytes, held), (1 << 47, 96)),
+        other => panic!("{other:?}"),
+    }
+    // The card is as usable as before.
+    let mut c = gpu.alloc(DType::U8, 3).unwrap();
+    gpu.upload(&[1, 2, 3], &mut c).unwrap();
+    let mut bytes = [0; 3];
+    gpu.download(&c, &mut bytes).unwrap();
+    assert_eq!(bytes, [1, 2, 3]);
+    drop((b, c));
+    assert_eq!(gpu.memory().held, 0);
+}
+
+#[test]
+fn buffers_of_other_devices_are_refused() {
+    let Some(gpu) = card() else { return };
+    let cpu = CpuBackend::new().unwrap();
+    let (theirs, mut ours) = (cpu.alloc(DType::F32, 4).unwrap(), gpu.alloc(DType::F32, 4).unwrap());
+    assert!(matches!(gpu.cast(&theirs, 1.0, &Store::F32, &mut ours), Err(Error::Device { .. })));
+    let mut theirs = theirs;
+    assert!(matches!(cpu.cast(&ours, 1.0, &Store::F32, &mut theirs), Err(Error::Device { .. })));
+    let other = CudaBackend::new(0).unwrap();
+    let mut elsewhere = other.alloc(DType::F32, 4).unwrap();
+    assert!(matches!(gpu.cast(&ours, 1.0, &Store::F32, &mut elsewhere), Err(Error::Device { .. })));
+    let gemm = Gemm { m: 2, n: 2, k: 3, layout: Layout::NN };
+    let epilogue = fp8_kernels::Epilogue::store(Store::F32);
+    let (a, b) = (gpu.alloc(DType::F32, 4).unwrap(), gpu.alloc(DType::F32, 6).unwrap());
+    assert!(matches!(gpu.gemm(&gemm, &a, &b, &epilogue, &mut ours), Err(Error::Length { .. })));
+}

@@ -1,0 +1,108 @@
+//! Casts, sums, masks, dropout, columns, the update of parameters.
+
+use fp8_core::Stream;
+
+use super::Case;
+use super::inputs::{Inputs, store, stores};
+use crate::{DType, Dropout, ParameterUpdate, Store, UpdateRule};
+
+const LENS: [usize; 4] = [0, 5, 8, 40_007];
+const TYPES: [DType; 4] = [DType::E5M2, DType::F32, DType::Bf16, DType::E4M3Fnuz];
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (n, (len, dtype)) in LENS.into_iter().flat_map(|len| TYPES.map(|dtype| (len, dtype))).enumerate() {
+        for (i, store) in stores().into_iter().enumerate() {
+            cases.push(Case::new(format!("cast {dtype} {len} {i}"), move |backend| {
+                let inputs = Inputs(backend);
+                let (x, mut y) = (inputs.special(dtype, 1, len)?, inputs.output(store.dtype, len)?);
+                backend.cast(&x, if i % 2 == 0 { 1.0 } else { 3.0 }, &store, &mut y)?;
+                Ok(vec![y])
+            }));
+            let (with, relu) = ((n + i) % 2 == 0, i % 3 == 0);
+            cases.push(Case::new(format!("add, relu backward, dropout {dtype} {len} {i}"), move |backend| {
+                let inputs = Inputs(backend);
+                let (a, b) = (inputs.special(dtype, 2, len)?, inputs.special(DType::E5M2, 3, len)?);
+                let output = || inputs.output(store.dtype, len);
+                let (mut sum, mut masked, mut dropped) = (output()?, output()?, output()?);
+                let b = with.then_some(&b);
+                backend.add(&a, b, relu, &store, &mut sum)?;
+                let dy = inputs.float(DType::E5M2, 4, len)?;
+                backend.relu_backward(&a, &dy, b, &store, &mut masked)?;
+                let mask = Stream { seed: 9, step: 8, id: 7 };
+                let dropout = Dropout { x: &a, share: 0.3, mask, residual: b, store };
+                backend.dropout(&dropout, &mut dropped)?;
+                Ok(vec![sum, masked, dropped])
+            }));
+        }
+    }
+    cases.extend(columns());
+    cases.extend(updates());
+    cases
+}
+
+fn columns() -> Vec<Case> {
+    let case = |n: usize, rows: usize, widths: [usize; 3]| {
+        Case::new(format!("columns {rows} of {widths:?}"), move |backend| {
+            let (inputs, total, store) = (Inputs(backend), widths.iter().sum::<usize>(), store(n));
+            let types = [DType::E5M2, DType::F32, DType::F16];
+            let parts = types
+                .iter()
+                .zip(widths)
+                .zip(1..)
+                .map(|((dtype, width), seed)| inputs.special(*dtype, seed, rows * width));
+            let parts = parts.collect::<crate::Result<Vec<_>>>()?;
+            let mut joined = inputs.output(store.dtype, rows * total)?;
+            backend.join_columns(rows, &parts.iter().zip(widths).collect::<Vec<_>>(), &store, &mut joined)?;
+            let residual = inputs.special(DType::E4M3, 9, rows * widths[1])?;
+            let mut part = inputs.output(DType::E5M2, rows * widths[1])?;
+            let (size, which) = ([rows, total], [widths[0], widths[1]]);
+            let residual = n.is_multiple_of(2).then_some(&residual);
+            backend.columns(size, which, &joined, residual, &Store::nearest(DType::E5M2), &mut part)?;
+            Ok(vec![joined, part])
+        })
+    };
+    vec![case(0, 700, [3, 40, 1]), case(1, 1, [0, 7, 2]), case(2, 33, [64, 64, 64]), case(3, 0, [1, 2, 3])]
+}
+
+fn updates() -> Vec<Case> {
+    let sgd = |momentum, nesterov, first| UpdateRule::Sgd {
+        lr: 0.1,
+        momentum,
+        dampening: 0.1,
+        nesterov,
+        weight_decay: 1e-2,
+        first,
+    };
+    let adam = |step| UpdateRule::AdamW { lr: 1e-2, beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weight_decay: 1e-2, step };
+    let rules = [sgd(0.9, true, false), sgd(0.9, false, true), sgd(0.0, false, false), adam(1), adam(100)];
+    let case = |n: usize, rule: UpdateRule, len: usize| {
+        Case::new(format!("update {n} {len}"), move |backend| {
+            let inputs = Inputs(backend);
+            let gradient = inputs.float([DType::E5M2, DType::F32, DType::F16][n % 3], 1, len)?;
+            let master_store = [store(2), Store::F32, Store::nearest(DType::F16)][n % 3];
+            let mut master = inputs.float(master_store.dtype, 2, len)?;
+            let mut moments =
+                (0..rule.moments() as u32).map(|i| inputs.positive(3 + i, len)).collect::<crate::Result<Vec<_>>>()?;
+            let mut working = inputs.output(DType::E5M2, len)?;
+            backend.update(
+                &rule,
+                ParameterUpdate {
+                    gradient: &gradient,
+                    unscale: 1.0 / 1024.0,
+                    master: &mut master,
+                    master_store,
+                    moments: &mut moments,
+                    working: (n != 2).then_some((&mut working, Store::nearest(DType::E5M2))),
+                },
+            )?;
+            moments.push(master);
+            if n != 2 {
+                moments.push(working);
+            }
+            Ok(moments)
+        })
+    };
+    let cases = rules.into_iter().enumerate();
+    cases.flat_map(|(n, rule)| [1, 9, 33_000].map(|len| case(n, rule, len))).collect()
+}
