@@ -25,6 +25,8 @@ const LEFT: f64 = 52.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 44.0;
 const BOTTOM: f64 = 40.0;
+/// From one row of the legend to the next.
+const ROW: f64 = 15.0;
 
 /// Values from `low` to `high` drawn from `start` to `end`, with marks at round ones.
 struct Axis {
@@ -75,11 +77,14 @@ impl Chart<'_> {
         let all = || finite.iter().flatten();
         let x = Axis::around(all().map(|point| point.0), LEFT, WIDTH - RIGHT, 5.0, true);
         let y = Axis::around(all().map(|point| point.1), HEIGHT - BOTTOM, TOP, 4.0, self.log2);
+        let (legend, rows) = self.legend();
+        // The first row has its place within the height; what is below moves down for the others.
+        let down = ROW * rows.saturating_sub(1) as f64;
         let mut svg = format!(
-            r#"<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}"><text class="title" x="{LEFT}" y="16">{title}</text>"#,
+            r#"<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{title}"><text class="title" x="{LEFT}" y="16">{title}</text>{legend}<g transform="translate(0 {down})">"#,
+            height = HEIGHT + down,
             title = escape(&self.title)
         );
-        self.legend(&mut svg);
         self.grid(&mut svg, &x, &y);
         for (series, points) in self.series.iter().zip(&finite) {
             let path: Vec<String> =
@@ -90,7 +95,7 @@ impl Chart<'_> {
             }
             let _ = write!(svg, r#"<polyline class="{}" points="{}"/>"#, series.class, path.join(" "));
         }
-        svg.push_str("</svg>");
+        svg.push_str("</g></svg>");
         svg
     }
 
@@ -100,24 +105,32 @@ impl Chart<'_> {
         placed.filter(|(x, y)| x.is_finite() && y.is_finite()).collect()
     }
 
-    fn legend(&self, svg: &mut String) {
-        let mut at = LEFT;
+    /// The names of the lines, and in how many rows they stand.
+    fn legend(&self) -> (String, usize) {
+        let (mut svg, mut at, mut row) = (String::new(), LEFT, 0);
         let mut shown: Vec<&str> = Vec::new();
         for series in &self.series {
             if shown.contains(&series.name.as_str()) {
                 continue;
             }
             shown.push(&series.name);
+            let width = 23.0 + 6.0 * series.name.chars().count() as f64;
+            if at > LEFT && at + width > WIDTH {
+                (at, row) = (LEFT, row + 1);
+            }
+            let y = 30.0 + ROW * row as f64;
             let _ = write!(
                 svg,
-                r#"<line class="{}" x1="{at}" x2="{}" y1="30" y2="30"/><text x="{}" y="34">{}</text>"#,
+                r#"<line class="{}" x1="{at}" x2="{}" y1="{y}" y2="{y}"/><text x="{}" y="{}">{}</text>"#,
                 series.class,
                 at + 18.0,
                 at + 23.0,
+                y + 4.0,
                 escape(&series.name)
             );
-            at += 38.0 + 6.6 * series.name.chars().count() as f64;
+            at += width + 15.0;
         }
+        (svg, row + 1)
     }
 
     fn grid(&self, svg: &mut String, x: &Axis, y: &Axis) {
@@ -206,6 +219,18 @@ mod tests {
                 assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
             }
         }
+    }
+
+    #[test]
+    fn a_long_legend_takes_more_rows() {
+        let series = |name: &str| Series { name: name.into(), class: "c0".into(), points: vec![(0.0, 1.0)] };
+        let svg = |names: &[&str]| {
+            let series = names.iter().map(|name| series(name)).collect();
+            Chart { title: "T".into(), x_label: "step", y_label: "loss", log2: false, series }.svg()
+        };
+        assert!(svg(&["fp32", "fp8"]).contains(r#"viewBox="0 0 420 260""#));
+        let long = svg(&["fp8", "fp8, spurious overflows", "fp8, spurious overflows, enhanced"]);
+        assert!(long.contains(r#"viewBox="0 0 420 275""#) && long.contains(r#"translate(0 15)"#), "{long}");
     }
 
     #[test]

@@ -62,6 +62,10 @@ pub fn scalings(experiment: &Experiment, results: &Results) -> Table {
         heading.push(format!("{name} − {BASELINE}"));
     }
     heading.extend(["validation loss", "skipped steps", "lowest scale", "last scale"].map(String::from));
+    let counted = results.runs.iter().any(|run| run.flushed.late().is_finite());
+    if counted {
+        heading.push("flushed, %".into());
+    }
     let mut table = Table::new(heading);
     let varied = |model: &&str| results.runs.iter().any(|run| run.model == *model && run.variant != run.recipe);
     for model in distinct(results, |run| &run.model).into_iter().filter(varied) {
@@ -77,6 +81,9 @@ pub fn scalings(experiment: &Experiment, results: &Results) -> Table {
             row.push(own.runs(variant).map(|run| run.skipped).sum::<u64>().to_string());
             row.push(scale(first.lowest_scale));
             row.push(first.curve.last().map_or("–".into(), |point| scale(point.loss_scale)));
+            if counted {
+                row.push(figures(|run| run.flushed.late()).mean_to(variant, 1));
+            }
             table.push(row);
         }
     }

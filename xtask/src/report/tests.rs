@@ -163,11 +163,13 @@ fn what_is_flushed_is_shown_layer_by_layer() {
     let layers =
         vec![layer(fp8_autograd::Role::Error, [0, 0, 0, 50]), layer(fp8_autograd::Role::Gradient, [0, 0, 0, 7])];
     let flushed = Flushed { steps: vec![0, 10, 20, 30], layers };
-    assert_eq!(flushed.shares(), [(0.0, 0.0), (10.0, 0.0), (20.0, 0.0), (30.0, 28.5)]);
+    assert_eq!(flushed.shares(fp8_autograd::Role::Error)[2..], [(20.0, 0.0), (30.0, 50.0)]);
+    assert_eq!(flushed.late(), 28.5);
     let runs = vec![Run { flushed, variant: "fp8, spurious overflows".into(), ..run("gnmt", "fp8", 1, 0.0) }];
     let results = Results { experiment: "loss-scaling".into(), runs, ..results(false, 1) };
     let said = terminal(&results).unwrap();
     assert!(said.contains("decoder.0     error                     50.0"), "{said}");
+    assert!(said.lines().any(|line| line.starts_with("gnmt, fp8, spurious") && line.ends_with("28.5")), "{said}");
     assert!(!said.contains("paper: fp32"), "{said}");
     assert!(html(&results).contains("flushed, %"));
 }

@@ -1,6 +1,7 @@
 //! The experiments, as data: what is compared, what the paper found, which tables and curves a report shows.
 
 use anyhow::{Result, bail};
+use fp8_autograd::Role;
 
 use super::results::Results;
 use crate::report::tables;
@@ -150,17 +151,21 @@ pub static LOSS_SCALING: Experiment = Experiment {
     remark: "An element is flushed when it was not zero before it was rounded to FP8 and is zero afterwards; both are counted, in the backward pass, tensor by \
              tensor. Errors are gradients of activations. Stochastic rounding flushes an element with a probability that grows as it falls below the \
              smallest FP8 number, 2^-16.",
-    sections: &[SCALINGS, FLUSHED],
+    sections: &[
+        Section {
+            note: "Loss scales are those of the first seed. Flushed: percent of all errors and gradients that rounding made zero, over the last quarter of \
+                   the training.",
+            ..SCALINGS
+        },
+        FLUSHED,
+    ],
     columns: TRANSLATION_COLUMNS,
     curves: &[
         TRAINING_CURVE,
         BLEU_CURVE,
         SCALE_CURVE,
-        Curve {
-            y_label: "flushed, %",
-            points: |run| run.flushed.shares(),
-            ..curve("errors and gradients flushed to zero", "step")
-        },
+        Curve { points: |run| run.flushed.shares(Role::Error), ..flushed_curve("errors flushed to zero") },
+        Curve { points: |run| run.flushed.shares(Role::Gradient), ..flushed_curve("weight gradients flushed to zero") },
     ],
 };
 
@@ -174,7 +179,7 @@ const COMPARISON: Section = Section { title: "FP32 and FP8", table: tables::comp
 const SCALINGS: Section = Section {
     title: "Ways of loss scaling",
     table: tables::scalings,
-    note: "The lowest and the last loss scale are those of the first seed.",
+    note: "Loss scales are those of the first seed.",
 };
 const FLUSHED: Section = Section {
     title: "Flushed to zero, layer by layer",
@@ -217,6 +222,10 @@ const SCALE_CURVE: Curve = Curve {
 
 const fn curve(title: &'static str, x_label: &'static str) -> Curve {
     Curve { title, x_label, y_label: "", log2: false, points: |_| Vec::new() }
+}
+
+const fn flushed_curve(title: &'static str) -> Curve {
+    Curve { y_label: "flushed, %", ..curve(title, "step") }
 }
 
 fn steps(run: &Run, value: fn(&Point) -> f64) -> Vec<(f64, f64)> {

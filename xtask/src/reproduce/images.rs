@@ -1,7 +1,7 @@
 //! Which images a reproduction trains on.
 
 use anyhow::{Context, Result};
-use fp8_data::{Source, Split, generated};
+use fp8_data::{Source, Split};
 use fp8_trainer::Config;
 use toml::Table;
 
@@ -20,13 +20,10 @@ const IMAGENET: (usize, usize, usize) = (1000, 1_281_167, 50_000);
 /// Says where they were looked for, and how to get them.
 pub fn source(choice: &Choice, generated: &Table) -> Result<Source> {
     let found = choice.open(&PAPERS, &[CIFAR10], |folder| Ok(Source::detect(folder)?))?;
-    found.map_or_else(
-        || {
-            let options: generated::Options = generated.clone().try_into().context("the images to generate")?;
-            Ok(Source::Generated(options))
-        },
-        Ok,
-    )
+    match found {
+        Some(source) => Ok(source),
+        None => Ok(Source::Generated(generated.clone().try_into().context("the images to generate")?)),
+    }
 }
 
 /// Name of the images in that of a folder.

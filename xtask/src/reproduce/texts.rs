@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use fp8_data::Split;
-use fp8_data::generated::language;
 use fp8_data::text::{Files, Source};
 use fp8_trainer::Config;
 use fp8_trainer::config::Task;
@@ -28,13 +27,10 @@ const PAIRS: [(Known, [usize; 2]); 2] = [(WMT16, [4_500_000, 3000]), (MULTI30K, 
 /// Says where it was looked for, and how to get it.
 pub fn source(choice: &Choice, generated: &Table) -> Result<Source> {
     let found = choice.open(&WMT16, &[MULTI30K, WMT16], open)?;
-    found.map_or_else(
-        || {
-            let options: language::Options = generated.clone().try_into().context("the languages to generate")?;
-            Ok(Source::Generated(options))
-        },
-        Ok,
-    )
+    match found {
+        Some(source) => Ok(source),
+        None => Ok(Source::Generated(generated.clone().try_into().context("the languages to generate")?)),
+    }
 }
 
 /// The text in a folder, whose files are named as those of a data set we know.

@@ -1,5 +1,7 @@
 //! What is kept of a training run.
 
+use std::ops::Range;
+
 use fp8_autograd::Role;
 use fp8_trainer::RunResult;
 use fp8_trainer::metrics::StepRecord;
@@ -187,25 +189,39 @@ impl Flushed {
         self.steps.is_empty()
     }
 
-    /// (step, share of all elements that is flushed, percent).
-    pub fn shares(&self) -> Vec<(f64, f64)> {
-        let at = |place: usize| {
-            let sum = |of: fn(&LayerFlushed) -> &Vec<u64>| {
-                self.layers.iter().filter_map(|layer| of(layer).get(place)).sum::<u64>() as f64
-            };
-            100.0 * sum(|layer| &layer.flushed) / sum(|layer| &layer.nonzero)
-        };
+    /// (step, share of the elements of all layers that is flushed, percent).
+    pub fn shares(&self, role: Role) -> Vec<(f64, f64)> {
+        let layers: Vec<&LayerFlushed> = self.layers.iter().filter(|layer| layer.role == role).collect();
+        let at = |place: usize| share(layers.iter().map(|layer| layer.counts(place..place + 1)));
         self.steps.iter().enumerate().map(|(place, &step)| (step as f64, at(place))).collect()
+    }
+
+    /// The share of the elements of all layers that is flushed over the last quarter of the steps, percent.
+    pub fn late(&self) -> f64 {
+        share(self.layers.iter().map(LayerFlushed::last_quarter))
     }
 }
 
 impl LayerFlushed {
     /// The share of the elements that is flushed over the last quarter of the steps, percent.
     pub fn late(&self) -> f64 {
-        let from = self.nonzero.len() * 3 / 4;
-        let sum = |counts: &[u64]| counts[from.min(counts.len())..].iter().sum::<u64>() as f64;
-        100.0 * sum(&self.flushed) / sum(&self.nonzero)
+        share([self.last_quarter()].into_iter())
     }
+
+    fn last_quarter(&self) -> [u64; 2] {
+        self.counts(self.nonzero.len() * 3 / 4..self.nonzero.len())
+    }
+
+    /// Elements that were not zero, and those of them that were flushed.
+    fn counts(&self, places: Range<usize>) -> [u64; 2] {
+        [&self.nonzero, &self.flushed].map(|counts| counts.get(places.clone()).unwrap_or_default().iter().sum())
+    }
+}
+
+/// Percent; NaN of nothing.
+fn share(counts: impl Iterator<Item = [u64; 2]>) -> f64 {
+    let [nonzero, flushed] = counts.fold([0, 0], |sum, counts| [sum[0] + counts[0], sum[1] + counts[1]]);
+    100.0 * flushed as f64 / nonzero as f64
 }
 
 impl Point {
