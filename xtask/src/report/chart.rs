@@ -49,7 +49,9 @@ impl Axis {
             (low, high) = (low - 1.0, high + 1.0);
         }
         let step = round_step((high - low) / marks, whole);
-        Self { low: (low / step).floor() * step, high: (high / step).ceil() * step, start, end, step }
+        // A figure of 100 that is a bit more is 100.
+        let (first, last) = ((low / step + 1e-9).floor(), (high / step - 1e-9).ceil());
+        Self { low: first * step, high: last * step, start, end, step }
     }
 
     fn place(&self, value: f64) -> f64 {
@@ -209,6 +211,8 @@ mod tests {
         let axis = Axis::around([0.3, 97.0].into_iter(), 0.0, 100.0, 5.0, false);
         assert_eq!(axis.marks().collect::<Vec<_>>(), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
         assert_eq!(axis.place(50.0), 50.0);
+        let axis = Axis::around([0.2, 100.000_000_000_1].into_iter(), 0.0, 100.0, 4.0, false);
+        assert_eq!(axis.marks().collect::<Vec<_>>(), [0.0, 50.0, 100.0]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The tables of a report.
 
+use fp8_autograd::Role;
+
 use super::Estimate;
 use crate::reproduce::experiment::{Experiment, Paper};
 use crate::reproduce::results::Results;
@@ -7,6 +9,8 @@ use crate::runs::Run;
 use crate::table::Table;
 
 const BASELINE: &str = "fp32";
+/// Steps of which a course tells.
+const COURSE: usize = 16;
 
 /// The values of a property of the runs, in the order in which they first appear.
 pub fn distinct<'a>(results: &'a Results, property: impl Fn(&'a Run) -> &'a String) -> Vec<&'a str> {
@@ -56,7 +60,7 @@ fn paper(experiment: &Experiment, model: &str) -> [String; 3] {
 /// A row for each variant of the models that have any besides their recipes.
 pub fn scalings(experiment: &Experiment, results: &Results) -> Table {
     let name = experiment.figure.name;
-    let mut heading: Vec<String> = ["run", "loss scaling", name].map(String::from).to_vec();
+    let mut heading: Vec<String> = ["run", name].map(String::from).to_vec();
     let compared = results.runs.iter().any(|run| run.variant == BASELINE);
     if compared {
         heading.push(format!("{name} − {BASELINE}"));
@@ -66,6 +70,7 @@ pub fn scalings(experiment: &Experiment, results: &Results) -> Table {
     if counted {
         heading.push("flushed, %".into());
     }
+    heading.push("loss scaling".into());
     let mut table = Table::new(heading);
     let varied = |model: &&str| results.runs.iter().any(|run| run.model == *model && run.variant != run.recipe);
     for model in distinct(results, |run| &run.model).into_iter().filter(varied) {
@@ -73,7 +78,7 @@ pub fn scalings(experiment: &Experiment, results: &Results) -> Table {
         let own = figures(experiment.figure.of);
         for variant in distinct(results, |run| &run.variant) {
             let Some(first) = own.runs(variant).next() else { continue };
-            let mut row = vec![format!("{model}, {variant}"), first.loss_scaling.clone(), own.mean(variant)];
+            let mut row = vec![format!("{model}, {variant}"), own.mean(variant)];
             if compared {
                 row.push(if variant == BASELINE { "–".into() } else { own.gain(variant) });
             }
@@ -84,6 +89,7 @@ pub fn scalings(experiment: &Experiment, results: &Results) -> Table {
             if counted {
                 row.push(figures(|run| run.flushed.late()).mean_to(variant, 1));
             }
+            row.push(first.loss_scaling.clone());
             table.push(row);
         }
     }
@@ -96,6 +102,27 @@ fn scale(scale: f64) -> String {
         exponent if exponent < -3.0 && exponent.fract() == 0.0 => format!("2^{exponent}"),
         _ => format!("{scale}"),
     }
+}
+
+/// Loss scale, and percent of the errors and gradients that rounding flushes to zero, at some steps of the first seed: columns for each variant.
+pub fn course(_: &Experiment, results: &Results) -> Table {
+    let counted = |run: &&Run| run.seed == 1 && !run.flushed.steps.is_empty();
+    let runs: Vec<&Run> = results.runs.iter().filter(counted).collect();
+    let headings = |run: &&Run| ["scale", "errors, %", "gradients, %"].map(|what| format!("{}: {what}", run.variant));
+    let mut table = Table::new(["step".to_string()].into_iter().chain(runs.iter().flat_map(headings)));
+    let steps = runs.first().map(|run| &run.flushed.steps[..]).unwrap_or_default();
+    for (place, step) in steps.iter().enumerate().step_by(steps.len().div_ceil(COURSE).max(1)) {
+        let cells = |run: &&Run| {
+            let point = run.curve.iter().find(|point| point.step >= *step);
+            let share = |role| {
+                let share = run.flushed.shares(role).get(place).map(|(_, share)| *share);
+                share.filter(|share| share.is_finite()).map_or("–".into(), |share| format!("{share:.1}"))
+            };
+            [point.map_or("–".into(), |point| scale(point.loss_scale)), share(Role::Error), share(Role::Gradient)]
+        };
+        table.push([step.to_string()].into_iter().chain(runs.iter().flat_map(cells)));
+    }
+    table
 }
 
 /// Percent of the errors and gradients of each layer that rounding flushes to zero towards the end, a column for each variant; means over seeds.

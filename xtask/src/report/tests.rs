@@ -169,7 +169,8 @@ fn what_is_flushed_is_shown_layer_by_layer() {
     let results = Results { experiment: "loss-scaling".into(), runs, ..results(false, 1) };
     let said = terminal(&results).unwrap();
     assert!(said.contains("decoder.0     error                     50.0"), "{said}");
-    assert!(said.lines().any(|line| line.starts_with("gnmt, fp8, spurious") && line.ends_with("28.5")), "{said}");
+    assert!(said.lines().any(|line| line.starts_with("gnmt, fp8, spurious") && line.contains(" 28.5 ")), "{said}");
+    assert!(said.lines().any(|line| line.split_whitespace().eq(["30", "256", "50.0", "7.0"])), "{said}");
     assert!(!said.contains("paper: fp32"), "{said}");
     assert!(html(&results).contains("flushed, %"));
 }

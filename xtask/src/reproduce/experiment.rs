@@ -132,8 +132,8 @@ pub static WMT16: Experiment = Experiment {
     ],
     shows: COMPARISON_SHOWS,
     chance: "Translations of other sentences would score BLEU {}.",
-    remark: "BLEU is sacreBLEU's default (13a, mixed case) of greedy translations. FP8 runs have enhanced loss scaling, which the paper's had, but where \
-             the table of loss scalings says otherwise.",
+    remark: "BLEU is sacreBLEU's default (13a, mixed case) of greedy translations. Recipes with a loss scale have the paper's enhanced scaling, but \
+             where the table of loss scalings says otherwise.",
     sections: &[COMPARISON, SCALINGS],
     columns: TRANSLATION_COLUMNS,
     curves: &[TRAINING_CURVE, VALIDATION_CURVE, BLEU_CURVE, SCALE_CURVE],
@@ -148,7 +148,7 @@ pub static LOSS_SCALING: Experiment = Experiment {
     shows: "What they show is how ways of loss scaling behave where some steps overflow for no reason that lies in the training: the paper's GNMT met \
             such overflows on WMT16, here they are made.",
     chance: "Translations of other sentences would score BLEU {}.",
-    remark: "An element is flushed when it was not zero before it was rounded to FP8 and is zero afterwards; both are counted, in the backward pass, tensor by \
+    remark: "In disturbed runs steps overflow without cause, as the scale says. An element is flushed when it was not zero before it was rounded to FP8 and is zero afterwards; both are counted, in the backward pass, tensor by \
              tensor. Errors are gradients of activations. Stochastic rounding flushes an element with a probability that grows as it falls below the \
              smallest FP8 number, 2^-16.",
     sections: &[
@@ -156,6 +156,11 @@ pub static LOSS_SCALING: Experiment = Experiment {
             note: "Loss scales are those of the first seed. Flushed: percent of all errors and gradients that rounding made zero, over the last quarter of \
                    the training.",
             ..SCALINGS
+        },
+        Section {
+            title: "Flushed to zero in the course of the training",
+            table: tables::course,
+            note: "The first seed.",
         },
         FLUSHED,
     ],
