@@ -145,8 +145,8 @@ pub static LOSS_SCALING: Experiment = Experiment {
     papers_data: "WMT16",
     figure: BLEU,
     paper: &[],
-    shows: "What they show is how ways of loss scaling behave where some steps overflow for no reason that lies in the training: the paper's GNMT met \
-            such overflows on WMT16, here they are made.",
+    shows: "What they show is how ways of loss scaling behave where some steps overflow for no reason that lies in the training: the paper's enhanced \
+            scaling guards GNMT on WMT16 against such; here they are made.",
     chance: "Translations of other sentences would score BLEU {}.",
     remark: "In disturbed runs steps overflow without cause, as the scale says. An element is flushed when it was not zero before it was rounded to FP8 and is zero afterwards; both are counted, in the backward pass, tensor by \
              tensor. Errors are gradients of activations. Stochastic rounding flushes an element with a probability that grows as it falls below the \
