@@ -1,6 +1,9 @@
 //! `cargo xtask check`: all that CI runs, cheapest first.
 
+mod nvrtc;
+
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,6 +29,8 @@ enum Work {
     Tidy,
     /// Each program under `examples/`, without arguments, but for the [`SLOW_EXAMPLES`].
     Examples,
+    /// Every kernel for NVIDIA GPUs is compiled for every generation of cards, where there is NVRTC or it can be fetched.
+    Kernels,
     /// `cargo` with these arguments, and these environment variables.
     Cargo(&'static [&'static str], &'static [(&'static str, &'static str)]),
 }
@@ -44,6 +49,7 @@ const STEPS: &[Step] = &[
     // The documentation's examples, too. The tests of a kernel loop over all its paths.
     Step { name: "tests", work: Work::Cargo(&["test", "--workspace"], &[]) },
     Step { name: "examples", work: Work::Examples },
+    Step { name: "GPU kernels", work: Work::Kernels },
 ];
 
 const SLOW_EXAMPLES: &[&str] = &["exhaustive_casts", "exhaustive_math", "same_bytes"];
@@ -80,7 +86,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         eprintln!("== {}", step.name);
         let start = Instant::now();
         let result = step.run(&mut tests);
-        rows.push((step.name, result.is_ok(), start.elapsed()));
+        rows.push((step.name, result.as_ref().map_or("FAILED", |outcome| outcome.word()), start.elapsed()));
         if let Err(error) = result {
             failure = Some(error.context(format!("step `{}`", step.name)));
             break;
@@ -91,23 +97,53 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     failure.map_or(Ok(()), Err)
 }
 
-fn print_table(rows: &[(&str, bool, Duration)]) {
+fn print_table(rows: &[(&str, &str, Duration)]) {
     println!("\n{:<16} {:>8}  result", "step", "seconds");
-    for (name, passed, time) in rows {
-        println!("{name:<16} {:>8.1}  {}", time.as_secs_f64(), if *passed { "ok" } else { "FAILED" });
+    for (name, result, time) in rows {
+        println!("{name:<16} {:>8.1}  {result}", time.as_secs_f64());
+    }
+}
+
+/// What came of a step that did not fail.
+enum Outcome {
+    Passed,
+    /// What it needs is not to be had.
+    NotRun,
+}
+
+impl Outcome {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Passed => "ok",
+            Self::NotRun => "NOT RUN",
+        }
     }
 }
 
 impl Step {
-    fn run(&self, tests: &mut Tests) -> Result<()> {
-        match self.work {
+    fn run(&self, tests: &mut Tests) -> Result<Outcome> {
+        let result = match self.work {
+            Work::Kernels => match nvrtc::find() {
+                Ok(library) => kernels(&library, tests),
+                Err(error) => {
+                    eprintln!("the kernels for GPUs were NOT compiled, as there is no NVRTC: {error:#}");
+                    return Ok(Outcome::NotRun);
+                }
+            },
             Work::Tidy => tidy::run(),
             Work::Examples => examples()?.iter().try_for_each(|(package, name)| {
                 cargo(&["run", "--quiet", "--package", package, "--example", name], &[], tests)
             }),
             Work::Cargo(arguments, environment) => cargo(arguments, environment, tests),
-        }
+        };
+        result.map(|()| Outcome::Passed)
     }
+}
+
+/// The test that compiles all kernels by this library.
+fn kernels(library: &Path, tests: &mut Tests) -> Result<()> {
+    let library = library.to_str().context("the place of NVRTC is no text")?;
+    cargo(&["test", "--package", "fp8-cuda", "--lib", "every_kernel"], &[("FP8_NVRTC", library)], tests)
 }
 
 /// Package and name of every example but the slow ones.

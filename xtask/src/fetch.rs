@@ -72,6 +72,11 @@ fn fetch(manifest: &Manifest, mirror: Option<&str>, into: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Brings one file from its own address into `folder`.
+pub fn download(file: &manifest::File, folder: &Path) -> Result<()> {
+    download::download(file, &Origin::of(file, None), folder)
+}
+
 /// Where to put what cannot be downloaded.
 fn by_hand(manifest: &Manifest, into: &Path) -> String {
     let files: Vec<String> = manifest.layout.iter().map(|file| format!("\n  {}", into.join(file).display())).collect();

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
+use ureq::tls::{RootCerts, TlsConfig};
 
 use super::manifest;
 
@@ -55,7 +56,10 @@ impl fmt::Display for Origin {
 }
 
 fn request(url: &str, start: u64) -> Result<(Box<dyn Read>, u64)> {
+    // Whom the system trusts: there may be a proxy with a certificate of its own.
+    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
     let agent: ureq::Agent = ureq::Agent::config_builder()
+        .tls_config(tls)
         .timeout_connect(Some(Duration::from_secs(30)))
         .timeout_recv_response(Some(Duration::from_secs(60)))
         .http_status_as_error(false)
