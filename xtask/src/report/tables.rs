@@ -57,40 +57,42 @@ fn paper(experiment: &Experiment, model: &str) -> [String; 3] {
     }
 }
 
+/// What stands in a table of a variant's runs.
+type Cell = for<'a> fn(&Figures<'a>, &'a str) -> String;
+
 /// A row for each variant of the models that have any besides their recipes.
 pub fn scalings(experiment: &Experiment, results: &Results) -> Table {
     let name = experiment.figure.name;
-    let mut heading: Vec<String> = ["run", name].map(String::from).to_vec();
     let compared = results.runs.iter().any(|run| run.variant == BASELINE);
-    if compared {
-        heading.push(format!("{name} − {BASELINE}"));
-    }
-    heading.extend(["validation loss", "skipped steps", "lowest scale", "last scale"].map(String::from));
     let counted = results.runs.iter().any(|run| run.flushed.late().is_finite());
-    if counted {
-        heading.push("flushed, %".into());
-    }
-    heading.push("loss scaling".into());
-    let mut table = Table::new(heading);
+    let all: [(String, bool, Cell); 8] = [
+        (name.into(), true, |own, variant| own.mean(variant)),
+        (format!("{name} − {BASELINE}"), compared, |own, variant| match variant {
+            BASELINE => "–".into(),
+            variant => own.gain(variant),
+        }),
+        ("validation loss".into(), true, |own, variant| own.with(Run::validation_loss).mean_to(variant, 4)),
+        ("skipped steps".into(), true, |own, variant| {
+            own.runs(variant).map(|run| run.skipped).sum::<u64>().to_string()
+        }),
+        ("lowest scale".into(), true, |own, variant| own.first(variant, |run| scale(run.lowest_scale))),
+        ("last scale".into(), true, |own, variant| {
+            own.first(variant, |run| run.last_scale().map_or("–".into(), scale))
+        }),
+        ("flushed, %".into(), counted, |own, variant| own.with(|run| run.flushed.late()).mean_to(variant, 1)),
+        ("loss scaling".into(), true, |own, variant| own.first(variant, |run| run.loss_scaling.clone())),
+    ];
+    let columns: Vec<(String, Cell)> =
+        all.into_iter().filter(|(_, shown, _)| *shown).map(|(heading, _, cell)| (heading, cell)).collect();
+    let mut table = Table::new(["run"].into_iter().chain(columns.iter().map(|(heading, _)| heading.as_str())));
     let varied = |model: &&str| results.runs.iter().any(|run| run.model == *model && run.variant != run.recipe);
     for model in distinct(results, |run| &run.model).into_iter().filter(varied) {
-        let figures = |figure| Figures { figure, results, model };
-        let own = figures(experiment.figure.of);
+        let own = Figures { figure: experiment.figure.of, results, model };
         for variant in distinct(results, |run| &run.variant) {
-            let Some(first) = own.runs(variant).next() else { continue };
-            let mut row = vec![format!("{model}, {variant}"), own.mean(variant)];
-            if compared {
-                row.push(if variant == BASELINE { "–".into() } else { own.gain(variant) });
+            if own.runs(variant).next().is_some() {
+                let cells = columns.iter().map(|(_, cell)| cell(&own, variant));
+                table.push([format!("{model}, {variant}")].into_iter().chain(cells));
             }
-            row.push(figures(Run::validation_loss).mean_to(variant, 4));
-            row.push(own.runs(variant).map(|run| run.skipped).sum::<u64>().to_string());
-            row.push(scale(first.lowest_scale));
-            row.push(first.curve.last().map_or("–".into(), |point| scale(point.loss_scale)));
-            if counted {
-                row.push(figures(|run| run.flushed.late()).mean_to(variant, 1));
-            }
-            row.push(first.loss_scaling.clone());
-            table.push(row);
         }
     }
     table
@@ -160,6 +162,16 @@ struct Figures<'a> {
 }
 
 impl<'a> Figures<'a> {
+    /// Another figure of the same runs.
+    const fn with(&self, figure: fn(&Run) -> f64) -> Self {
+        Self { figure, ..*self }
+    }
+
+    /// Of the variant's first seed.
+    fn first(&self, variant: &'a str, cell: fn(&Run) -> String) -> String {
+        self.runs(variant).next().map_or("–".into(), cell)
+    }
+
     fn runs(&self, variant: &'a str) -> impl Iterator<Item = &'a Run> + use<'a> {
         let model = self.model;
         self.results.runs.iter().filter(move |run| run.model == model && run.variant == variant)

@@ -148,6 +148,11 @@ impl Run {
         self.last(|epoch| Some(epoch.validation_loss))
     }
 
+    /// Loss scale of the last step of the curve.
+    pub fn last_scale(&self) -> Option<f64> {
+        self.curve.last().map(|point| point.loss_scale)
+    }
+
     /// Training loss of the last epoch.
     pub fn training_loss(&self) -> f64 {
         self.last(|epoch| Some(epoch.training_loss))
