@@ -72,13 +72,15 @@ pub struct Graph<'a> {
     /// How often each layer has been applied: a repeated layer takes new random bits.
     uses: HashMap<String, u32>,
     statistics: Vec<StatisticsUpdate>,
+    /// Errors of logits that do not exist, for the losses that they led to.
+    starts: Vec<(VarId, Tensor)>,
 }
 
 impl<'a> Graph<'a> {
     /// An empty graph.
     pub fn new(parameters: &'a Parameters, step: Step) -> Self {
-        let (makers, nodes, statistics) = (Vec::new(), Vec::new(), Vec::new());
-        Self { parameters, step, makers, nodes, uses: HashMap::new(), statistics }
+        let (makers, nodes, statistics, starts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { parameters, step, makers, nodes, uses: HashMap::new(), statistics, starts }
     }
 
     /// The device.
@@ -139,11 +141,11 @@ impl<'a> Graph<'a> {
     /// # Errors
     /// [`Error::State`] for gradients of other parameters or another loss scale.
     pub fn accumulate(self, loss: &Loss, mut gradients: Gradients) -> Result<Gradients> {
-        let Self { parameters, step, makers, nodes, statistics, .. } = self;
+        let Self { parameters, step, makers, nodes, statistics, starts, .. } = self;
         gradients.begin(parameters.len(), step.loss_scale, statistics)?;
         let errors = makers.iter().map(|_| Arrival::default()).collect();
         let mut pass = Backward { parameters, step, makers, errors, gradients };
-        loss.backward(&mut pass)?;
+        loss.backward(starts, &mut pass)?;
         for (output, node) in nodes.into_iter().rev() {
             if let Some(dy) = pass.errors[output.0].sum.take() {
                 node.backward(dy, &mut pass)?;
@@ -211,13 +213,39 @@ impl Graph<'_> {
         var
     }
 
+    /// Memory for the error of what `layer` would have computed, where one is wanted.
+    pub(crate) fn open_start(&mut self, layer: &str, shape: Vec<usize>) -> Result<(Maker, Option<Output>)> {
+        let maker = self.maker(layer);
+        if !self.step.training {
+            return Ok((maker, None));
+        }
+        let format = *self.recipe().format(Role::Error, layer);
+        let random = self.step.random(&contribution(&maker.application, Role::Error, 0));
+        let node = QNode { format, random, counted: false };
+        let output = Output::open(&**self.backend(), node, shape, None)?;
+        Ok((maker, Some(output)))
+    }
+
+    /// Finishes that error, and records how to go back from it; the number of the start.
+    pub(crate) fn record_start(&mut self, maker: Maker, error: Output, node: Box<dyn Node>) -> Result<usize> {
+        let error = error.close(&**self.backend())?;
+        let id = self.id(Some(maker));
+        self.nodes.push((id, node));
+        self.starts.push((id, error));
+        Ok(self.starts.len() - 1)
+    }
+
     pub(crate) fn keep_statistics(&mut self, update: StatisticsUpdate) {
         self.statistics.push(update);
     }
 
     fn var(&mut self, maker: Option<Maker>, tensor: Tensor) -> Var {
+        Var { id: self.id(maker), tensor }
+    }
+
+    fn id(&mut self, maker: Option<Maker>) -> VarId {
         self.makers.push(maker);
-        Var { id: VarId(self.makers.len() - 1), tensor }
+        VarId(self.makers.len() - 1)
     }
 }
 

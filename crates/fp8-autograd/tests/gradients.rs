@@ -329,6 +329,39 @@ fn ignored_targets() {
     }
 }
 
+/// Logits that never exist all at once have the loss and the gradients of those that do, in every recipe; and where they are
+/// evaluated, or zeros counted.
+#[test]
+fn losses_without_logits() {
+    for (recipe, backend) in Recipe::names().flat_map(|name| backends().into_iter().map(move |backend| (name, backend)))
+    {
+        let parameters = parameters(&backend, recipe, &[("a.weight", Kind::Weight, &[4, 4]), FC[0], FC[1]]);
+        let training = Step::training(1, 3, 8.0);
+        for step in [training, training.with_count_flushed(true), Step::evaluation(1)] {
+            let run = |whole: bool| {
+                let mut graph = Graph::new(&parameters, step);
+                let x = graph.input(&[5, 4], &numbers(5, 20)).unwrap();
+                let x = graph.linear(&x, id(&graph, "a.weight"), None, Role::Activation).unwrap();
+                let (weight, bias) = (id(&graph, "fc.weight"), Some(id(&graph, "fc.bias")));
+                let targets = [2, 0, CrossEntropy::IGNORED, 1, 1];
+                let loss = match whole {
+                    true => {
+                        let logits = graph.linear(&x, weight, bias, Role::Logits).unwrap();
+                        graph.cross_entropy(&logits, &targets, SMOOTHING)
+                    }
+                    false => graph.linear_cross_entropy(&x, weight, bias, &targets, SMOOTHING),
+                };
+                let loss = loss.unwrap();
+                let gradients = graph.backward(&loss).unwrap();
+                (loss.value, loss.rows, gradients.arrays(&parameters).ok(), gradients.flushed().to_vec())
+            };
+            let expected = run(true);
+            assert_eq!(expected.2.is_some(), step.training);
+            assert_eq!(run(false), expected, "{recipe}, {step:?}");
+        }
+    }
+}
+
 #[test]
 fn mistakes_are_named() {
     for backend in backends() {
@@ -353,5 +386,11 @@ fn mistakes_are_named() {
         assert!(message(&[0, 1]).contains("2 targets for 3 rows"));
         assert!(message(&[0, 1, 3]).contains("row 2 has target 3, there are 3 classes"));
         assert!(matches!(graph.cross_entropy(&logits, &[0; 3], 1.0), Err(Error::Shape { .. })));
+        let rows = graph.input(&[3, 4], &numbers(1, 12)).unwrap();
+        let loss = |graph: &mut Graph<'_>, targets| graph.linear_cross_entropy(&rows, fc, None, targets, 0.0);
+        assert!(matches!(loss(&mut graph, &[0; 2]), Err(Error::Shape { .. })));
+        let loss = loss(&mut graph, &[0; 3]).unwrap();
+        let other = Graph::new(&parameters, Step::training(1, 0, 1.0));
+        assert_eq!(other.backward(&loss).unwrap_err().to_string(), "state: the loss is of another graph");
     }
 }

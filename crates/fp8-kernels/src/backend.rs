@@ -1,9 +1,11 @@
 //! The seam between devices.
 
+mod classifier;
 mod lstm;
 mod sequence;
 mod transformer;
 
+pub use classifier::{LinearCrossEntropy, LogitsError};
 pub use lstm::{LstmBackward, LstmForward, LstmOperands, LstmState};
 pub use sequence::{
     AdditiveBackward, AdditiveGradients, AdditiveOperands, Dropout, EmbeddingBackward, EmbeddingForward,
@@ -13,8 +15,8 @@ pub use transformer::{
 };
 
 use crate::spec::{
-    AdditiveAttention, Attention, BatchNorm, Conv2d, CrossEntropy, Embedding, Epilogue, Gemm, LayerNorm, Lstm, Pool2d,
-    Store, UpdateRule,
+    AdditiveAttention, Attention, BatchNorm, Conv2d, CrossEntropy, Embedding, Epilogue, Gemm, LayerNorm, Layout, Lstm,
+    Pool2d, Store, UpdateRule,
 };
 use crate::{Buffer, DType, Result};
 
@@ -267,6 +269,29 @@ pub trait Backend: Send + Sync {
         store: &Store,
         dlogits: &mut Buffer,
     ) -> Result<()>;
+
+    /// losses (rows), F32, of the logits alpha x w^T + bias, and their error where it is asked for: to the bit
+    /// [`Backend::gemm`] to F32, [`Backend::cross_entropy`] and [`Backend::cross_entropy_backward`]. No logits are left; a
+    /// backend may have some rows of them at a time.
+    fn linear_cross_entropy(
+        &self,
+        spec: &CrossEntropy,
+        arguments: &LinearCrossEntropy<'_>,
+        losses: &mut Buffer,
+        error: Option<LogitsError<'_>>,
+    ) -> Result<()> {
+        let &LinearCrossEntropy { inputs, x, w, bias, alpha, targets } = arguments;
+        let gemm = Gemm { m: spec.rows, n: spec.classes, k: inputs, layout: Layout::NT };
+        let mut logits = self.alloc(DType::F32, spec.rows.saturating_mul(spec.classes))?;
+        self.gemm(&gemm, x, w, &Epilogue { alpha, bias, ..Epilogue::store(Store::F32) }, &mut logits)?;
+        self.cross_entropy(spec, &logits, targets, losses)?;
+        match error {
+            Some(LogitsError { factor, store, dlogits }) => {
+                self.cross_entropy_backward(spec, &logits, targets, factor, &store, dlogits)
+            }
+            None => Ok(()),
+        }
+    }
 
     /// One fused pass over a parameter: un-scales the gradient, applies `rule` in FP32 to the decoded master, stores the
     /// master and, from the master as stored, the working copy (so that a checkpoint of the master is enough).

@@ -29,9 +29,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let step = Step::training(1, number, 1024.0);
             let mut graph = Graph::new(&parameters, step);
             let sentences = Sentences { tokens: &tokens, batch: SIZE };
-            let logits = transformer.forward(&mut graph, sentences, &[SIZE as u32; SIZE], sentences)?;
-            let loss = graph.cross_entropy(&logits, &tokens, 0.0)?;
-            drop(logits);
+            let lengths = [SIZE as u32; SIZE];
+            let loss = transformer.loss(&mut graph, sentences, &lengths, sentences, &tokens, 0.0)?;
             let gradients = graph.backward(&loss)?;
             optimizer.step(&mut parameters, &gradients, 0.01, &step)?;
             seconds.push(start.elapsed().as_secs_f64());

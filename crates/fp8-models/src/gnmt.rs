@@ -19,8 +19,8 @@
 //! | `decoder.classifier.{weight,bias}` | V, H; V |
 
 use fp8_autograd::{
-    AdditiveAttentionLayer, EmbeddingLayer, Graph, Kind, LstmCarry, LstmLayer, ParameterId, Parameters, Role, Tensor,
-    Var,
+    AdditiveAttentionLayer, EmbeddingLayer, Graph, Kind, Loss, LstmCarry, LstmLayer, ParameterId, Parameters, Role,
+    Tensor, Var,
 };
 use serde::{Deserialize, Serialize};
 
@@ -180,6 +180,27 @@ impl Gnmt {
         Ok(graph.dropout(&format!("{}.dropout", layer.name), &both, self.dropout, None)?)
     }
 
+    /// What the classifier reads.
+    fn hidden(
+        &self,
+        graph: &mut Graph<'_>,
+        source: Sentences<'_>,
+        lengths: &[u32],
+        target: Sentences<'_>,
+    ) -> Result<Var> {
+        let encoded = self.encode(graph, source, lengths)?;
+        let x = self.embed(graph, target, "decoder")?;
+        let state = graph.lstm(&x, &self.first, None)?;
+        let context = self.context(graph, &state, &encoded)?;
+        let mut x = state;
+        for layer in &self.decoder {
+            let input = self.decoder_input(graph, layer, &x, &context)?;
+            let y = graph.lstm(&input, &layer.lstm, None)?;
+            x = layer.finish(graph, x, y)?;
+        }
+        Ok(x)
+    }
+
     fn logits(&self, graph: &mut Graph<'_>, x: &Var) -> Result<Var> {
         Ok(graph.linear(x, self.classifier.0, Some(self.classifier.1), Role::Logits)?)
     }
@@ -197,17 +218,22 @@ impl SequenceModel for Gnmt {
         lengths: &[u32],
         target: Sentences<'_>,
     ) -> Result<Var> {
-        let encoded = self.encode(graph, source, lengths)?;
-        let x = self.embed(graph, target, "decoder")?;
-        let state = graph.lstm(&x, &self.first, None)?;
-        let context = self.context(graph, &state, &encoded)?;
-        let mut x = state;
-        for layer in &self.decoder {
-            let input = self.decoder_input(graph, layer, &x, &context)?;
-            let y = graph.lstm(&input, &layer.lstm, None)?;
-            x = layer.finish(graph, x, y)?;
-        }
+        let x = self.hidden(graph, source, lengths, target)?;
         self.logits(graph, &x)
+    }
+
+    fn loss(
+        &self,
+        graph: &mut Graph<'_>,
+        source: Sentences<'_>,
+        lengths: &[u32],
+        target: Sentences<'_>,
+        labels: &[u32],
+        smoothing: f32,
+    ) -> Result<Loss> {
+        let x = self.hidden(graph, source, lengths, target)?;
+        let (weight, bias) = self.classifier;
+        Ok(graph.linear_cross_entropy(&x, weight, Some(bias), labels, smoothing)?)
     }
 
     fn encode(&self, graph: &mut Graph<'_>, source: Sentences<'_>, lengths: &[u32]) -> Result<Encoded> {

@@ -6,7 +6,7 @@
 mod beam;
 
 use beam::Beam;
-use fp8_autograd::{Graph, Var};
+use fp8_autograd::{Graph, Loss, Var};
 
 use crate::{Error, Result, Sentences};
 
@@ -28,6 +28,20 @@ pub trait SequenceModel {
         lengths: &[u32],
         target: Sentences<'_>,
     ) -> Result<Var>;
+
+    /// The mean cross-entropy of `labels` by the logits of [`SequenceModel::forward`], of which only some exist at a time.
+    ///
+    /// # Errors
+    /// Those of [`SequenceModel::forward`] and [`Graph::cross_entropy`].
+    fn loss(
+        &self,
+        graph: &mut Graph<'_>,
+        source: Sentences<'_>,
+        lengths: &[u32],
+        target: Sentences<'_>,
+        labels: &[u32],
+        smoothing: f32,
+    ) -> Result<Loss>;
 
     /// The source, encoded once for all steps.
     ///

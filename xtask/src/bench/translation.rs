@@ -1,7 +1,7 @@
 //! Networks that translate: 32 sentences of 32 tokens, of 8,000 words, 256 wide.
 
 use anyhow::Result;
-use fp8_autograd::{AttentionHeads, EmbeddingLayer, Graph, Kind, LstmLayer, ParameterId, Parameters, Role, Var};
+use fp8_autograd::{AttentionHeads, EmbeddingLayer, Graph, Kind, LstmLayer, ParameterId, Parameters, Var};
 use fp8_models::{Sentences, SequenceModel, Tied, Transformer, TransformerConfig};
 use serde_json::json;
 
@@ -37,8 +37,7 @@ fn transformer(parameters: &mut Parameters) -> Result<Forward> {
     let (network, tokens) = (Transformer::new(&config, parameters, 1)?, tokens());
     Ok(Box::new(move |graph| {
         let sentences = Sentences { tokens: &tokens, batch: SIZE };
-        let logits = network.forward(graph, sentences, &[SIZE as u32; SIZE], sentences)?;
-        Ok(graph.cross_entropy(&logits, &tokens, 0.0)?)
+        Ok(network.loss(graph, sentences, &[SIZE as u32; SIZE], sentences, &tokens, 0.0)?)
     }))
 }
 
@@ -64,8 +63,7 @@ fn lstm(parameters: &mut Parameters) -> Result<Forward> {
         let heads = AttentionHeads { layer: "attention", heads: 1, causal: false, lengths: None };
         let context = graph.attention(&y, &h, &h, &heads)?;
         let sum = graph.add("sum", &y, &context, false)?;
-        let logits = graph.linear(&sum, classifier, Some(bias), Role::Logits)?;
-        Ok(graph.cross_entropy(&logits, &tokens, 0.0)?)
+        Ok(graph.linear_cross_entropy(&sum, classifier, Some(bias), &tokens, 0.0)?)
     }))
 }
 

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use fp8_kernels::{Buffer, CrossEntropy};
+use fp8_kernels::{Buffer, CrossEntropy, Gemm, LinearCrossEntropy, LogitsError};
 
+use super::linear::{self, Linear};
 use super::mismatch;
-use crate::graph::Backward;
+use crate::graph::{Backward, VarId};
 use crate::output::f32_buffer;
 use crate::tensor::upload_u32;
-use crate::{Graph, Result, Var};
+use crate::{Error, Graph, ParameterId, Result, Role, RoleFormat, Tensor, Var};
 
 /// A loss, from which [`Graph::backward`] starts.
 #[derive(Clone, Debug)]
@@ -17,9 +18,16 @@ pub struct Loss {
     pub value: f32,
     /// Rows that count.
     pub rows: usize,
-    logits: Var,
-    targets: Arc<Buffer>,
-    spec: CrossEntropy,
+    start: Start,
+}
+
+/// Where a backward pass starts.
+#[derive(Clone, Debug)]
+enum Start {
+    /// At the logits, whose error is still to be computed.
+    Logits { logits: Var, targets: Arc<Buffer>, spec: CrossEntropy },
+    /// At an error that the graph has, of logits that do not exist; absent in evaluation.
+    Error(Option<usize>),
 }
 
 impl Graph<'_> {
@@ -34,37 +42,100 @@ impl Graph<'_> {
             return mismatch(OP, "logits (rows, classes) are wanted, not a single number");
         };
         let rows: usize = outer.iter().product();
-        if targets.len() != rows || rows == 0 {
-            return mismatch(OP, format!("{} targets for {rows} rows", targets.len()));
-        }
-        if !(0.0..1.0).contains(&smoothing) {
-            return mismatch(OP, format!("label smoothing must lie in 0..1, not {smoothing}"));
-        }
-        if let Some(row) =
-            targets.iter().position(|&target| target as usize >= classes && target != CrossEntropy::IGNORED)
-        {
-            return mismatch(OP, format!("row {row} has target {}, there are {classes} classes", targets[row]));
-        }
+        let (spec, counted) = check(OP, rows, classes, targets, smoothing)?;
         let backend = &**self.backend();
-        let spec = CrossEntropy { rows, classes, smoothing };
-        let counted = targets.iter().filter(|&&target| target != CrossEntropy::IGNORED).count();
         let targets = upload_u32(backend, targets)?;
         let logits = Var { tensor: logits.tensor.unscaled(backend)?, ..logits.clone() };
         let mut losses = f32_buffer(backend, rows)?;
         backend.cross_entropy(&spec, &logits.tensor.buffer, &targets, &mut losses)?;
         let value = backend.sum(&losses)? / counted.max(1) as f32;
-        Ok(Loss { value, rows: counted, logits, targets: targets.into(), spec })
+        Ok(Loss { value, rows: counted, start: Start::Logits { logits, targets: targets.into(), spec } })
+    }
+
+    /// [`Graph::cross_entropy`] of [`Graph::linear`] to [`Role::Logits`], to the bit; but only some rows of the logits exist at a time, and in
+    /// training their error is computed at once.
+    ///
+    /// # Errors
+    /// As of both.
+    pub fn linear_cross_entropy(
+        &mut self,
+        x: &Var,
+        weight: ParameterId,
+        bias: Option<ParameterId>,
+        targets: &[u32],
+        smoothing: f32,
+    ) -> Result<Loss> {
+        let parameter = self.parameters().get(weight);
+        let (layer, w) = (parameter.layer().to_string(), parameter.working());
+        if *self.recipe().format(Role::Logits, &layer) != RoleFormat::F32 || self.step().count_flushed {
+            // Logits that are rounded, and zeros that are counted before rounding, have to exist.
+            let logits = self.linear(x, weight, bias, Role::Logits)?;
+            return self.cross_entropy(&logits, targets, smoothing);
+        }
+        let b = bias.map(|id| self.parameters().get(id).working());
+        let gemm = linear::shape(&x.tensor, &w)?;
+        let Gemm { m: rows, n: classes, k: inputs, .. } = gemm;
+        let (spec, counted) = check("linear_cross_entropy", rows, classes, targets, smoothing)?;
+        let backend = self.backend().clone();
+        let (mut losses, targets) = (f32_buffer(&*backend, rows)?, upload_u32(&*backend, targets)?);
+        let (maker, mut error) = self.open_start(&layer, vec![rows, classes])?;
+        let arguments = LinearCrossEntropy {
+            inputs,
+            x: &x.tensor.buffer,
+            w: &w.buffer,
+            bias: b.as_ref().map(|bias| &*bias.buffer),
+            alpha: 1.0 / (x.tensor.scale * w.scale),
+            targets: &targets,
+        };
+        let factor = self.step().loss_scale / counted.max(1) as f32;
+        let out = error.as_mut().map(|error| LogitsError { factor, store: error.store, dlogits: &mut error.buffer });
+        backend.linear_cross_entropy(&spec, &arguments, &mut losses, out)?;
+        let value = backend.sum(&losses)? / counted.max(1) as f32;
+        let node = Box::new(Linear { gemm, x: x.clone(), weight, w, bias });
+        let start = error.map(|error| self.record_start(maker, error, node)).transpose()?;
+        Ok(Loss { value, rows: counted, start: Start::Error(start) })
     }
 }
 
+/// The operation, and the rows that count.
+fn check(
+    op: &'static str,
+    rows: usize,
+    classes: usize,
+    targets: &[u32],
+    smoothing: f32,
+) -> Result<(CrossEntropy, usize)> {
+    if targets.len() != rows || rows == 0 {
+        return mismatch(op, format!("{} targets for {rows} rows", targets.len()));
+    }
+    if !(0.0..1.0).contains(&smoothing) {
+        return mismatch(op, format!("label smoothing must lie in 0..1, not {smoothing}"));
+    }
+    if let Some(row) = targets.iter().position(|&target| target as usize >= classes && target != CrossEntropy::IGNORED)
+    {
+        return mismatch(op, format!("row {row} has target {}, there are {classes} classes", targets[row]));
+    }
+    let counted = targets.iter().filter(|&&target| target != CrossEntropy::IGNORED).count();
+    Ok((CrossEntropy { rows, classes, smoothing }, counted))
+}
+
 impl Loss {
-    /// Starts a backward pass: the error of the logits, times the loss scale.
-    pub(crate) fn backward(&self, pass: &mut Backward<'_>) -> Result<()> {
-        let factor = pass.step().loss_scale / self.rows.max(1) as f32;
-        let (logits, backend) = (&self.logits, pass.backend());
-        let mut error = pass.open_error_alone(logits.id, logits.shape())?;
-        let (codes, targets) = (&logits.tensor.buffer, &self.targets);
-        backend.cross_entropy_backward(&self.spec, codes, targets, factor, &error.store, &mut error.buffer)?;
-        pass.close_error(logits.id, error)
+    /// Starts a backward pass: the error of the logits, times the loss scale. `starts` are those of the graph.
+    pub(crate) fn backward(&self, mut starts: Vec<(VarId, Tensor)>, pass: &mut Backward<'_>) -> Result<()> {
+        match &self.start {
+            Start::Error(None) => Ok(()),
+            Start::Error(Some(start)) if *start < starts.len() => {
+                let (id, error) = starts.swap_remove(*start);
+                pass.pass_error(id, error)
+            }
+            Start::Error(Some(_)) => Err(Error::State("the loss is of another graph".into())),
+            Start::Logits { logits, targets, spec } => {
+                let (factor, backend) = (pass.step().loss_scale / self.rows.max(1) as f32, pass.backend());
+                let mut error = pass.open_error_alone(logits.id, logits.shape())?;
+                let codes = &logits.tensor.buffer;
+                backend.cross_entropy_backward(spec, codes, targets, factor, &error.store, &mut error.buffer)?;
+                pass.close_error(logits.id, error)
+            }
+        }
     }
 }

@@ -32,7 +32,8 @@ impl Graph<'_> {
     }
 }
 
-fn shape(x: &Tensor, w: &Tensor) -> Result<Gemm> {
+/// The product of a linear layer, if sizes agree.
+pub(super) fn shape(x: &Tensor, w: &Tensor) -> Result<Gemm> {
     match (&*x.shape, &*w.shape) {
         ([rows @ .., k], &[n, inputs]) if *k == inputs => {
             Ok(Gemm { m: rows.iter().product(), n, k: inputs, layout: Layout::NT })
@@ -41,13 +42,14 @@ fn shape(x: &Tensor, w: &Tensor) -> Result<Gemm> {
     }
 }
 
-struct Linear {
+/// A linear layer's way back.
+pub(super) struct Linear {
     /// Of the forward pass.
-    gemm: Gemm,
-    x: Var,
-    weight: ParameterId,
-    w: Tensor,
-    bias: Option<ParameterId>,
+    pub gemm: Gemm,
+    pub x: Var,
+    pub weight: ParameterId,
+    pub w: Tensor,
+    pub bias: Option<ParameterId>,
 }
 
 impl Node for Linear {

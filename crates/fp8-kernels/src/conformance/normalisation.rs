@@ -4,7 +4,7 @@ use super::Case;
 use super::inputs::{Inputs, store};
 use crate::{
     BatchNorm, BatchNormBackward, BatchNormForward, BatchNormGradients, BatchStatistics, CrossEntropy, DType,
-    LayerNorm, LayerNormBackward, LayerNormForward, LayerNormGradients,
+    LayerNorm, LayerNormBackward, LayerNormForward, LayerNormGradients, LinearCrossEntropy, LogitsError,
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -19,6 +19,7 @@ pub(super) fn cases() -> Vec<Case> {
     for (n, (rows, classes)) in [(1, 1), (33, 10), (7, 1000), (5, 3001)].into_iter().enumerate() {
         for smoothing in [0.0, 0.1] {
             cases.push(cross_entropy(n, rows, classes, smoothing));
+            cases.push(linear_cross_entropy(n, rows, classes, smoothing));
         }
     }
     cases
@@ -96,6 +97,26 @@ fn cross_entropy(n: usize, rows: usize, classes: usize, smoothing: f32) -> Case 
         backend.cross_entropy(&spec, &logits, &targets, &mut losses)?;
         let mut dlogits = inputs.output(store.dtype, len)?;
         backend.cross_entropy_backward(&spec, &logits, &targets, 0.37, &store, &mut dlogits)?;
+        Ok(vec![losses, dlogits])
+    })
+}
+
+fn linear_cross_entropy(n: usize, rows: usize, classes: usize, smoothing: f32) -> Case {
+    Case::new(format!("linear_cross_entropy {rows} x {classes} smoothing {smoothing}"), move |backend| {
+        let (inputs, columns, store) = (Inputs(backend), 19, store(n));
+        let spec = CrossEntropy { rows, classes, smoothing };
+        let targets: Vec<u32> = (0..rows as u32).map(|row| row * 5 % classes as u32).collect();
+        let arguments = LinearCrossEntropy {
+            inputs: columns,
+            x: &inputs.float(DType::E5M2, 1, rows * columns)?,
+            w: &inputs.float(DType::E5M2, 2, classes * columns)?,
+            bias: Some(&inputs.float(DType::F32, 3, classes)?),
+            alpha: 0.25,
+            targets: &inputs.numbers(&targets)?,
+        };
+        let (mut losses, mut dlogits) = (inputs.output(DType::F32, rows)?, inputs.output(store.dtype, rows * classes)?);
+        let error = LogitsError { factor: 0.37, store, dlogits: &mut dlogits };
+        backend.linear_cross_entropy(&spec, &arguments, &mut losses, Some(error))?;
         Ok(vec![losses, dlogits])
     })
 }

@@ -1,5 +1,6 @@
 //! [`Backend`] over host memory.
 
+mod classifier;
 mod lstm;
 mod memory;
 mod sequence;
@@ -16,8 +17,8 @@ use crate::{
     AttentionGradients, AttentionOperands, Backend, BatchNorm, BatchNormBackward, BatchNormForward, BatchNormGradients,
     BatchStatistics, Buffer, Conv2d, CrossEntropy, DType, Dropout, Embedding, EmbeddingBackward, EmbeddingForward,
     Epilogue, EpilogueView, Error, Gemm, LayerNorm, LayerNormBackward, LayerNormForward, LayerNormGradients, Layout,
-    Lstm, LstmBackward, LstmForward, Memory, ParameterUpdate, Pool2d, Result, Store, UpdateRule, batch_norm, conv,
-    cross_entropy, elementwise, gemm, pool, reduce, update,
+    LinearCrossEntropy, LogitsError, Lstm, LstmBackward, LstmForward, Memory, ParameterUpdate, Pool2d, Result, Store,
+    UpdateRule, batch_norm, conv, cross_entropy, elementwise, gemm, pool, reduce, update,
 };
 
 /// The CPU: one instruction set and a pool of threads. Results are the same bytes for any number of threads and, where the
@@ -507,6 +508,16 @@ impl Backend for CpuBackend {
         let dlogits = op.output("dlogits", dlogits, store, len)?;
         self.run(|isa| cross_entropy::backward(isa, spec, logits, &targets, factor, store, dlogits));
         Ok(())
+    }
+
+    fn linear_cross_entropy(
+        &self,
+        spec: &CrossEntropy,
+        arguments: &LinearCrossEntropy<'_>,
+        losses: &mut Buffer,
+        error: Option<LogitsError<'_>>,
+    ) -> Result<()> {
+        classifier::linear_cross_entropy(self, spec, arguments, losses, error)
     }
 
     fn update(&self, rule: &UpdateRule, parameter: ParameterUpdate<'_>) -> Result<()> {

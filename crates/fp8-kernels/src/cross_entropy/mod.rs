@@ -1,7 +1,11 @@
-//! Softmax cross-entropy with label smoothing, row by row.
+//! Softmax cross-entropy with label smoothing, row by row; of logits in memory, or of those that a linear layer gives
+//! ([`linear`]), of which only some rows exist at a time.
 
+mod linear;
 #[cfg(test)]
 mod tests;
+
+pub use linear::{Operands, linear, rows_at_a_time};
 
 use rayon::prelude::*;
 
@@ -16,18 +20,59 @@ use crate::{CrossEntropy, Store, View, ViewMut, codec, math, per_isa};
 /// NaN or +infinity among the logits of a row makes its loss NaN; -infinity is a probability of zero, whose loss is infinite
 /// where it is the target or there is smoothing.
 pub fn forward(isa: Isa, spec: &CrossEntropy, logits: View<'_>, targets: &[u32], losses: ViewMut<'_>) {
-    let rows = rows_at_once(spec);
-    losses.bytes.par_chunks_mut(rows * size_of::<f32>()).enumerate().for_each(|(chunk, losses)| {
-        let mut row = vec![0.0; spec.classes];
+    from_row(isa, spec, 0, logits, targets, losses.bytes, None);
+}
+
+/// Where the error of logits goes.
+pub struct Gradient<'a> {
+    /// Its factor.
+    pub factor: f32,
+    /// How it is stored.
+    pub store: Store,
+    /// (rows, classes).
+    pub dlogits: ViewMut<'a>,
+}
+
+/// Losses, and errors where they are asked for, of logits whose first row is row `first` of all.
+fn from_row(
+    isa: Isa,
+    spec: &CrossEntropy,
+    first: usize,
+    logits: View<'_>,
+    targets: &[u32],
+    losses: &mut [u8],
+    gradient: Option<Gradient<'_>>,
+) {
+    let (rows, classes) = (rows_at_once(spec), spec.classes);
+    let (rule, mut errors) = match gradient {
+        Some(Gradient { factor, store, dlogits }) => (Some((factor, store)), dlogits.bytes),
+        None => (None, &mut [][..]),
+    };
+    let row_bytes = rule.map_or(0, |(_, store)| classes * store.dtype.size());
+    let mut chunks = Vec::with_capacity(targets.len().div_ceil(rows));
+    for losses in losses.chunks_mut(rows * size_of::<f32>()) {
+        let (here, after) = errors.split_at_mut(losses.len() / size_of::<f32>() * row_bytes);
+        chunks.push((losses, here));
+        errors = after;
+    }
+    chunks.into_par_iter().enumerate().for_each(|(chunk, (losses, errors))| {
+        let mut row = vec![0.0; classes];
         for (i, loss) in losses.as_chunks_mut().0.iter_mut().enumerate() {
-            let i = chunk * rows + i;
-            if targets[i] == CrossEntropy::IGNORED {
-                *loss = [0; 4];
-                continue;
-            }
-            codec::decode(isa, logits.dtype, logits.part(i * spec.classes, spec.classes).bytes, &mut row);
+            let at = chunk * rows + i;
+            codec::decode(isa, logits.dtype, logits.part(at * classes, classes).bytes, &mut row);
             let total = shift(isa, &mut row);
-            *loss = row_loss(isa, spec, &row, total, targets[i] as usize).to_le_bytes();
+            let counts = targets[at] != CrossEntropy::IGNORED;
+            *loss = if counts { row_loss(isa, spec, &row, total, targets[at] as usize) } else { 0.0 }.to_le_bytes();
+            if let Some((factor, store)) = &rule {
+                to_error(isa, spec, total, targets[at], *factor, &mut row);
+                codec::encode(
+                    isa,
+                    store,
+                    ((first + at) * classes) as u64,
+                    &row,
+                    &mut errors[i * row_bytes..][..row_bytes],
+                );
+            }
         }
     });
 }
@@ -49,15 +94,20 @@ pub fn backward(
             let i = chunk * rows + i;
             codec::decode(isa, logits.dtype, logits.part(i * spec.classes, spec.classes).bytes, &mut row);
             let total = shift(isa, &mut row);
-            softmax_less(isa, total, spec.smoothing / spec.classes as f32, &mut row);
-            match row.get_mut(targets[i] as usize) {
-                Some(target) => *target -= 1.0 - spec.smoothing,
-                None => row.fill(0.0),
-            }
-            multiply(isa, factor, &mut row);
+            to_error(isa, spec, total, targets[i], factor, &mut row);
             codec::encode(isa, store, (i * spec.classes) as u64, &row, out);
         }
     });
+}
+
+/// From a row of x - max x, given the sum of e^(x - max x), to its error.
+fn to_error(isa: Isa, spec: &CrossEntropy, total: f32, target: u32, factor: f32, row: &mut [f32]) {
+    softmax_less(isa, total, spec.smoothing / spec.classes as f32, row);
+    match row.get_mut(target as usize) {
+        Some(target) => *target -= 1.0 - spec.smoothing,
+        None => row.fill(0.0),
+    }
+    multiply(isa, factor, row);
 }
 
 /// Rows that one thread takes at a time.

@@ -1,6 +1,7 @@
 //! Against the formula in f64, row by row.
 
-use super::{backward, forward};
+use super::{Gradient, Operands, backward, forward, linear, rows_at_a_time};
+use crate::gemm::gemm;
 use crate::testing::{Codes, numbers, on_every_path, stores, values};
 use crate::{CrossEntropy, DType, Store, View, ViewMut};
 
@@ -124,4 +125,53 @@ fn ignored_rows_have_no_loss_and_no_error() {
         [&all, &some].map(|targets| values(DType::F32, &errors(&spec, logits.view(), targets, 2.0, &Store::F32)));
     assert!(b[20..40].iter().all(|error| *error == 0.0));
     assert_eq!((&b[..20], &b[40..]), (&a[..20], &a[40..]));
+}
+
+/// Logits that exist some rows at a time, the last ones fewer, have the bits of those that exist all at once.
+#[test]
+fn logits_of_a_linear_layer_need_not_exist() {
+    let (rows, classes, inputs) = (75, 40_001, 3);
+    let spec = CrossEntropy { rows, classes, smoothing: 0.1 };
+    assert!(rows_at_a_time(&spec) == 32 && rows % 32 != 0);
+    let [x, w] = [rows, classes].map(|lines| Codes::new(DType::E5M2, &numbers(lines as u32, lines * inputs)));
+    let bias = Codes::new(DType::F32, &numbers(3, classes));
+    let operands = Operands { inputs, x: x.view(), w: w.view(), bias: Some(bias.view()), alpha: 0.5 };
+    let mut targets = targets(&spec);
+    targets[40] = CrossEntropy::IGNORED;
+    let mut logits = vec![0; rows * classes * 4];
+    let product = crate::Gemm { m: rows, n: classes, k: inputs, layout: crate::Layout::NT };
+    let epilogue = crate::EpilogueView {
+        alpha: 0.5,
+        bias: operands.bias,
+        residual: None,
+        activation: crate::Activation::None,
+        store: Store::F32,
+    };
+    let isa = crate::isa::Isa::available()[0];
+    let out = ViewMut { dtype: DType::F32, bytes: &mut logits };
+    gemm(isa, &product, operands.x, operands.w, &epilogue, out);
+    let logits = View { dtype: DType::F32, bytes: &logits };
+    let store = stores()[1];
+    let mut expected = vec![0; rows * 4];
+    forward(isa, &spec, logits, &targets, ViewMut { dtype: DType::F32, bytes: &mut expected });
+    for store in [None, Some(store)] {
+        let mut error = vec![0; store.map_or(0, |store: Store| rows * classes * store.dtype.size())];
+        if let Some(store) = &store {
+            let dlogits = ViewMut { dtype: store.dtype, bytes: &mut error };
+            backward(isa, &spec, logits, &targets, 64.0, store, dlogits);
+        }
+        let found = on_every_path(|isa| {
+            let (mut losses, mut found) = (vec![0xAA; rows * 4], vec![0xAA; error.len()]);
+            let mut room = vec![0xAA; 32 * classes * 4];
+            let gradient = store.map(|store| Gradient {
+                factor: 64.0,
+                store,
+                dlogits: ViewMut { dtype: store.dtype, bytes: &mut found },
+            });
+            let out = ViewMut { dtype: DType::F32, bytes: &mut losses };
+            linear(isa, &spec, &operands, &targets, &mut room, out, gradient);
+            [losses, found].concat()
+        });
+        assert!(found == [&expected[..], &error].concat(), "{store:?}");
+    }
 }

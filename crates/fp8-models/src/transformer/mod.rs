@@ -21,7 +21,7 @@ mod layers;
 mod positions;
 
 pub use config::{NormPlace, Tied, TransformerConfig};
-use fp8_autograd::{EmbeddingLayer, Graph, Kind, LayerNormLayer, ParameterId, Parameters, Role, Tensor, Var};
+use fp8_autograd::{EmbeddingLayer, Graph, Kind, LayerNormLayer, Loss, ParameterId, Parameters, Role, Tensor, Var};
 
 use self::layers::{Attention, FeedForward, KeysAndValues, norm};
 use self::positions::sinusoids;
@@ -164,7 +164,7 @@ impl Transformer {
         }
     }
 
-    /// Logits of the tokens after each of `target`, which stands after what `before` has read.
+    /// What the classifier reads of each token of `target`, which stands after what `before` has read.
     fn decode(
         &self,
         graph: &mut Graph<'_>,
@@ -195,9 +195,11 @@ impl Transformer {
                 layer.feed_forward.apply(graph, x, self.config.dropout)
             })?;
         }
-        let x = self.finish(graph, x, 1)?;
-        let logits = graph.linear(&x, self.classifier.0, Some(self.classifier.1), Role::Logits)?;
-        Ok((logits, TransformerState(state)))
+        Ok((self.finish(graph, x, 1)?, TransformerState(state)))
+    }
+
+    fn logits(&self, graph: &mut Graph<'_>, x: &Var) -> Result<Var> {
+        Ok(graph.linear(x, self.classifier.0, Some(self.classifier.1), Role::Logits)?)
     }
 }
 
@@ -214,7 +216,23 @@ impl SequenceModel for Transformer {
         target: Sentences<'_>,
     ) -> Result<Var> {
         let encoded = self.encode(graph, source, lengths)?;
-        Ok(self.decode(graph, &encoded, target, None)?.0)
+        let (x, _) = self.decode(graph, &encoded, target, None)?;
+        self.logits(graph, &x)
+    }
+
+    fn loss(
+        &self,
+        graph: &mut Graph<'_>,
+        source: Sentences<'_>,
+        lengths: &[u32],
+        target: Sentences<'_>,
+        labels: &[u32],
+        smoothing: f32,
+    ) -> Result<Loss> {
+        let encoded = self.encode(graph, source, lengths)?;
+        let (x, _) = self.decode(graph, &encoded, target, None)?;
+        let (weight, bias) = self.classifier;
+        Ok(graph.linear_cross_entropy(&x, weight, Some(bias), labels, smoothing)?)
     }
 
     fn encode(&self, graph: &mut Graph<'_>, source: Sentences<'_>, lengths: &[u32]) -> Result<TransformerSource> {
@@ -240,7 +258,8 @@ impl SequenceModel for Transformer {
         tokens: &[u32],
         before: Option<&TransformerState>,
     ) -> Result<(Var, TransformerState)> {
-        self.decode(graph, source, Sentences { tokens, batch: source.lengths.len() }, before)
+        let (x, state) = self.decode(graph, source, Sentences { tokens, batch: source.lengths.len() }, before)?;
+        Ok((self.logits(graph, &x)?, state))
     }
 
     /// None: each head of each layer attends in its own way.

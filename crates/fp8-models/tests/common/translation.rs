@@ -54,6 +54,10 @@ pub fn check_step<M: SequenceModel>(model: &M, parameters: &Parameters, fixture:
         assert!(found < 1e-4, "{name}: {found:.1e}");
         largest = largest.max(found);
     }
+    let mut graph = Graph::new(parameters, Step::training(0, 0, 16.0));
+    let again = model.loss(&mut graph, source, &LENGTHS, input, &output, 0.1).unwrap();
+    assert_eq!(again.value, loss.value);
+    assert_eq!(graph.backward(&again).unwrap().arrays(parameters).unwrap(), gradients);
     println!("fp32, {name}: gradients differ by at most {largest:.1e}");
 }
 
