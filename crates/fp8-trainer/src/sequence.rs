@@ -1,8 +1,8 @@
 //! Networks for translation, and their batches of tokens.
 
-use fp8_autograd::{Graph, Parameters, Tensor, Var};
+use fp8_autograd::{Graph, Loss, Parameters, Var};
 use fp8_data::text::{self, BOS, Dropped, EOS, PAD, Side};
-use fp8_kernels::{Backend, CrossEntropy};
+use fp8_kernels::CrossEntropy;
 use fp8_models::{Gnmt, GnmtConfig, Search, Sentences, SequenceModel, Transformer, TransformerConfig};
 
 use crate::Result;
@@ -134,8 +134,14 @@ impl Network for SequenceNetwork {
         &batch.labels
     }
 
-    fn tally(_: &dyn Backend, loss: f32, _: &Tensor, batch: &TokenBatch) -> Result<Tally> {
-        let count = batch.labels.iter().filter(|&&label| label != CrossEntropy::IGNORED).count();
-        Ok(Tally::tokens(loss, count as u64))
+    fn loss(&self, graph: &mut Graph<'_>, batch: &TokenBatch, smoothing: f32) -> Result<(Loss, Tally)> {
+        let (source, target) = (batch.sentences(&batch.source), batch.sentences(&batch.target));
+        let (lengths, labels) = (&batch.lengths, &batch.labels);
+        let loss = match self {
+            Self::Gnmt(gnmt) => gnmt.loss(graph, source, lengths, target, labels, smoothing)?,
+            Self::Transformer(transformer) => transformer.loss(graph, source, lengths, target, labels, smoothing)?,
+        };
+        let tally = Tally::tokens(loss.value, loss.rows as u64);
+        Ok((loss, tally))
     }
 }

@@ -80,8 +80,10 @@ fn step_of<N: Network>(
     let batch = BatchFile::parse(&bytes).and_then(|file| batch(&file));
     let batch = batch.map_err(|reason| Error::content(files.batch, reason))?;
     let backend = state.parameters.backend().clone();
-    let outcome = state.step(&batch, config.training.learning_rate as f32, |_, logits| {
-        Ok((logits.shape.clone(), logits.to_f32(&*backend)?))
+    let outcome = state.step(config.training.learning_rate as f32, |network, graph, smoothing| {
+        let logits = network.logits(graph, &batch)?;
+        let loss = graph.cross_entropy(&logits, N::targets(&batch), smoothing)?;
+        Ok((loss, (logits.shape().to_vec(), logits.tensor().to_f32(&*backend)?)))
     })?;
     let Some(gradients) = &outcome.gradients else {
         let reason = format!("the loss is {}: activations overflow", outcome.loss);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fp8_autograd::{Flushed, Gradients, Graph, LossScaler, Optimizer, Parameters, Step, Tensor};
+use fp8_autograd::{Flushed, Gradients, Graph, Loss, LossScaler, Optimizer, Parameters, Step};
 use fp8_kernels::Backend;
 
 use crate::checkpoint::{Checkpoint, Progress};
@@ -26,7 +26,7 @@ pub struct State<N> {
 pub struct Outcome<R> {
     /// Mean over the batch.
     pub loss: f32,
-    /// What was read of the logits.
+    /// What the forward pass read besides.
     pub read: R,
     /// Times `loss_scale`; `None` when the loss is not finite.
     pub gradients: Option<Gradients>,
@@ -70,12 +70,12 @@ impl<N: Network> State<N> {
         self.scaler.scale()
     }
 
-    /// One step. When the loss or a gradient is not finite, nothing is updated but the loss scaler. `read` is given loss and logits.
+    /// One step. When the loss or a gradient is not finite, nothing is updated but the loss scaler. `forward` is given the label smoothing; what it
+    /// reads besides the loss is returned.
     pub fn step<R>(
         &mut self,
-        batch: &N::Batch,
         learning_rate: f32,
-        read: impl FnOnce(f32, &Tensor) -> Result<R>,
+        forward: impl FnOnce(&N, &mut Graph<'_>, f32) -> Result<(Loss, R)>,
     ) -> Result<Outcome<R>> {
         let number = self.steps();
         // The counter of the random bits has 32 bits: after 2^32 steps they come again.
@@ -85,11 +85,11 @@ impl<N: Network> State<N> {
             .with_count_flushed(self.diagnostics.counts_flushed(number) && factor.is_finite());
         let failed = |source| Error::Step { step: number, source };
         let mut graph = Graph::new(&self.parameters, step);
-        let logits = self.network.logits(&mut graph, batch).map_err(autograd).map_err(failed)?;
-        let loss = graph.cross_entropy(&logits, N::targets(batch), self.label_smoothing).map_err(failed)?;
+        let (loss, read) =
+            forward(&self.network, &mut graph, self.label_smoothing).map_err(|error| in_step(number, error))?;
         let mut outcome = Outcome {
             loss: loss.value,
-            read: read(loss.value, logits.tensor())?,
+            read,
             gradients: None,
             overflowed: vec!["loss".into()],
             gradient_norm: f32::INFINITY,
@@ -97,7 +97,6 @@ impl<N: Network> State<N> {
             scale_moved: false,
             flushed: Vec::new(),
         };
-        drop(logits);
         if loss.value.is_finite() {
             let gradients = graph.backward(&loss).map_err(failed)?;
             let report = self.optimizer.step(&mut self.parameters, &gradients, learning_rate, &step).map_err(failed)?;
@@ -113,9 +112,7 @@ impl<N: Network> State<N> {
     /// What is counted of a batch, by its mean loss without label smoothing and with running statistics.
     pub fn evaluate(&self, batch: &N::Batch) -> Result<Tally> {
         let mut graph = Graph::new(&self.parameters, Step::evaluation(self.seed));
-        let logits = self.network.logits(&mut graph, batch)?;
-        let loss = graph.cross_entropy(&logits, N::targets(batch), 0.0)?;
-        N::tally(&**graph.backend(), loss.value, logits.tensor(), batch)
+        Ok(self.network.loss(&mut graph, batch, 0.0)?.1)
     }
 
     /// Names of the weights with Inf or NaN.
@@ -142,10 +139,12 @@ impl<N: Network> State<N> {
     }
 }
 
-/// A model's forward pass fails by its operations only.
-fn autograd(error: fp8_models::Error) -> fp8_autograd::Error {
-    match error {
-        fp8_models::Error::Autograd(error) => error,
-        other => fp8_autograd::Error::State(other.to_string()),
-    }
+/// A forward pass fails by its operations only.
+fn in_step(step: u64, error: Error) -> Error {
+    let source = match error {
+        Error::Autograd(source) | Error::Model(fp8_models::Error::Autograd(source)) => source,
+        Error::Model(other) => fp8_autograd::Error::State(other.to_string()),
+        other => return other,
+    };
+    Error::Step { step, source }
 }

@@ -1,7 +1,6 @@
 //! What tasks differ in: networks, batches, what is measured. All else of a run is common to them.
 
-use fp8_autograd::{Graph, Parameters, Tensor, Var};
-use fp8_kernels::Backend;
+use fp8_autograd::{Graph, Loss, Parameters, Var};
 
 use crate::metrics::Tally;
 use crate::state::State;
@@ -18,8 +17,8 @@ pub trait Network {
     /// The class of each row of the logits, or [`IGNORED`](fp8_kernels::CrossEntropy::IGNORED).
     fn targets(batch: &Self::Batch) -> &[u32];
 
-    /// What is counted of a batch with this mean loss.
-    fn tally(backend: &dyn Backend, loss: f32, logits: &Tensor, batch: &Self::Batch) -> Result<Tally>;
+    /// The mean loss of a batch with this label smoothing, and what is counted.
+    fn loss(&self, graph: &mut Graph<'_>, batch: &Self::Batch, smoothing: f32) -> Result<(Loss, Tally)>;
 }
 
 /// The batch of a task's network.

@@ -1,8 +1,7 @@
 //! Classification of images.
 
-use fp8_autograd::{Graph, Parameters, Tensor, Var};
+use fp8_autograd::{Graph, Loss, Parameters, Var};
 use fp8_data::{Batch, Loader, Options, Split};
-use fp8_kernels::Backend;
 use fp8_models::{ResNet, ResNetConfig};
 
 use crate::config::{self, Config, FieldError};
@@ -43,8 +42,11 @@ impl Network for ResNet {
         &batch.labels
     }
 
-    fn tally(backend: &dyn Backend, loss: f32, logits: &Tensor, batch: &Batch) -> Result<Tally> {
-        Ok(Tally::images(loss, &logits.to_f32(backend)?, &batch.labels))
+    fn loss(&self, graph: &mut Graph<'_>, batch: &Batch, smoothing: f32) -> Result<(Loss, Tally)> {
+        let logits = self.logits(graph, batch)?;
+        let loss = graph.cross_entropy(&logits, &batch.labels, smoothing)?;
+        let tally = Tally::images(loss.value, &logits.tensor().to_f32(&**graph.backend())?, &batch.labels);
+        Ok((loss, tally))
     }
 }
 

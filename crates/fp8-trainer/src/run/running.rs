@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Instant;
 
-use fp8_autograd::Tensor;
 use fp8_models::state_dict;
 use sha2::{Digest, Sha256};
 
@@ -128,9 +127,8 @@ impl<'a, 'o, T: Task> Running<'a, 'o, T> {
         self.progress.left_out += T::left_out(batch);
         let (step, steps_per_epoch) = (self.state.steps(), self.task.batches());
         let learning_rate = learning_rate(&self.config.training, &self.config.schedule, step, steps_per_epoch);
-        let backend = self.state.parameters.backend().clone();
-        let tally = |loss, logits: &Tensor| T::Network::tally(&*backend, loss, logits, batch);
-        let outcome = self.state.step(batch, learning_rate, tally)?;
+        let outcome =
+            self.state.step(learning_rate, |network, graph, smoothing| network.loss(graph, batch, smoothing))?;
         self.progress.batch += 1;
         self.account(step, &outcome)?;
         let per_second = outcome.read.score().count as f64 / start.elapsed().as_secs_f64();
