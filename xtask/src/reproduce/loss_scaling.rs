@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::data::Choice;
 use super::reproduction::Reproduction;
@@ -35,6 +35,7 @@ pub fn reproduction(arguments: &Arguments, setting: &str) -> Result<Reproduction
     let recipes = std::slice::from_ref(&arguments.recipe);
     let asked = Asked { models: vec!["gnmt".into()], recipes, seeds: arguments.making.seeds };
     let plans = setting.plans(&source, true, &asked)?;
+    ensure!(plans.len() as u64 > asked.seeds, "--recipe {}: it has no loss scale to disturb", arguments.recipe);
     let data = plans.first().map(|plan| DataSet::of_text(&plan.config)).transpose()?.unwrap_or_default();
     let recipe = plans.first().map(|plan| plan.variant.clone()).unwrap_or_default();
     let (scale, kind) = ("quick".into(), format!("{}-{recipe}", texts::kind(&source)));

@@ -182,5 +182,8 @@ fn spurious_overflows_are_told_of() {
     assert!(disturbed.lowest_scale < 64.0 && !disturbed.flushed.steps.is_empty());
     let report = std::fs::read_to_string(place.path().join("report.md")).unwrap();
     assert!(report.contains("gnmt, fp8, spurious overflows") && report.contains("## Flushed to zero"), "{report}");
+    let arguments = loss_scaling::Arguments { recipe: "fp32".into(), ..arguments };
+    let error = loss_scaling::reproduction(&arguments, TINY).err().unwrap().to_string();
+    assert!(error.contains("--recipe fp32: it has no loss scale"), "{error}");
     assert_eq!(plans(&Setting::parse(loss_scaling::SETTING).unwrap(), &["gnmt"], &["fp8"], 1).len(), 3);
 }
