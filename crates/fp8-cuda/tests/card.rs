@@ -62,3 +62,18 @@ fn buffers_of_other_devices_are_refused() {
     let (a, b) = (gpu.alloc(DType::F32, 4).unwrap(), gpu.alloc(DType::F32, 6).unwrap());
     assert!(matches!(gpu.gemm(&gemm, &a, &b, &epilogue, &mut ours), Err(Error::Length { .. })));
 }
+
+/// Two users of one card at the same time: neither changes what the other gets.
+#[test]
+fn two_at_a_time() {
+    if card().is_none() {
+        return;
+    }
+    let wrong = |_| {
+        let (gpu, cpu) = (card()?, CpuBackend::new().ok()?);
+        let cases = conformance::cases().into_iter().filter(|case| case.name.starts_with("batch_norm"));
+        cases.filter_map(|case| conformance::difference(&case, &gpu, &cpu)).reduce(|all, more| format!("{all}\n{more}"))
+    };
+    let users = [1, 2].map(|user| std::thread::spawn(move || wrong(user)));
+    assert_eq!(users.map(|user| user.join().unwrap()), [None, None]);
+}

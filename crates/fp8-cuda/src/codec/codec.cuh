@@ -129,19 +129,21 @@ __device__ inline typename T::Code encode(const Store& store, float x, u32 rando
     if constexpr (T::WIDE) {
         return x != x ? float_of(bits_of(x) | 0x00400000) : store.scale * x;
     } else {
-        u32 sign = bits_of(x) & SIGN, bits = bits_of(store.scale * x);
-        // A device makes its own NaN of a product; that of the argument keeps its sign.
-        sign = x != x ? sign : bits & SIGN;
-        u32 magnitude = bits & ~SIGN;
+        // Not the product's: a device makes a NaN of its own there.
+        u32 sign = (bits_of(x) ^ bits_of(store.scale)) & SIGN, magnitude = bits_of(store.scale * x) & ~SIGN;
         u32 infinity = T::LARGEST + (store.saturate ? 0 : 1), overflow = infinity, code;
         if (R == SR_WIDE) {
             code = rounded_wide<T>(magnitude, random >> (32 - store.random_bits), store.random_bits);
         } else {
             code = rounded<T, R>(magnitude, sign, random & (0xFFFF0000u >> store.random_bits));
         }
-        if (R == RTZ || (R == RTP && sign) || (R == RTN && !sign)) overflow = T::LARGEST;
-        code = magnitude == INFINITY_BITS ? infinity : code > T::LARGEST ? overflow : code;
-        if (R != SR && R != RNE && magnitude == 0) code = 0;
+        if (R == RNE || R == SR) {
+            code = min(code, infinity);
+        } else {
+            if (R == RTZ || (R == RTP && sign) || (R == RTN && !sign)) overflow = T::LARGEST;
+            code = magnitude == INFINITY_BITS ? infinity : code > T::LARGEST ? overflow : code;
+            if (magnitude == 0) code = 0;
+        }
         if (magnitude > INFINITY_BITS) code = T::NAN_CODE;
         // Formats without negative zero have one zero and one NaN, neither with a sign.
         if (T::UNSIGNED_ZERO && (code == 0 || code == T::NAN_CODE)) return typename T::Code(code);

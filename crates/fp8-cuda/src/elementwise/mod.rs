@@ -14,6 +14,9 @@ pub(crate) static ADD: Source = source!("elementwise/add.cu");
 pub(crate) static RELU_BACKWARD: Source = source!("elementwise/relu_backward.cu");
 pub(crate) static DROPOUT: Source = source!("elementwise/dropout.cu");
 
+/// Eights that a thread of cast.cu has.
+const CASTS_AT_ONCE: usize = 2;
+
 /// Threads for `len` elements, eight each.
 pub(crate) fn eights(len: usize) -> Grid {
     Grid::over(len.div_ceil(8))
@@ -25,7 +28,8 @@ pub(crate) fn cast(device: &Arc<Device>, x: &Buffer, x_scale: f32, store: &Store
     let (x, y) = (op.float("x", x, y.len())?, op.output("y", y, store, len)?);
     let defines = [("X", x.type_name()), ("Y", y.type_name()), ("Y_ROUNDING", rounding_name(store))];
     let kernel = device.kernel(&CAST, "cast", &defines)?;
-    device.launch(&kernel, eights(len), &[&x, &x_scale, &StoreArgument::from(store), &y, &(len as u64)])
+    let grid = Grid::over(len.div_ceil(8 * CASTS_AT_ONCE));
+    device.launch(&kernel, grid, &[&x, &x_scale, &StoreArgument::from(store), &y, &(len as u64)])
 }
 
 /// y = store(relu?(a + b)).
