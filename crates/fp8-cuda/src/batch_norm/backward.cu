@@ -3,7 +3,7 @@
 #include "eight.cuh"
 
 // sum dy, sum dy (x - mean).
-extern "C" __global__ void sums(Chunks chunks, const DY::Code* dy, const X::Code* x, const Y::Code* y, const float* mean, float* parts) {
+extern "C" __global__ void sums(Chunks chunks, const DY::Code* dy, const X::Code* x, const Y::Code* y, const float* mean, double* parts) {
     column_parts<2>(chunks, parts, [&](u32 row, u32 column, float* terms) {
         u64 i = u64(row) * chunks.columns + column;
         float error = decode<DY>(dy[i]);
@@ -14,7 +14,7 @@ extern "C" __global__ void sums(Chunks chunks, const DY::Code* dy, const X::Code
 }
 
 // dgamma, dbeta, and a, b, c: lines (3, channels).
-extern "C" __global__ void lines(Chunks chunks, const float* parts, const float* variance, const float* gamma, float epsilon, float* dgamma, float* dbeta, float* lines) {
+extern "C" __global__ void lines(Chunks chunks, const double* parts, const float* variance, const float* gamma, float epsilon, float* dgamma, float* dbeta, float* lines) {
     u32 channel = blockIdx.x * blockDim.x + threadIdx.x;
     if (channel >= chunks.columns) return;
     double errors = column_total(chunks, parts, 0, channel), moments = column_total(chunks, parts, 1, channel);

@@ -40,7 +40,7 @@ pub(crate) fn statistics(
     let mean = op.exactly_mut("mean", mean, DType::F32, norm.channels)?;
     let variance = op.exactly_mut("variance", variance, DType::F32, norm.channels)?;
     let chunks = Chunks::new(norm.rows, norm.channels);
-    let parts = DeviceMemory::new(device, 4 * chunks.parts())?;
+    let parts = DeviceMemory::new(device, 8 * chunks.parts())?;
     let kernel = |name| device.kernel(&STATISTICS, name, &[("X", x.type_name())]);
     let (over_parts, over_channels) = (Grid::over(chunks.parts()), Grid::over(norm.channels));
     let average = kernel("average")?;
@@ -125,7 +125,7 @@ pub(crate) fn backward(
     let outputs = [("DX", dx.type_name()), ("DX_ROUNDING", rounding_name(&arguments.dx_store))];
     let kernel = |name| device.kernel(&BACKWARD, name, &[&inputs[..], &outputs].concat());
     let chunks = Chunks::new(norm.rows, channels);
-    let parts = DeviceMemory::new(device, 2 * 4 * chunks.parts())?;
+    let parts = DeviceMemory::new(device, 2 * 8 * chunks.parts())?;
     let lines = DeviceMemory::new(device, 3 * 4 * channels)?;
     device.launch(&*kernel("sums")?, Grid::over(chunks.parts()), &[&chunks, &dy, &x, &y, &mean, &parts])?;
     device.launch(

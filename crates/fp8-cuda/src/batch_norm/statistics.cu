@@ -2,14 +2,14 @@
 #include "columns.cuh"
 
 // sum x.
-extern "C" __global__ void sums(Chunks chunks, const X::Code* x, float* parts) {
+extern "C" __global__ void sums(Chunks chunks, const X::Code* x, double* parts) {
     column_parts<1>(chunks, parts, [&](u32 row, u32 column, float* terms) {
         terms[0] = decode<X>(x[u64(row) * chunks.columns + column]);
     });
 }
 
 // sum (x - mean)^2.
-extern "C" __global__ void squares(Chunks chunks, const X::Code* x, const float* mean, float* parts) {
+extern "C" __global__ void squares(Chunks chunks, const X::Code* x, const float* mean, double* parts) {
     column_parts<1>(chunks, parts, [&](u32 row, u32 column, float* terms) {
         float less = decode<X>(x[u64(row) * chunks.columns + column]) - mean[column];
         terms[0] = less * less;
@@ -17,7 +17,7 @@ extern "C" __global__ void squares(Chunks chunks, const X::Code* x, const float*
 }
 
 // y = total / rows.
-extern "C" __global__ void average(Chunks chunks, const float* parts, float* y) {
+extern "C" __global__ void average(Chunks chunks, const double* parts, float* y) {
     u32 column = blockIdx.x * blockDim.x + threadIdx.x;
     if (column >= chunks.columns) return;
     y[column] = canonical(float(column_total(chunks, parts, 0, column) / double(chunks.rows)));

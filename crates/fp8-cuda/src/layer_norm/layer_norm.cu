@@ -46,7 +46,7 @@ extern "C" __global__ void backward(Norm norm, const X::Code* x, const float* ga
 }
 
 // sum dy n, sum dy.
-extern "C" __global__ void sums(Chunks chunks, const X::Code* x, const DY::Code* dy, const float2* row_moments, float* parts) {
+extern "C" __global__ void sums(Chunks chunks, const X::Code* x, const DY::Code* dy, const float2* row_moments, double* parts) {
     column_parts<2>(chunks, parts, [&](u32 row, u32 column, float* terms) {
         u64 i = u64(row) * chunks.columns + column;
         float2 moment = row_moments[row];
@@ -55,7 +55,7 @@ extern "C" __global__ void sums(Chunks chunks, const X::Code* x, const DY::Code*
     });
 }
 
-extern "C" __global__ void totals(Chunks chunks, const float* parts, float* dgamma, float* dbeta) {
+extern "C" __global__ void totals(Chunks chunks, const double* parts, float* dgamma, float* dbeta) {
     u32 column = blockIdx.x * blockDim.x + threadIdx.x;
     if (column >= chunks.columns) return;
     dgamma[column] = canonical(float(column_total(chunks, parts, 0, column)));

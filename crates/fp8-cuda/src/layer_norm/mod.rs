@@ -70,7 +70,7 @@ pub(crate) fn backward(
     let kernel = |name| device.kernel(&LAYER_NORM, name, &[&inputs[..], &outputs].concat());
     let chunks = Chunks::new(norm.rows, norm.width);
     let moments = DeviceMemory::new(device, 8 * norm.rows)?;
-    let parts = DeviceMemory::new(device, 2 * 4 * chunks.parts())?;
+    let parts = DeviceMemory::new(device, 2 * 8 * chunks.parts())?;
     let store = StoreArgument::from(store);
     device.launch(
         &*kernel("backward")?,

@@ -1,4 +1,4 @@
-// Sums over rows: FP32 over the rows of a chunk, ascending; FP64 over chunks, ascending.
+// Sums over rows, FP64: over the rows of a chunk, ascending, then over chunks, ascending.
 #pragma once
 #include "codec.cuh"
 
@@ -8,28 +8,29 @@ struct Chunks {
 
 // parts (sum, chunk, column) of SUMS sums: `term(row, column, terms)` gives what is added. A thread has a chunk and a column.
 template <int SUMS, class F>
-__device__ inline void column_parts(const Chunks& chunks, float* parts, F term) {
+__device__ inline void column_parts(const Chunks& chunks, double* parts, F term) {
     u64 i = u64(blockIdx.x) * blockDim.x + threadIdx.x;
     u32 count = (chunks.rows + chunks.rows_of_chunk - 1) / chunks.rows_of_chunk;
     if (i >= u64(count) * chunks.columns) return;
     u32 chunk = u32(i / chunks.columns), column = u32(i % chunks.columns);
     u32 first = chunk * chunks.rows_of_chunk, end = min(chunks.rows, first + chunks.rows_of_chunk);
-    float sums[SUMS] = {}, terms[SUMS];
+    double sums[SUMS] = {};
+    float terms[SUMS];
     for (u32 row = first; row < end; row++) {
         term(row, column, terms);
 #pragma unroll
-        for (int sum = 0; sum < SUMS; sum++) sums[sum] = sums[sum] + terms[sum];
+        for (int sum = 0; sum < SUMS; sum++) sums[sum] = sums[sum] + double(terms[sum]);
     }
 #pragma unroll
     for (int sum = 0; sum < SUMS; sum++) parts[u64(sum) * count * chunks.columns + i] = sums[sum];
 }
 
 // The total of sum `sum` for a column.
-__device__ inline double column_total(const Chunks& chunks, const float* parts, u32 sum, u32 column) {
+__device__ inline double column_total(const Chunks& chunks, const double* parts, u32 sum, u32 column) {
     u32 count = (chunks.rows + chunks.rows_of_chunk - 1) / chunks.rows_of_chunk;
-    const float* part = parts + u64(sum) * count * chunks.columns + column;
+    const double* part = parts + u64(sum) * count * chunks.columns + column;
     double total = 0;
 #pragma unroll 16
-    for (u32 chunk = 0; chunk < count; chunk++) total = total + double(part[u64(chunk) * chunks.columns]);
+    for (u32 chunk = 0; chunk < count; chunk++) total = total + part[u64(chunk) * chunks.columns];
     return total;
 }

@@ -37,7 +37,7 @@ impl Chunks {
         Self { rows: rows as u32, columns: columns as u32, rows_of_chunk: rows_of_chunk as u32 }
     }
 
-    /// Sums of one chunk and one column each.
+    /// Sums of one chunk and one column each, FP64.
     pub fn parts(&self) -> usize {
         self.rows.div_ceil(self.rows_of_chunk) as usize * self.columns as usize
     }
@@ -122,7 +122,7 @@ pub(crate) fn sum_rows(
     let op = device.op("sum_rows");
     let (dy, db) = (op.float("dy", dy, op.len(&[rows, columns])?)?, op.output("db", db, store, columns)?);
     let chunks = Chunks::new(rows, columns);
-    let parts = DeviceMemory::new(device, 4 * chunks.parts())?;
+    let parts = DeviceMemory::new(device, 8 * chunks.parts())?;
     let defines = [("X", dy.type_name()), ("Y", db.type_name()), ("Y_ROUNDING", rounding_name(store))];
     let kernel = device.kernel(&SUM_ROWS, "row_parts", &defines)?;
     device.launch(&kernel, Grid::over(chunks.parts()), &[&chunks, &dy, &parts])?;

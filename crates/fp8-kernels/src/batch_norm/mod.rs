@@ -154,19 +154,19 @@ fn inverse_deviation(isa: Isa, norm: &BatchNorm, variance: View<'_>) -> Vec<f32>
 }
 
 per_isa! {
-    fn add_squares(channel: usize, x: &[f32], mean: &[f32], sums: &mut [f32]) {
+    fn add_squares(channel: usize, x: &[f32], mean: &[f32], sums: &mut [f64]) {
         for (elements, channels) in cut(channel, x.len(), sums.len()) {
             for ((x, mean), sum) in x[elements].iter().zip(&mean[channels.clone()]).zip(&mut sums[channels]) {
-                *sum += (x - mean) * (x - mean);
+                *sum += f64::from((x - mean) * (x - mean));
             }
         }
     }
 
-    fn add_moments(channel: usize, dy: &[f32], x: &[f32], mean: &[f32], sums: &mut [f32]) {
+    fn add_moments(channel: usize, dy: &[f32], x: &[f32], mean: &[f32], sums: &mut [f64]) {
         for (elements, channels) in cut(channel, x.len(), sums.len()) {
             let products = dy[elements.clone()].iter().zip(&x[elements]);
             for (((dy, x), mean), sum) in products.zip(&mean[channels.clone()]).zip(&mut sums[channels]) {
-                *sum += dy * (x - mean);
+                *sum += f64::from(dy * (x - mean));
             }
         }
     }

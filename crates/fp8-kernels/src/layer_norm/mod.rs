@@ -7,7 +7,7 @@
 //! dx = store( (g - mean(g) - n mean(g n)) / sqrt(variance + epsilon) + residual ),   dgamma = sum dy n,   dbeta = sum dy
 //! ```
 //!
-//! Means over a row are FP32: 16 interleaved sums, added as a tree. Sums over rows are FP32 in chunks of whole rows, FP64 over chunks.
+//! Means over a row are FP32: 16 interleaved sums, added as a tree. Sums over rows are FP64, in chunks of whole rows.
 //! Nothing but x is kept: the backward pass computes mean and variance again, with the same bits.
 
 #[cfg(test)]
@@ -58,7 +58,7 @@ pub fn backward(isa: Isa, norm: &LayerNorm, arguments: &Backward<'_>, store: &St
     let [dx, dgamma, dbeta] = outputs;
     let bytes = norm.width * dx.dtype.size();
     let chunks = dx.bytes.par_chunks_mut(rows_of_a_chunk(norm) * bytes).enumerate().map(|(chunk, dx)| {
-        let mut sums = [(); 2].map(|()| vec![0.0; norm.width]);
+        let mut sums = [(); 2].map(|()| vec![0.0_f64; norm.width]);
         let mut rows = [(); 3].map(|()| vec![0.0; norm.width]);
         for (i, dx) in dx.chunks_exact_mut(bytes).enumerate() {
             let first = (chunk * rows_of_a_chunk(norm) + i) * norm.width;
@@ -76,9 +76,9 @@ pub fn backward(isa: Isa, norm: &LayerNorm, arguments: &Backward<'_>, store: &St
         }
         sums
     });
-    let chunks: Vec<[Vec<f32>; 2]> = chunks.collect();
+    let chunks: Vec<[Vec<f64>; 2]> = chunks.collect();
     for (i, out) in [dgamma, dbeta].into_iter().enumerate() {
-        let total = |column: usize| chunks.iter().map(|sums| f64::from(sums[i][column])).sum::<f64>() as f32;
+        let total = |column: usize| chunks.iter().map(|sums| sums[i][column]).sum::<f64>() as f32;
         store_floats(&(0..norm.width).map(total).collect::<Vec<_>>(), out);
     }
 }
@@ -106,15 +106,15 @@ per_isa! {
     }
 
     /// From x and dy to dx in dy's place; x becomes n.
-    fn errors(epsilon: f32, x: &mut [f32], dy: &mut [f32], gamma: &[f32], sums: &mut [Vec<f32>; 2]) {
+    fn errors(epsilon: f32, x: &mut [f32], dy: &mut [f32], gamma: &[f32], sums: &mut [Vec<f64>; 2]) {
         let (mean, inverse) = moments(epsilon, x);
         let [dgamma, dbeta] = sums;
         for (((x, dy), gamma), (dgamma, dbeta)) in
             x.iter_mut().zip(dy.iter_mut()).zip(gamma).zip(dgamma.iter_mut().zip(dbeta))
         {
             *x = (*x - mean) * inverse;
-            *dgamma += *dy * *x;
-            *dbeta += *dy;
+            *dgamma += f64::from(*dy * *x);
+            *dbeta += f64::from(*dy);
             *dy *= gamma;
         }
         let width = x.len() as f32;

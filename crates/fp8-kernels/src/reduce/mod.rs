@@ -1,7 +1,8 @@
 //! Reductions to one number, and over rows.
 //!
 //! Order of sums (docs/numerics.md, section 6): chunks of a number of elements that depends on the shape alone; inside a
-//! chunk FP32, in ascending order (a single number: 16 interleaved sums, added as a tree); over chunks FP64, ascending.
+//! chunk a single number is 16 interleaved FP32 sums, added as a tree, and a column is one FP64 sum, ascending; over chunks FP64,
+//! ascending.
 
 use crate::arithmetic::divide;
 use crate::blocks::{CHUNK, fold, rows as cut};
@@ -58,7 +59,7 @@ pub(crate) fn column_sums<const N: usize, const SUMS: usize>(
     isa: Isa,
     columns: usize,
     inputs: [Option<View<'_>>; N],
-    body: impl Fn(usize, &mut [Vec<f32>; SUMS], [&mut [f32]; N]) + Sync,
+    body: impl Fn(usize, &mut [Vec<f64>; SUMS], [&mut [f32]; N]) + Sync,
 ) -> [Vec<f64>; SUMS] {
     let start = || [(); SUMS].map(|()| vec![0.0; columns]);
     let chunk = columns * (CHUNK / columns.max(1)).max(1);
@@ -66,7 +67,7 @@ pub(crate) fn column_sums<const N: usize, const SUMS: usize>(
     let mut totals = [(); SUMS].map(|()| vec![0.0; columns]);
     for chunk in &chunks {
         for (totals, sums) in totals.iter_mut().zip(chunk) {
-            totals.iter_mut().zip(sums).for_each(|(total, sum)| *total += f64::from(*sum));
+            totals.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
         }
     }
     totals
@@ -118,10 +119,10 @@ per_isa! {
         }
     }
 
-    pub(crate) fn add_rows(channel: usize, x: &[f32], sums: &mut [f32]) {
+    pub(crate) fn add_rows(channel: usize, x: &[f32], sums: &mut [f64]) {
         for (elements, channels) in cut(channel, x.len(), sums.len()) {
             for (x, sum) in x[elements].iter().zip(&mut sums[channels]) {
-                *sum += x;
+                *sum += f64::from(*x);
             }
         }
     }

@@ -64,7 +64,7 @@ fn sums_over_rows() {
             let values = dy.values();
             let chunk = columns * (CHUNK / columns).max(1);
             let column = |c: usize| {
-                let part = |x: &[f32]| f64::from(x.iter().skip(c).step_by(columns).fold(0.0_f32, |sum, x| sum + x));
+                let part = |x: &[f32]| x.iter().skip(c).step_by(columns).map(|x| f64::from(*x)).sum::<f64>();
                 values.chunks(chunk).map(part).sum::<f64>() as f32
             };
             let exact: Vec<f32> = (0..columns).map(|c| column(c) + 0.0).collect();
