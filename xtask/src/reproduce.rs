@@ -44,7 +44,7 @@ pub struct Making {
     /// Runs of each row and column, with seeds 1, 2, …
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: u64,
-    /// Where to compute: cpu, cuda, or cuda:N for card N
+    /// Where to compute: cpu, cuda, or cuda:N for card N; `cuda,MODE` says how products are summed: ordered, exact, promoted, fast
     #[arg(long, default_value_t)]
     pub device: Device,
     /// Folder of the results; a reproduction that was begun there goes on [default: runs/EXPERIMENT/SCALE-DATA]

@@ -30,7 +30,7 @@ pub struct Arguments {
     /// Runs of each combination, with seeds 1, 2, …
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: u64,
-    /// Where to compute: cpu, cuda, or cuda:N for card N
+    /// Where to compute: cpu, cuda, or cuda:N for card N; `cuda,MODE` says how products are summed: ordered, exact, promoted, fast
     #[arg(long, default_value_t)]
     device: Device,
     /// Folder of the results; a sweep that was begun there goes on [default: runs/sweep/CONFIG]

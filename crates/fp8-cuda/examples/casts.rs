@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use fp8_core::{Rounding, Stream};
-use fp8_cuda::CudaBackend;
+use fp8_cuda::{Accumulation, CudaBackend};
 use fp8_kernels::{Backend, DType, Store};
 
 const LEN: usize = 1 << 28;
@@ -11,7 +11,7 @@ const TIMES: u32 = 20;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let card = std::env::args().nth(1).map_or(Ok(0), |card| card.parse())?;
-    let gpu = match CudaBackend::new(card) {
+    let gpu = match CudaBackend::new(card, Accumulation::Ordered) {
         Ok(gpu) => gpu,
         Err(reason) => {
             println!("nothing to measure: {reason}");

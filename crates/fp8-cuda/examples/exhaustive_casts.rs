@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use fp8_cuda::CudaBackend;
+use fp8_cuda::{Accumulation, CudaBackend};
 use fp8_kernels::{Backend, CpuBackend, conformance};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let card = std::env::args().nth(1).map_or(Ok(0), |card| card.parse())?;
-    let (gpu, cpu, start) = (CudaBackend::new(card)?, CpuBackend::new()?, Instant::now());
+    let (gpu, cpu, start) = (CudaBackend::new(card, Accumulation::Ordered)?, CpuBackend::new()?, Instant::now());
     let wrong = conformance::all_inputs(&gpu, &cpu, 26)?;
     println!("{} against {}: {:.0} s", gpu.name(), cpu.name(), start.elapsed().as_secs_f64());
     if !wrong.is_empty() {

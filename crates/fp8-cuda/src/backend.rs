@@ -10,6 +10,7 @@ use fp8_kernels::{
     LstmForward, Memory, ParameterUpdate, Pool2d, Result, Store, UpdateRule,
 };
 
+use crate::accumulation::Accumulation;
 use crate::cache::Cache;
 use crate::device::Device;
 use crate::error::Error;
@@ -31,16 +32,16 @@ impl CudaBackend {
     ///
     /// # Errors
     /// Where there is no driver, no such card, or the card is older than the kernels' oldest (compute capability 8.0).
-    pub fn new(ordinal: usize) -> std::result::Result<Self, Error> {
-        Self::with(ordinal, Cache::of_user())
+    pub fn new(ordinal: usize, accumulation: Accumulation) -> std::result::Result<Self, Error> {
+        Self::with(ordinal, accumulation, Cache::of_user())
     }
 
     /// The same with another cache.
     ///
     /// # Errors
     /// As [`CudaBackend::new`].
-    pub fn with(ordinal: usize, cache: Cache) -> std::result::Result<Self, Error> {
-        Ok(Self { device: Device::open(ordinal, cache)? })
+    pub fn with(ordinal: usize, accumulation: Accumulation, cache: Cache) -> std::result::Result<Self, Error> {
+        Ok(Self { device: Device::open(ordinal, accumulation, cache)? })
     }
 
     /// Compute capability of the card.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cudarc::driver::{CudaContext, CudaStream, result, sys};
 use fp8_kernels::{Error as KernelError, Result as KernelResult};
 
+use crate::accumulation::Accumulation;
 use crate::cache::Cache;
 use crate::error::{Context, Error, Result};
 use crate::kernels::Kernels;
@@ -14,13 +15,14 @@ use crate::memory::Accounts;
 pub(crate) struct Device {
     pub context: Arc<CudaContext>,
     pub stream: Arc<CudaStream>,
-    /// For people: `cuda:0 (NVIDIA H200)`.
+    /// For people: `cuda:0 (NVIDIA H200, promoted sums)`.
     pub name: String,
     /// `sm_90a` and the like.
     pub architecture: String,
     /// Compute capability.
     pub capability: (u32, u32),
     pub multiprocessors: u32,
+    pub accumulation: Accumulation,
     pub memory: Accounts,
     pub kernels: Kernels,
     /// Wait for each kernel, so that a failure is told of the kernel that failed.
@@ -31,7 +33,7 @@ pub(crate) struct Device {
 
 impl Device {
     /// Card `ordinal`, as the driver counts them.
-    pub fn open(ordinal: usize, cache: Cache) -> Result<Arc<Self>> {
+    pub fn open(ordinal: usize, accumulation: Accumulation, cache: Cache) -> Result<Arc<Self>> {
         // SAFETY: loads the driver's library, whose initialisers are those of an ordinary library.
         if !unsafe { sys::is_culib_present() } {
             return Err(Error::NoDriver { looked_for: "libcuda.so, libcuda.so.1, nvcuda.dll".into() });
@@ -56,10 +58,11 @@ impl Device {
         keep_freed_memory(&context).context(opening)?;
         Ok(Arc::new(Self {
             stream,
-            name: format!("cuda:{ordinal} ({card})"),
+            name: format!("cuda:{ordinal} ({card}, {accumulation} sums)"),
             architecture: architecture((major, minor)),
             capability: (major, minor),
             multiprocessors,
+            accumulation,
             memory: Accounts::default(),
             kernels: Kernels::new(cache),
             wait: std::env::var_os("FP8_CUDA_WAIT").is_some_and(|value| value != "0"),

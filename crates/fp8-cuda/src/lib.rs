@@ -5,10 +5,10 @@
 //! looked for.
 //!
 //! ```
-//! use fp8_cuda::CudaBackend;
+//! use fp8_cuda::{Accumulation, CudaBackend};
 //! use fp8_kernels::{Backend, DType, Store};
 //!
-//! match CudaBackend::new(0) {
+//! match CudaBackend::new(0, Accumulation::default()) {
 //!     Ok(gpu) => {
 //!         let mut wide = gpu.alloc(DType::F32, 2)?;
 //!         gpu.upload(&[1.0_f32.to_le_bytes(), 1.1_f32.to_le_bytes()].concat(), &mut wide)?;
@@ -26,6 +26,7 @@
 //! Environment: `FP8_NVRTC` names the compiler's library, `FP8_CUDA_CACHE` the folder of compiled kernels; `FP8_CUDA_WAIT=1` waits for each kernel, so that
 //! one that fails is told by its name.
 
+mod accumulation;
 mod additive_attention;
 mod attention;
 mod backend;
@@ -52,6 +53,7 @@ mod reduce;
 mod tests;
 mod update;
 
+pub use accumulation::Accumulation;
 pub use backend::CudaBackend;
 pub use cache::Cache;
 pub use error::Error;

@@ -1,11 +1,11 @@
 //! What needs a card: where there is none, these tests say so and end.
 
-use fp8_cuda::CudaBackend;
+use fp8_cuda::{Accumulation, CudaBackend};
 use fp8_kernels::{Backend, CpuBackend, DType, Error, Gemm, Layout, Store, conformance};
 
 /// The first card, if there is one.
 fn card() -> Option<CudaBackend> {
-    CudaBackend::new(0).inspect_err(|reason| eprintln!("nothing was tested: {reason}")).ok()
+    CudaBackend::new(0, Accumulation::Ordered).inspect_err(|reason| eprintln!("nothing was tested: {reason}")).ok()
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn buffers_of_other_devices_are_refused() {
     assert!(matches!(gpu.cast(&theirs, 1.0, &Store::F32, &mut ours), Err(Error::Device { .. })));
     let mut theirs = theirs;
     assert!(matches!(cpu.cast(&ours, 1.0, &Store::F32, &mut theirs), Err(Error::Device { .. })));
-    let other = CudaBackend::new(0).unwrap();
+    let other = CudaBackend::new(0, Accumulation::Ordered).unwrap();
     let mut elsewhere = other.alloc(DType::F32, 4).unwrap();
     assert!(matches!(gpu.cast(&ours, 1.0, &Store::F32, &mut elsewhere), Err(Error::Device { .. })));
     let gemm = Gemm { m: 2, n: 2, k: 3, layout: Layout::NN };

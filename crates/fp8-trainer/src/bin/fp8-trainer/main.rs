@@ -64,7 +64,7 @@ fn main() -> ExitCode {
 /// Where to compute.
 #[derive(clap::Args)]
 struct Place {
-    /// Where to compute: cpu, cuda, or cuda:N for card N
+    /// Where to compute: cpu, cuda, or cuda:N for card N; `cuda,MODE` says how products are summed: ordered, exact, promoted, fast
     #[arg(long, default_value_t)]
     device: Device,
     /// Threads for computing on the CPU; they change no result [default: one per core]
