@@ -22,6 +22,8 @@ pub(crate) struct Device {
     /// Compute capability.
     pub capability: (u32, u32),
     pub multiprocessors: u32,
+    /// Bytes of shared memory that a block may have.
+    pub shared: u32,
     pub accumulation: Accumulation,
     pub memory: Accounts,
     pub kernels: Kernels,
@@ -54,6 +56,7 @@ impl Device {
             return Err(Error::Unsupported { name: card, major, minor });
         }
         let multiprocessors = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
+        let shared = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
         let stream = context.new_stream().context(opening)?;
         keep_freed_memory(&context).context(opening)?;
         Ok(Arc::new(Self {
@@ -62,6 +65,7 @@ impl Device {
             architecture: architecture((major, minor)),
             capability: (major, minor),
             multiprocessors,
+            shared,
             accumulation,
             memory: Accounts::default(),
             kernels: Kernels::new(cache),

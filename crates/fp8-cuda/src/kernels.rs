@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use cudarc::driver::{result, sys};
+use cudarc::driver::{DriverError, result, sys};
 use fp8_kernels::Result as KernelResult;
 
 use crate::cache::Cache;
@@ -75,6 +75,16 @@ unsafe impl Send for Kernel {}
 // SAFETY: as above.
 unsafe impl Sync for Kernel {}
 
+/// How the driver starts a function: with blocks, threads, shared memory, stream and arguments.
+type Launch = unsafe fn(
+    sys::CUfunction,
+    (u32, u32, u32),
+    (u32, u32, u32),
+    u32,
+    sys::CUstream,
+    &mut [*mut c_void],
+) -> std::result::Result<(), DriverError>;
+
 /// Blocks, threads of each, and bytes of dynamic shared memory of each.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grid {
@@ -143,8 +153,41 @@ impl Device {
             let module = result::module::load_data(image.as_ptr().cast()).context(loading)?;
             let c_name = CString::new(name).unwrap_or_default();
             let function = result::module::get_function(module, c_name).context(loading)?;
+            self.allow_shared(function).context(loading)?;
             Ok(Kernel { name, function, parameters: parameters(function) })
         }
+    }
+
+    /// Lets a function have all the dynamic shared memory that the card has for a block.
+    ///
+    /// # Safety
+    /// The function is loaded.
+    unsafe fn allow_shared(&self, function: sys::CUfunction) -> std::result::Result<(), DriverError> {
+        use sys::CUfunction_attribute_enum as Attribute;
+        let mut fixed = 0;
+        // SAFETY: the function is loaded.
+        unsafe {
+            sys::cuFuncGetAttribute(&mut fixed, Attribute::CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES, function).result()?;
+            let most = self.shared as i32 - fixed;
+            let attribute = Attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            result::function::set_function_attribute(function, attribute, most)
+        }
+    }
+
+    /// How many blocks of a kernel the card runs at a time; none where one asks for more shared memory than there is.
+    pub fn resident(&self, kernel: &Kernel, Grid { threads, shared, .. }: Grid) -> KernelResult<u32> {
+        if shared > self.shared {
+            return Ok(0);
+        }
+        self.bind()?;
+        let mut blocks = 0;
+        // SAFETY: the function is loaded.
+        let asked = unsafe {
+            let (threads, shared) = (threads as i32, shared as usize);
+            sys::cuOccupancyMaxActiveBlocksPerMultiprocessor(&mut blocks, kernel.function, threads, shared).result()
+        };
+        self.told(asked.context(|| format!("asking how many blocks of {} run at a time", kernel.name)))?;
+        Ok(blocks as u32 * self.multiprocessors)
     }
 
     /// Starts a kernel; it runs when what was started before has ended.
@@ -152,6 +195,18 @@ impl Device {
     /// # Errors
     /// Where the driver refuses, and where the arguments are not those of the kernel's signature.
     pub fn launch(&self, kernel: &Kernel, grid: Grid, arguments: &[&dyn Argument]) -> KernelResult<()> {
+        self.start(kernel, grid, arguments, result::launch_kernel)
+    }
+
+    /// The same of a kernel whose blocks wait for each other: all run at a time, or the driver refuses.
+    ///
+    /// # Errors
+    /// As [`Device::launch`], and where the blocks are more than [`Device::resident`].
+    pub fn launch_together(&self, kernel: &Kernel, grid: Grid, arguments: &[&dyn Argument]) -> KernelResult<()> {
+        self.start(kernel, grid, arguments, result::launch_cooperative_kernel)
+    }
+
+    fn start(&self, kernel: &Kernel, grid: Grid, arguments: &[&dyn Argument], how: Launch) -> KernelResult<()> {
         let found: Vec<usize> = arguments.iter().map(|argument| argument.bytes()).collect();
         if found != kernel.parameters {
             let Kernel { name, parameters, .. } = kernel;
@@ -165,8 +220,7 @@ impl Device {
         let (blocks, threads) = (grid.blocks.into(), (grid.threads, 1, 1));
         let stream = self.stream.cu_stream();
         // SAFETY: number and sizes of the arguments are those of the kernel, which the driver copies before it returns.
-        let launched =
-            unsafe { result::launch_kernel(kernel.function, blocks, threads, grid.shared, stream, &mut values) };
+        let launched = unsafe { how(kernel.function, blocks, threads, grid.shared, stream, &mut values) };
         self.told(launched.context(|| format!("starting {} with {grid:?}", kernel.name)))?;
         self.started(kernel.name)
     }
