@@ -1,28 +1,22 @@
 #!/usr/bin/env python3
-"""PyTorch's side of `cargo xtask bench --peer` on a CPU.
-
-Says {"name": ...} and then answers requests, one JSON object a line each way, so that the caller can take turns with it:
-
-    {"run": {"work": NAME, ...}, "repeats": R}    the work R times: {"seconds": mean of one}
-    {"forget": true}                              drops all operands: {}
-
-A request that fails is answered with {"error": MESSAGE}. Work, with its arguments:
+"""PyTorch's side of `cargo xtask bench --peer` on a CPU; protocol.py says how they talk. Work, with its arguments:
 
     copy    size                      y <- x, FP32
     cast    size, format              y <- x in float8_FORMAT
-    gemm    size, type                SIZE x SIZE by SIZE x SIZE (type: float32, bfloat16)
+    gemm    m, n, k, type             M x K by K x N (type: float32, bfloat16)
     resnet  model, stem, batch, autocast
                                       a training step, channels-last: forward, cross-entropy, backward, SGD with momentum and decay;
                                       stem: cifar (32 x 32, 10 classes) or imagenet (224 x 224, 1,000); autocast: to bfloat16
     transformer, lstm  autocast       a training step on 32 sentences of 32 tokens, 8,000 words, 256 wide, as above: a Transformer of 3 + 3
                                       layers, 4 heads, 1,024 between its linear layers, dropout 0.1; an LSTM of 2 + 2 layers with attention
 
-Work seen for the first time is prepared and warmed up before it is timed. Needs torch; resnet needs torchvision.
+Needs torch; resnet needs torchvision.
 """
 import argparse
-import json
 import sys
 import time
+
+from protocol import serve
 
 
 def copy(torch, size):
@@ -37,9 +31,9 @@ def cast(torch, size, format):
     return lambda: y.copy_(x)
 
 
-def gemm(torch, size, type):
-    a, b = (torch.randn(size, size).to(getattr(torch, type)) for _ in range(2))
-    c = torch.empty(size, size, dtype=a.dtype)
+def gemm(torch, m, n, k, type):
+    a, b = (torch.randn(*shape).to(getattr(torch, type)) for shape in ((m, k), (k, n)))
+    c = torch.empty(m, n, dtype=a.dtype)
     return lambda: torch.mm(a, b, out=c)
 
 
@@ -114,20 +108,23 @@ def training(torch, network, inputs, target, autocast):
 WORK = {work.__name__: work for work in (copy, cast, gemm, resnet, transformer, lstm)}
 
 
-def answer(torch, request, prepared):
-    if "forget" in request:
-        prepared.clear()
-        return {}
-    arguments = dict(request["run"])
-    key = json.dumps(arguments, sort_keys=True)
-    if key not in prepared:
-        prepared[key] = WORK[arguments.pop("work")](torch, **arguments)
-        prepared[key]()
-    run, repeats = prepared[key], request["repeats"]
-    start = time.perf_counter()
-    for _ in range(repeats):
+class Cpu:
+    def __init__(self, torch):
+        self.torch = torch
+
+    def prepare(self, work, arguments):
+        run = WORK[work](self.torch, **arguments)
         run()
-    return {"seconds": (time.perf_counter() - start) / repeats}
+        return run
+
+    def time(self, run, repeats):
+        start = time.perf_counter()
+        for _ in range(repeats):
+            run()
+        return {"seconds": (time.perf_counter() - start) / repeats}
+
+    def forget(self):
+        pass
 
 
 def main():
@@ -140,15 +137,7 @@ def main():
     except ImportError as error:
         sys.exit(f"{sys.executable}: {error}")
     torch.set_num_threads(threads)
-    versions = f"PyTorch {torch.__version__}, torchvision {torchvision.__version__}"
-    print(json.dumps({"name": f"{versions}, {threads} threads"}), flush=True)
-    prepared = {}
-    for line in sys.stdin:
-        try:
-            reply = answer(torch, json.loads(line), prepared)
-        except Exception as error:
-            reply = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(reply), flush=True)
+    serve(f"PyTorch {torch.__version__}, torchvision {torchvision.__version__}, {threads} threads", Cpu(torch))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-//! `cargo xtask bench [--peer]`: our speeds and, in the same run and taking turns with us, PyTorch's; and memory.
+//! `cargo xtask bench [--device cuda] [--peer]`: our speeds and, in the same run and taking turns with us, PyTorch's; and memory.
 
 mod casts;
 mod gemm;
 mod memory;
 mod peer;
 mod resnet;
+mod shapes;
 mod training;
 mod translation;
 mod work;
@@ -14,8 +15,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use fp8_kernels::{Backend, CpuBackend, isa};
+use anyhow::{Context, Result, ensure};
+use fp8_kernels::Backend;
+use fp8_trainer::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -23,7 +25,7 @@ use crate::provenance::Provenance;
 use crate::table::Table;
 use memory::Footprint;
 use peer::Peer;
-use work::{Speed, Work};
+use work::{Measured, Speed, Work};
 
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
@@ -31,6 +33,9 @@ pub struct Arguments {
     /// Measure PyTorch beside us, with this Python; without a value with $FP8_PYTHON or python3
     #[arg(long, value_name = "PYTHON", num_args = 0..=1, require_equals = true)]
     peer: Option<Option<OsString>>,
+    /// Where we compute, and the peer: cpu, cuda, cuda:N for card N
+    #[arg(long, default_value_t = Device::Cpu)]
+    device: Device,
     /// Threads, ours and the peer's
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     threads: u16,
@@ -47,7 +52,7 @@ pub struct Arguments {
 
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
 enum Topic {
-    /// f32 to FP8, out of memory and in cache
+    /// f32 to FP8, out of memory and, on a CPU, in cache
     Casts,
     /// Matrix products
     Gemm,
@@ -55,14 +60,14 @@ enum Topic {
     Resnet,
     /// Training steps of a Transformer and of an LSTM that translates
     Translation,
-    /// Bytes that a training step holds, of ResNet-18, the Transformer and the LSTM
+    /// Bytes that a training step holds, of the same networks
     Memory,
 }
 
 /// Who we are in a measurement.
 #[derive(Clone)]
 struct Ours {
-    isa: isa::Isa,
+    device: Device,
     threads: usize,
 }
 
@@ -74,40 +79,55 @@ struct Report {
     rounds: u16,
     speeds: Vec<Speed>,
     memory: Vec<Footprint>,
+    /// What could not be measured, and why.
+    failures: Vec<String>,
 }
 
 /// Measures, prints the tables and writes them down.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let ours = Ours { isa: isa::select()?, threads: usize::from(arguments.threads) };
+    let ours = Ours { device: arguments.device, threads: usize::from(arguments.threads) };
     // For what is measured without a backend.
     rayon::ThreadPoolBuilder::new().num_threads(ours.threads).build_global().context("starting threads")?;
-    let mut peer = arguments.peer.as_ref().map(|python| Peer::start(&interpreter(python), ours.threads)).transpose()?;
+    let start = |python| Peer::start(&interpreter(python), ours.device, ours.threads);
+    let mut peer = arguments.peer.as_ref().map(start).transpose()?;
     let mut report = Report {
         provenance: Provenance::here(ours.backend()?.name()),
         peer: peer.as_ref().map(|peer| peer.name.clone()),
         rounds: arguments.rounds,
         speeds: Vec::new(),
         memory: Vec::new(),
+        failures: Vec::new(),
     };
     let is_wanted = |topic| arguments.topics.is_empty() || arguments.topics.contains(&topic);
+    let shapes = shapes::of(ours.device);
     let topics = [
-        (Topic::Casts, casts::works()),
-        (Topic::Gemm, gemm::works()),
-        (Topic::Resnet, vec![resnet::RESNET18.work(), resnet::RESNET50.work()]),
-        (Topic::Translation, vec![translation::TRANSFORMER.work(), translation::LSTM.work()]),
+        (Topic::Casts, casts::works(ours.device, shapes)),
+        (Topic::Gemm, gemm::works(&shapes.products)),
+        (Topic::Resnet, shapes.resnets.iter().map(training::work).collect()),
+        (Topic::Translation, shapes.translators.iter().map(training::work).collect()),
     ];
     for (topic, works) in topics {
         for prepare in works.into_iter().filter(|_| is_wanted(topic)) {
-            report.speeds.extend(measure(prepare(&ours)?, peer.as_mut(), usize::from(arguments.rounds))?);
+            let Measured { speeds, failures } = match prepare(&ours) {
+                Ok(work) => measure(work, peer.as_mut(), usize::from(arguments.rounds))?,
+                Err(error) => Measured { failures: vec![format!("{error:#}")], ..Measured::default() },
+            };
+            // As they come, for who waits and for who must end it early.
+            print!("\n{}", work::table(&speeds).text());
+            failures.iter().for_each(|failure| println!("failed: {failure}"));
+            report.speeds.extend(speeds);
+            report.failures.extend(failures);
+            report.write(&arguments.output)?;
         }
     }
     if is_wanted(Topic::Memory) {
         report.memory = memory::footprints(&ours)?;
+        memory::tables(&report.memory).iter().for_each(|table| print!("\n{}", table.text()));
+        report.write(&arguments.output)?;
     }
-    for table in report.tables() {
-        print!("\n{}", table.text());
-    }
-    report.write(&arguments.output)
+    println!("\nWritten to {}.", arguments.output.join("bench.md").display());
+    ensure!(report.failures.is_empty(), "not all could be measured:\n{}", report.failures.join("\n"));
+    Ok(())
 }
 
 /// The Python named on the command line, or in the environment, or the usual one.
@@ -119,16 +139,16 @@ fn interpreter(named: &Option<OsString>) -> OsString {
 type Prepare = Box<dyn FnOnce(&Ours) -> Result<Work>>;
 
 /// Measures under a progress bar, which is shown on terminals only.
-fn measure(work: Work, peer: Option<&mut Peer>, rounds: usize) -> Result<Vec<Speed>> {
+fn measure(work: Work, peer: Option<&mut Peer>, rounds: usize) -> Result<Measured> {
     let bar = ProgressBar::new(work.turns(rounds) as u64);
     bar.set_style(ProgressStyle::with_template("{bar:24} {pos:>3}/{len} {msg}").context("a progress bar")?);
     let name = work.name.clone();
-    let speeds = work.measure(peer, rounds, &|contender| {
+    let measured = work.measure(peer, rounds, &|contender| {
         bar.set_message(format!("{name}: {contender}"));
         bar.inc(1);
     });
     bar.finish_and_clear();
-    speeds
+    measured
 }
 
 /// Numbers spread over -4 to 4.
@@ -137,9 +157,9 @@ fn values(len: usize) -> Vec<f32> {
 }
 
 impl Ours {
-    /// A backend with threads of its own.
+    /// A backend with threads, kernels and memory of its own.
     fn backend(&self) -> Result<Arc<dyn Backend>> {
-        Ok(Arc::new(CpuBackend::with(self.isa, self.threads)?))
+        Ok(self.device.open(Some(self.threads))?)
     }
 }
 
@@ -166,7 +186,6 @@ impl Report {
             let path = folder.join(name);
             fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
         }
-        println!("\nWritten to {}.", folder.join("bench.md").display());
         Ok(())
     }
 }

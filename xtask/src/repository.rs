@@ -7,9 +7,12 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
-/// The workspace's root directory.
+/// The workspace's root directory: the one that the program is started in, or else the one that it was built in.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_path_buf()
+    let here = std::env::current_dir().unwrap_or_default();
+    let is_root = |folder: &&Path| folder.join("xtask/Cargo.toml").is_file();
+    let built = || Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace");
+    here.ancestors().find(is_root).unwrap_or_else(built).to_path_buf()
 }
 
 /// Where data sets lie: `$FP8_DATA`, or `data/` of the workspace.

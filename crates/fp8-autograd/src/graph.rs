@@ -115,12 +115,17 @@ impl<'a> Graph<'a> {
         if let Some(index) = values.iter().position(|value| !value.is_finite()) {
             return Err(Error::NonFinite { what: "input", index, value: values[index] });
         }
+        let wide = Tensor::from_f32(&**self.backend(), shape.to_vec(), values)?;
+        self.input_tensor(&wide)
+    }
+
+    /// The same with values that are on the device already, and finite.
+    pub fn input_tensor(&mut self, values: &Tensor) -> Result<Var> {
         let input = self.maker("input");
         let format = *self.recipe().format(Role::Activation, &input.layer);
         let random = self.step.random(&format!("{}/{}", input.application, Role::Activation));
         let backend = self.backend();
-        let wide = Tensor::from_f32(&**backend, shape.to_vec(), values)?;
-        let tensor = quantised(&**backend, &format, random, wide.shape, &wide.buffer)?;
+        let tensor = quantised(&**backend, &format, random, values.shape.clone(), &values.buffer)?;
         Ok(self.constant(tensor))
     }
 

@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use fp8_cuda::{Accumulation, CudaBackend};
+pub use fp8_cuda::Accumulation;
+use fp8_cuda::CudaBackend;
 use fp8_kernels::{Backend, CpuBackend, Error, Result, isa};
 
 /// A device by its name: `cpu`, `cuda`, `cuda:1`; of a card also how it sums products: `cuda,exact`, `cuda:1,ordered`.
@@ -23,6 +24,14 @@ pub enum Device {
 }
 
 impl Device {
+    /// The same card, summing products so; a CPU stays as it is.
+    pub const fn summing(self, accumulation: Accumulation) -> Self {
+        match self {
+            Self::Cpu => self,
+            Self::Cuda { ordinal, .. } => Self::Cuda { ordinal, accumulation },
+        }
+    }
+
     /// Opens it. `threads` are those of the CPU: as many as it has cores unless given.
     ///
     /// # Errors
@@ -94,7 +103,9 @@ mod tests {
             assert_eq!(name.parse(), Ok(device));
             assert_eq!(device.to_string().parse(), Ok(device));
         }
-        for name in ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "cpu:0", "CUDA", "cuda,", "cuda,slow", "cpu,exact", ",exact"] {
+        for name in
+            ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "cpu:0", "CUDA", "cuda,", "cuda,slow", "cpu,exact", ",exact"]
+        {
             assert!(name.parse::<Device>().unwrap_err().contains("cuda:N"), "{name}");
         }
     }
@@ -102,7 +113,8 @@ mod tests {
     /// On a machine without a driver, the error says what was looked for; with one, that there are not so many cards.
     #[test]
     fn a_card_that_is_not_there_is_an_error() {
-        let error = Device::Cuda { ordinal: 4096, accumulation: Accumulation::default() }.open(None).err().unwrap().to_string();
+        let error =
+            Device::Cuda { ordinal: 4096, accumulation: Accumulation::default() }.open(None).err().unwrap().to_string();
         assert!(error.starts_with("cuda:4096: "), "{error}");
         assert!(error.contains("libcuda.so") || error.contains("the driver sees"), "{error}");
     }

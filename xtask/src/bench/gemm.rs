@@ -1,46 +1,46 @@
-//! Matrix products, summed and stored in f32.
+//! Matrix products.
+
+use std::sync::Arc;
 
 use anyhow::Result;
-use fp8_kernels::{Backend, Buffer, DType, Epilogue, Gemm, Layout, Store};
+use fp8_kernels::{Backend, Buffer, DType, Epilogue, Gemm, Store};
 use serde_json::json;
 
+use super::shapes::{Product, Products};
 use super::work::{Contender, Work};
 use super::{Ours, Prepare, values};
 
-const SIZES: [usize; 3] = [1024, 2048, 4096];
-
-const OURS: [(DType, Layout); 5] = [
-    (DType::E5M2, Layout::NN),
-    (DType::E5M2, Layout::NT),
-    (DType::E5M2, Layout::TN),
-    (DType::Bf16, Layout::NN),
-    (DType::F32, Layout::NN),
-];
-
-pub fn works() -> Vec<Prepare> {
-    SIZES.into_iter().map(|size| Box::new(move |ours: &Ours| products(ours, size)) as Prepare).collect()
+pub fn works(products: &'static Products) -> Vec<Prepare> {
+    products.sizes.iter().map(|&size| Box::new(move |ours: &Ours| work(ours, products, size)) as Prepare).collect()
 }
 
-fn products(ours: &Ours, size: usize) -> Result<Work> {
-    let amount = 2.0 * (size as f64).powi(3) / 1e9;
-    let torch = |name, dtype| Contender::peer(name, amount, json!({ "work": "gemm", "size": size, "type": dtype }));
+fn work(ours: &Ours, products: &Products, [m, n, k]: [usize; 3]) -> Result<Work> {
+    let amount = 2.0 * m as f64 * n as f64 * k as f64 / products.of_unit;
     let mut contenders = Vec::new();
-    for (dtype, layout) in OURS {
-        contenders.push(product(ours, amount, dtype, Gemm { m: size, n: size, k: size, layout })?);
+    for product in products.ours {
+        contenders.push(contender(ours, amount, product, [m, n, k])?);
     }
-    contenders.push(torch("PyTorch bf16", "bfloat16").against("PyTorch sgemm"));
-    contenders.push(torch("PyTorch sgemm", "float32"));
-    Ok(Work { name: format!("GEMM {size}"), unit: "GFLOP/s", contenders })
+    let request = || json!({ "work": "gemm", "m": m, "n": n, "k": k });
+    contenders.extend(products.peers.iter().map(|mode| Contender::mode(mode, amount, request())));
+    let name = if m == n && n == k { format!("GEMM {m}") } else { format!("GEMM {m}x{n}x{k}") };
+    Ok(Work { name, unit: products.unit, contenders })
 }
 
-fn product(ours: &Ours, amount: f64, dtype: DType, shape: Gemm) -> Result<Contender> {
-    let backend = ours.backend()?;
-    let a = operand(&*backend, dtype, shape.m * shape.k)?;
-    let b = operand(&*backend, dtype, shape.k * shape.n)?;
-    let mut c = backend.alloc(DType::F32, shape.m * shape.n)?;
-    let name = format!("{dtype} {:?}", shape.layout);
-    let run = move || Ok(backend.gemm(&shape, &a, &b, &Epilogue::store(Store::F32), &mut c)?);
-    Ok(Contender::ours(name, amount, run).against("PyTorch sgemm"))
+fn contender(ours: &Ours, amount: f64, product: &Product, [m, n, k]: [usize; 3]) -> Result<Contender> {
+    let &Product { operands, layout, result, accumulation, against } = product;
+    let backend = match accumulation {
+        Some(accumulation) => ours.device.summing(accumulation).open(Some(ours.threads))?,
+        None => ours.backend()?,
+    };
+    let name = match accumulation {
+        Some(accumulation) => format!("{operands} {layout:?} to {result}, {accumulation}"),
+        None => format!("{operands} {layout:?}"),
+    };
+    let (a, b) = (operand(&*backend, operands, m * k)?, operand(&*backend, operands, k * n)?);
+    let mut c = backend.alloc(result, m * n)?;
+    let (shape, card) = (Gemm { m, n, k, layout }, backend.clone());
+    let run = move || Ok(card.gemm(&shape, &a, &b, &Epilogue::store(Store::nearest(result)), &mut c)?);
+    Ok(Contender::ours(name, amount, &backend, run)?.against(against))
 }
 
 /// Numbers from -4 to 4 as `dtype`.
@@ -48,7 +48,15 @@ pub fn operand(backend: &dyn Backend, dtype: DType, len: usize) -> Result<Buffer
     let bytes: Vec<u8> = values(len).into_iter().flat_map(f32::to_le_bytes).collect();
     let mut wide = backend.alloc(DType::F32, len)?;
     backend.upload(&bytes, &mut wide)?;
+    if dtype == DType::F32 {
+        return Ok(wide);
+    }
     let mut narrow = backend.alloc(dtype, len)?;
     backend.cast(&wide, 1.0, &Store::nearest(dtype), &mut narrow)?;
     Ok(narrow)
+}
+
+/// The same, shared.
+pub fn shared_operand(backend: &Arc<dyn Backend>, dtype: DType, len: usize) -> Result<Arc<Buffer>> {
+    Ok(Arc::new(operand(&**backend, dtype, len)?))
 }

@@ -6,10 +6,8 @@ use fp8_autograd::{Parameter, Recipe};
 use serde::Serialize;
 
 use super::training::{Phase, Problem, Training};
-use super::{Ours, resnet, translation};
+use super::{Ours, shapes};
 use crate::table::Table;
-
-const PROBLEMS: [Problem; 3] = [resnet::RESNET18, translation::TRANSFORMER, translation::LSTM];
 
 const RECIPES: [&str; 4] = [
     "base = 'fp32'",
@@ -35,8 +33,12 @@ pub struct Part {
 
 /// Of one step of each problem with each recipe, FP32 first.
 pub fn footprints(ours: &Ours) -> Result<Vec<Footprint>> {
-    let each = |problem| RECIPES.iter().map(move |recipe| footprint(ours, Recipe::parse(recipe)?, problem));
-    PROBLEMS.into_iter().flat_map(each).collect()
+    let shapes = shapes::of(ours.device);
+    let each = |row: &shapes::Training| {
+        let problem = row.problem;
+        RECIPES.iter().map(move |recipe| footprint(ours, Recipe::parse(recipe)?, problem))
+    };
+    shapes.resnets.iter().chain(shapes.translators).flat_map(each).collect()
 }
 
 fn footprint(ours: &Ours, recipe: Recipe, problem: Problem) -> Result<Footprint> {
@@ -101,12 +103,14 @@ fn cell(bytes: usize, whole: usize) -> String {
 #[cfg(test)]
 mod tests {
     use fp8_models::{Architecture, Stem};
+    use fp8_trainer::Device;
 
+    use super::super::resnet;
     use super::*;
 
     #[test]
     fn a_step_in_fp8_holds_less() {
-        let ours = Ours { isa: fp8_kernels::isa::select().unwrap(), threads: 2 };
+        let ours = Ours { device: Device::Cpu, threads: 2 };
         let build = |parameters: &mut _| resnet::build(parameters, Architecture::ResNet18, Stem::Cifar, 2);
         let problem = Problem { build, ..resnet::RESNET18 };
         let [fp32, fp8] =

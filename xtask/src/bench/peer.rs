@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use fp8_trainer::Device;
 use serde_json::{Value, json};
 
 use crate::repository;
@@ -12,7 +13,7 @@ use crate::repository;
 /// What to do when there is no peer to be had.
 const ADVICE: &str = "the peer needs a Python with PyTorch: `pip install torch torchvision numpy`, then --peer=PYTHON or FP8_PYTHON names that Python";
 
-/// A running `tools/peer/cpu.py`; ends when dropped.
+/// A running program of `tools/peer`; ends when dropped.
 pub struct Peer {
     /// What it is, e.g. `PyTorch 2.9.0, 2 threads`.
     pub name: String,
@@ -22,11 +23,17 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Starts the peer with this Python.
-    pub fn start(python: &OsStr, threads: usize) -> Result<Self> {
+    /// Starts the peer for a device with this Python.
+    pub fn start(python: &OsStr, device: Device, threads: usize) -> Result<Self> {
+        let (program, card) = match device {
+            Device::Cpu => ("cpu.py", None),
+            Device::Cuda { ordinal, .. } => ("gpu.py", Some(ordinal.to_string())),
+        };
         let mut process = Command::new(python)
-            .arg(repository::root().join("tools/peer/cpu.py"))
+            .arg(repository::root().join("tools/peer").join(program))
             .args(["--threads", &threads.to_string()])
+            .args(card.iter().flat_map(|card| ["--card", card]))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -39,10 +46,11 @@ impl Peer {
         Ok(peer)
     }
 
-    /// Does the work of `request` `repeats` times; the mean seconds of one.
-    pub fn time(&mut self, request: &Value, repeats: usize) -> Result<f64> {
+    /// Does the work of `request` `repeats` times; the mean seconds of one, and the most memory held, where it tells.
+    pub fn time(&mut self, request: &Value, repeats: usize) -> Result<(f64, Option<usize>)> {
         let answer = self.ask(&json!({ "run": request, "repeats": repeats }))?;
-        answer["seconds"].as_f64().with_context(|| format!("the peer answered {answer} to {request}"))
+        let seconds = answer["seconds"].as_f64().with_context(|| format!("the peer answered {answer} to {request}"))?;
+        Ok((seconds, answer["peak_bytes"].as_u64().map(|bytes| bytes as usize)))
     }
 
     /// Drops the operands of all requests so far.
@@ -83,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_python_that_is_not_there_is_named_with_advice() {
-        let error = Peer::start(OsStr::new("no-such-python"), 1).err().map(|error| format!("{error:#}"));
+        let error = Peer::start(OsStr::new("no-such-python"), Device::Cpu, 1).err().map(|error| format!("{error:#}"));
         let error = error.unwrap_or_default();
         assert!(error.contains("no-such-python") && error.contains("pip install torch"), "{error}");
     }

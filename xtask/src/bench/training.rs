@@ -5,14 +5,13 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use fp8_autograd::{Graph, Loss, Optimizer, OptimizerRule, Parameters, Recipe, Step};
 use fp8_kernels::Backend;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::work::{Contender, Work};
-use super::{Ours, Prepare};
+use super::{Ours, Prepare, shapes};
 
 const LOSS_SCALE: f32 = 1024.0;
-const LEARNING_RATE: f32 = 0.01;
-const RECIPES: [&str; 3] = ["fp8", "fp8-rne", "fp32"];
+const LEARNING_RATE: f32 = 0.001;
 
 /// From a batch to its loss.
 pub type Forward = Box<dyn Fn(&mut Graph<'_>) -> Result<Loss>>;
@@ -28,31 +27,25 @@ pub struct Problem {
     pub amount: usize,
     /// Adds the network's parameters.
     pub build: fn(&mut Parameters) -> Result<Forward>,
-    /// The peer's work, but for `autocast`.
+    /// The peer's work, but for its mode.
     pub peer: fn() -> Value,
 }
 
-impl Problem {
-    /// Its training steps, ours by several recipes and the peer's.
-    pub fn work(self) -> Prepare {
-        Box::new(move |ours: &Ours| {
-            let amount = self.amount as f64;
-            let torch = |name, autocast: bool| {
-                let mut request = (self.peer)();
-                request["autocast"] = json!(autocast);
-                Contender::peer(name, amount, request)
-            };
-            let mut contenders = Vec::new();
-            for recipe in RECIPES {
-                let mut training = Training::new(ours.backend()?, Recipe::named(recipe)?, self)?;
-                let contender = Contender::ours(recipe, amount, move || training.step(&mut |_| ()));
-                contenders.push(contender.against("PyTorch f32"));
-            }
-            contenders.push(torch("PyTorch bf16 autocast", true).against("PyTorch f32"));
-            contenders.push(torch("PyTorch f32", false));
-            Ok(Work { name: self.name.into(), unit: self.unit, contenders })
-        })
-    }
+/// The training steps of a row, ours by its recipes and the peer's by its modes.
+pub fn work(row: &'static shapes::Training) -> Prepare {
+    Box::new(move |ours: &Ours| {
+        let (problem, amount) = (row.problem, row.problem.amount as f64);
+        let mut contenders = Vec::new();
+        for &(recipe, against) in row.ours {
+            let backend = ours.backend()?;
+            let mut training = Training::new(backend.clone(), Recipe::named(recipe)?, problem)?;
+            let contender = Contender::ours(recipe, amount, &backend, move || training.step(&mut |_| ()))?;
+            contenders.push(contender.against(against).holding(backend));
+        }
+        let peers = row.peers.iter().map(|mode| Contender::mode(mode, amount, (problem.peer)()).telling_peak());
+        contenders.extend(peers);
+        Ok(Work { name: problem.name.into(), unit: problem.unit, contenders })
+    })
 }
 
 /// What has just been done in a step.
