@@ -86,6 +86,20 @@ impl DeviceMemory {
         Ok(Self { device: device.clone(), address, bytes, numbers: None })
     }
 
+    /// `bytes` of zeros.
+    ///
+    /// # Errors
+    /// As [`DeviceMemory::new`].
+    pub fn zeros(device: &Arc<Device>, bytes: usize) -> Result<Self> {
+        let memory = Self::new(device, bytes)?;
+        if bytes > 0 {
+            // SAFETY: the memory has this length; the stream is open.
+            let cleared = unsafe { result::memset_d8_async(memory.address, 0, bytes, device.stream.cu_stream()) };
+            device.told(cleared.context(|| format!("clearing {bytes} bytes")))?;
+        }
+        Ok(memory)
+    }
+
     /// Where the bytes are, on the card.
     pub fn address(&self) -> u64 {
         self.address

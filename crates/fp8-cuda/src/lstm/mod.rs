@@ -1,4 +1,7 @@
-//! Long short-term memory, as `fp8_kernels::lstm`: products of [`crate::gemm`], and between them a kernel a step.
+//! Long short-term memory, as `fp8_kernels::lstm`: products of [`crate::gemm`], and between them a kernel a step; or, where sums may have any order and
+//! the state is in E5M2, all steps in one kernel ([`recurrent`]).
+
+mod recurrent;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,6 +16,11 @@ use crate::gemm::{Tail, multiply};
 use crate::kernels::{Argument, Grid, Kernel, Source, source};
 use crate::memory::DeviceMemory;
 use crate::operand::{Op, Operand};
+
+#[cfg(test)]
+pub(crate) use recurrent::{RECURRENT_BACKWARD, RECURRENT_FORWARD};
+
+use self::recurrent::{Recurrent, Way};
 
 pub(crate) static LSTM: Source = source!("lstm/lstm.cu");
 
@@ -50,11 +58,12 @@ struct Segment {
 }
 
 impl Segment {
-    fn all(lstm: &Lstm) -> impl DoubleEndedIterator<Item = Self> {
+    /// All steps, `size` at a time.
+    fn all(lstm: &Lstm, size: usize) -> impl DoubleEndedIterator<Item = Self> {
         let Lstm { steps, reverse, .. } = *lstm;
-        (0..lstm.segments()).map(move |segment| {
-            let first = segment * Lstm::SEGMENT;
-            let end = steps.min(first + Lstm::SEGMENT);
+        (0..steps.div_ceil(size)).map(move |segment| {
+            let first = segment * size;
+            let end = steps.min(first + size);
             Self { steps: first..end, times: if reverse { steps - end..steps - first } else { first..end } }
         })
     }
@@ -68,8 +77,8 @@ fn floats(device: &Arc<Device>, len: usize) -> Result<(DeviceMemory, Operand)> {
 }
 
 fn zeros(device: &Arc<Device>, len: usize) -> Result<(DeviceMemory, Operand)> {
-    let (mut memory, operand) = floats(device, len)?;
-    memory.write(&vec![0; 4 * len])?;
+    let memory = DeviceMemory::zeros(device, 4 * len)?;
+    let operand = Operand { dtype: Some(DType::F32), address: memory.address() };
     Ok((memory, operand))
 }
 
@@ -170,13 +179,16 @@ pub(crate) fn forward(
     let h = op.output("h", h, store, h_len)?;
     let cells = op.exactly_mut("cells", cells, DType::F32, cells_len)?;
     let pass = Pass::new(device, op, lstm, &arguments.operands, [Operand::default(), h], store)?;
+    if let Some(recurrent) = Recurrent::new(&pass, Way::Forward { initial: initial.is_some() }, h)? {
+        return recurrent.forward(&pass, store, h, cells);
+    }
 
     let (_zeros, start) = zeros(device, state)?;
     let (_products, products) = floats(device, 4 * state * Lstm::SEGMENT.min(lstm.steps))?;
     let (_gates, gates) = floats(device, 4 * state)?;
     let mut before = initial.map_or(start, |(_, c)| c);
     let (kernel, store) = (pass.kernel("forward")?, StoreArgument::from(store));
-    for (number, segment) in Segment::all(lstm).enumerate() {
+    for (number, segment) in Segment::all(lstm, Lstm::SEGMENT).enumerate() {
         pass.input_products(&segment, products)?;
         // The cell state is updated in its place among those that are kept.
         let c = cells.from(number * state);
@@ -212,6 +224,9 @@ pub(crate) fn backward(
     let dy = op.float("dy", arguments.dy, h_len)?;
     let dgates = op.output("dgates", dgates, store, 4 * h_len)?;
     let pass = Pass::new(device, op, lstm, &arguments.operands, [dy, dgates], store)?;
+    if let Some(recurrent) = Recurrent::new(&pass, Way::Backward, dgates)? {
+        return recurrent.backward(&pass, arguments.error_factor, store, [h, kept, dy, dgates]);
+    }
 
     let together = Lstm::SEGMENT.min(lstm.steps);
     let (_start, start) = zeros(device, state)?;
@@ -223,7 +238,7 @@ pub(crate) fn backward(
         cells: floats(device, state * together)?,
     };
     let (kernel, store) = (pass.kernel("backward")?, StoreArgument::from(store));
-    let segments: Vec<Segment> = Segment::all(lstm).collect();
+    let segments: Vec<Segment> = Segment::all(lstm, Lstm::SEGMENT).collect();
     for (number, segment) in segments.iter().enumerate().rev() {
         let before = number.checked_sub(1).map_or(start, |earlier| kept.from(earlier * state));
         pass.recompute(segment, h, before, &room)?;
@@ -258,8 +273,9 @@ impl Room {
 }
 
 impl Pass<'_> {
-    fn recompute(&self, segment: &Segment, h: Operand, before: Operand, room: &Room) -> Result<()> {
-        let (state, from_x, gates) = (self.state(), room.from_x.1, room.gates.1);
+    /// The gates of a segment before their functions, computed again: those of the very first step are `from_x`, all others `gates`.
+    fn sums(&self, segment: &Segment, h: Operand, from_x: Operand, gates: Operand) -> Result<()> {
+        let state = self.state();
         self.input_products(segment, from_x)?;
         // All steps but the very first have a step before.
         let (mut times, first) = (segment.times.clone(), segment.steps.start == 0);
@@ -273,6 +289,12 @@ impl Pass<'_> {
             let at = 4 * (times.start - segment.times.start) * state;
             self.hidden_products(times.len(), h.from(earlier * state), from_x.from(at), gates.from(at))?;
         }
+        Ok(())
+    }
+
+    fn recompute(&self, segment: &Segment, h: Operand, before: Operand, room: &Room) -> Result<()> {
+        let (state, from_x, gates) = (self.state(), room.from_x.1, room.gates.1);
+        self.sums(segment, h, from_x, gates)?;
         let kernel = self.kernel("recompute")?;
         for i in segment.steps.clone() {
             let (t, place) = (self.time(i), i - segment.steps.start);
