@@ -31,14 +31,22 @@ pub(crate) use source;
 
 /// What sources may include.
 pub(crate) const HEADERS: &[(&str, &str)] = &[
+    ("approximate.cuh", include_str!("codec/approximate.cuh")),
     ("codec.cuh", include_str!("codec/codec.cuh")),
+    ("eight_codes.cuh", include_str!("codec/eight_codes.cuh")),
+    ("instructions.cuh", include_str!("codec/instructions.cuh")),
     ("math.cuh", include_str!("codec/math.cuh")),
     ("philox.cuh", include_str!("codec/philox.cuh")),
+    ("warp.cuh", include_str!("codec/warp.cuh")),
     ("additive.cuh", include_str!("additive_attention/additive.cuh")),
     ("attention.cuh", include_str!("attention/attention.cuh")),
     ("eight.cuh", include_str!("elementwise/eight.cuh")),
+    ("hopper.cuh", include_str!("gemm/hopper.cuh")),
     ("epilogue.cuh", include_str!("gemm/epilogue.cuh")),
+    ("mma.cuh", include_str!("gemm/mma.cuh")),
+    ("pairs.cuh", include_str!("gemm/pairs.cuh")),
     ("lines.cuh", include_str!("gemm/lines.cuh")),
+    ("recurrent.cuh", include_str!("lstm/recurrent.cuh")),
     ("pool.cuh", include_str!("pool/pool.cuh")),
     ("columns.cuh", include_str!("reduce/columns.cuh")),
     ("lanes.cuh", include_str!("reduce/lanes.cuh")),

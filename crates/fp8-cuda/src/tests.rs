@@ -14,7 +14,7 @@ type Row = (&'static Source, Names, Names, Names);
 type Names = &'static [&'static str];
 
 /// Sources, and the macros of their types: of inputs, of inputs that may be absent, of outputs; each output has a rounding.
-const SOURCES: [Row; 25] = [
+const SOURCES: [Row; 28] = [
     (&elementwise::CAST, &["X"], &[], &["Y"]),
     (&elementwise::ADD, &["A"], &["B"], &["Y"]),
     (&elementwise::RELU_BACKWARD, &["DY"], &["Y", "R"], &["DX"]),
@@ -22,6 +22,9 @@ const SOURCES: [Row; 25] = [
     (&reduce::REDUCE, &["X"], &[], &[]),
     (&reduce::SUM_ROWS, &["X"], &[], &["Y"]),
     (&gemm::PLAIN, &["A", "B"], &["R"], &["Y"]),
+    (&gemm::MMA, &["A", "B"], &["R"], &["Y"]),
+    (&gemm::PARTS, &[], &["R"], &["Y"]),
+    (&gemm::PACK, &["A"], &[], &[]),
     (&batch_norm::STATISTICS, &["X"], &[], &[]),
     (&batch_norm::FORWARD, &["X"], &["R"], &["Y"]),
     (&batch_norm::BACKWARD, &["DY", "X"], &["Y"], &["DX"]),
@@ -42,8 +45,24 @@ const SOURCES: [Row; 25] = [
     (&additive_attention::SUMS, &["Q", "K"], &["X", "R"], &["Y"]),
 ];
 
-/// Those with more types of their own than a table has room for.
-const LSTM: &[(&str, &str)] = &[("DY", "None"), ("Y", "E5M2"), ("Y_ROUNDING", "SR")];
+/// Those with more of their own than a table has room for.
+const OTHERS: [(&Source, &[(&str, &str)]); 5] = [
+    (&lstm::LSTM, &[("DY", "None"), ("Y", "E5M2"), ("Y_ROUNDING", "SR")]),
+    (&lstm::RECURRENT_FORWARD, &[("DY", "None"), ("Y_ROUNDING", "SR"), ("HIDDEN", "1024")]),
+    (&lstm::RECURRENT_FORWARD, &[("DY", "None"), ("Y_ROUNDING", "RNE"), ("HIDDEN", "128")]),
+    (&lstm::RECURRENT_BACKWARD, &[("DY", "E5M2"), ("Y_ROUNDING", "SR"), ("HIDDEN", "1024")]),
+    (&lstm::RECURRENT_BACKWARD, &[("DY", "F16"), ("Y_ROUNDING", "SR_WIDE"), ("HIDDEN", "384")]),
+];
+
+/// Plans of Hopper's own kernel: type of the factors, IMAGES, TILE_N, DEPTH, STAGES, CLUSTER, SUMS.
+const HOPPER: [[&str; 7]; 6] = [
+    ["E5M2", "0", "256", "128", "4", "2", "2"],
+    ["E5M2", "1", "64", "64", "8", "1", "2"],
+    ["E4M3", "0", "128", "128", "6", "2", "1"],
+    ["E5M2", "0", "256", "128", "4", "2", "0"],
+    ["Bf16", "1", "256", "128", "4", "1", "0"],
+    ["F32", "0", "128", "128", "6", "1", "0"],
+];
 
 const TYPES: [&str; 8] = ["F32", "E5M2", "F16", "Bf16", "E4M3", "E5M2Fnuz", "E4M3Fnuz", "E3M4"];
 const ROUNDINGS: [&str; 8] = ["RNE", "SR", "SR", "RNE", "RTP", "SR_WIDE", "RNA", "RTZ"];
@@ -57,13 +76,23 @@ fn defines(n: usize, [inputs, optional, outputs]: [Names; 3]) -> Vec<(String, St
     let even = n.is_multiple_of(2);
     let absent = if even { "None" } else { TYPES[n] };
     let roundings = outputs.iter().map(|name| (format!("{name}_ROUNDING"), ROUNDINGS[n].to_string())).collect();
-    let kinds = [("LINES_A", "Dense", "Patches"), ("LINES_B", "Taps", "PatchElements"), ("RULE", "Sgd", "AdamW")];
+    let kinds = [
+        ("LINES_A", "Dense", "Patches"),
+        ("LINES_B", "Taps", "PatchElements"),
+        ("LINES", "Dense", "Taps"),
+        ("RULE", "Sgd", "AdamW"),
+        ("A_ALONG_K", "0", "1"),
+        ("B_ALONG_K", "1", "0"),
+        ("A_WHOLE", "1", "0"),
+        ("B_WHOLE", "1", "0"),
+        ("BRAIN", "0", "1"),
+    ];
     let kinds = kinds.map(|(name, first, second)| (name.into(), if even { first } else { second }.into()));
     [of(inputs, TYPES[n]), of(optional, absent), of(outputs, TYPES[(n + 1) % 8]), roundings, kinds.to_vec()].concat()
 }
 
-fn check(nvrtc: &Nvrtc, source: &Source, defines: &[(&'static str, &str)]) {
-    for architecture in ARCHITECTURES {
+fn check(nvrtc: &Nvrtc, source: &Source, defines: &[(&'static str, &str)], architectures: &[&str]) {
+    for architecture in architectures {
         let code = compile(nvrtc, source, defines, architecture).unwrap_or_else(|error| panic!("{error}"));
         assert!(code.starts_with(b"\x7fELF"), "{} for {architecture}: no machine code", source.name);
     }
@@ -84,16 +113,21 @@ fn every_kernel_compiles() {
             let owned = defines(n, [inputs, optional, outputs]);
             let defines: Vec<(&'static str, &str)> =
                 owned.iter().map(|(name, value)| (&*name.clone().leak(), value.as_str())).collect();
-            check(&nvrtc, source, &defines);
+            check(&nvrtc, source, &defines, &ARCHITECTURES);
         }
     }
-    check(&nvrtc, &lstm::LSTM, LSTM);
+    OTHERS.iter().for_each(|(source, defines)| check(&nvrtc, source, defines, &ARCHITECTURES));
+    for [a, images, tile_n, depth, stages, cluster, sums] in HOPPER {
+        let numbers = [("IMAGES", images), ("TILE_N", tile_n), ("DEPTH", depth), ("STAGES", stages), ("CLUSTER", cluster)];
+        let types = [("A", a), ("B", a), ("R", "None"), ("Y", "E5M2"), ("Y_ROUNDING", "SR"), ("SUMS", sums)];
+        check(&nvrtc, &gemm::HOPPER, &[numbers.as_slice(), &types].concat(), &["sm_90a"]);
+    }
 }
 
 /// No .cu file is forgotten.
 #[test]
 fn every_source_is_in_the_table() {
-    let known: Vec<&str> = SOURCES.iter().map(|(source, ..)| source.name).chain([lstm::LSTM.name]).collect();
+    let known: Vec<&str> = SOURCES.iter().map(|(source, ..)| source.name).chain(OTHERS.iter().map(|(source, _)| source.name)).chain([gemm::HOPPER.name]).collect();
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for folder in std::fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
         for file in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {

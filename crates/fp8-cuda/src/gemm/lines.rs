@@ -20,12 +20,39 @@ impl Divisor {
         let factor = (((1_u64 << shift) - u64::from(divisor)) << 32) / u64::from(divisor) + 1;
         Self { divisor, factor: factor as u32, shift }
     }
+
+    /// What it divides by.
+    pub fn divisor(&self) -> usize {
+        self.divisor as usize
+    }
 }
 
 /// A kind of lines.
 pub(crate) trait Lines: Argument {
     /// Its type in lines.cuh.
     const NAME: &'static str;
+
+    /// What they are, to those who do not take them one element at a time.
+    fn source(&self) -> Source<'_>;
+
+    /// Elements that lie beside each other in memory, of `len` that follow each other in its direction.
+    fn run(&self, len: usize) -> usize {
+        match self.source() {
+            Source::Matrix => len,
+            Source::Windows(patches) | Source::WindowElements(patches) => patches.channels.divisor(),
+        }
+    }
+}
+
+/// What lines are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source<'a> {
+    /// Places in memory that can be copied.
+    Matrix,
+    /// Windows of images.
+    Windows(&'a Patches),
+    /// Elements of such windows.
+    WindowElements(&'a Patches),
 }
 
 /// A matrix whose element (line, k) stands at `line * line_step + k * k_step`.
@@ -109,16 +136,26 @@ impl Rows {
 }
 
 macro_rules! lines {
-    ($($name:ident),*) => {$(
+    ($($name:ident, $lines:ident => $source:expr;)*) => {$(
         // SAFETY: the layout is that of the C struct.
         unsafe impl Argument for $name {}
         impl Lines for $name {
             const NAME: &'static str = stringify!($name);
+
+            fn source(&self) -> Source<'_> {
+                let $lines = self;
+                $source
+            }
         }
     )*};
 }
 
-lines!(Dense, Patches, PatchElements, Taps);
+lines! {
+    Dense, _lines => Source::Matrix;
+    Taps, _lines => Source::Matrix;
+    Patches, patches => Source::Windows(patches);
+    PatchElements, elements => Source::WindowElements(&elements.0);
+}
 // SAFETY: the layout is that of the C struct.
 unsafe impl Argument for Rows {}
 

@@ -1,13 +1,23 @@
 //! C = epilogue(A B).
 
+mod hopper;
 mod lines;
+mod mma;
+mod parts;
 mod plain;
 
 use std::sync::Arc;
 
 use fp8_kernels::{Activation, Buffer, DType, Epilogue, Gemm, Layout, Result};
 
+use lines::Lines;
 pub(crate) use lines::{Dense, Divisor, PatchElements, Patches, Rows, Taps};
+#[cfg(test)]
+pub(crate) use hopper::{HOPPER, PACK};
+#[cfg(test)]
+pub(crate) use mma::MMA;
+#[cfg(test)]
+pub(crate) use parts::PARTS;
 #[cfg(test)]
 pub(crate) use plain::PLAIN;
 pub(crate) use plain::{Factor, Product};
@@ -65,6 +75,16 @@ pub(crate) struct TailArgument {
 
 // SAFETY: the layout is that of the C struct.
 unsafe impl Argument for TailArgument {}
+
+impl<A: Lines, B: Lines> Product<A, B> {
+    /// C = epilogue(A B), by the fastest kernel that sums as the card was asked to.
+    pub fn compute(&self, device: &Arc<Device>, tail: &Tail, c: Operand) -> Result<()> {
+        if hopper::compute(device, self, tail, c)? || mma::compute(device, self, tail, c)? {
+            return Ok(());
+        }
+        self.in_order(device, tail, c)
+    }
+}
 
 /// As [`fp8_kernels::Backend::gemm`].
 pub(crate) fn gemm(

@@ -17,7 +17,7 @@ __device__ inline void load(float (&tile)[STEP][TILE + 4], const Lines& lines, c
     for (u32 i = threadIdx.x; i < TILE * STEP; i += blockDim.x) {
         u32 line = along_k ? i / STEP : i % TILE, step = along_k ? i % STEP : i / TILE;
         bool inside = first + line < end && k + step < k_end;
-        tile[step][line] = inside ? lines.template at<T>(codes, first + line, k + step) : 0;
+        tile[step][line] = inside ? element<T>(lines, codes, first + line, k + step) : 0;
     }
 }
 
@@ -76,22 +76,4 @@ extern "C" __global__ void __launch_bounds__(256) parts(Size size, LINES_A lines
     each(size, [&](u32 row, u32 column, u32 i, u32 j) {
         parts[(u64(blockIdx.z) * size.rows + row) * size.columns + column] = sums[i][j];
     });
-}
-
-// totals (rows, columns) += the `count` parts, ascending; `first`: they are the first.
-extern "C" __global__ void add_parts(const float* parts, u32 count, u32 first, float* totals, u64 len) {
-    u64 i = u64(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (i >= len) return;
-    float total = first ? parts[i] : totals[i] + parts[i];
-    for (u32 part = 1; part < count; part++) total = total + parts[part * len + i];
-    totals[i] = total;
-}
-
-// y = epilogue(totals (rows, columns)).
-extern "C" __global__ void finish(const float* totals, Size size, Rows rows, Epilogue epilogue, Y::Code* y) {
-    u64 i = u64(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (i >= u64(size.rows) * size.columns) return;
-    u32 row = u32(i / size.columns), column = u32(i % size.columns);
-    u64 index = u64(rows.place(row)) * size.columns + column;
-    y[index] = encode_at<Y, Y_ROUNDING>(epilogue.store, finished<R>(epilogue, totals[i], index, column), index);
 }

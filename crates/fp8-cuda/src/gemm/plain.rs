@@ -6,9 +6,9 @@ use fp8_kernels::Result;
 
 use super::Tail;
 use super::lines::{Lines, Rows};
+use super::parts;
 use crate::device::Device;
 use crate::kernels::{Argument, Grid, Source, source};
-use crate::memory::DeviceMemory;
 use crate::operand::Operand;
 
 pub(crate) static PLAIN: Source = source!("gemm/plain.cu");
@@ -16,8 +16,6 @@ pub(crate) static PLAIN: Source = source!("gemm/plain.cu");
 /// Elements of a block of threads, both ways; k of one block of sums.
 const TILE: usize = 64;
 const BLOCK: usize = fp8_kernels::gemm::BLOCK;
-/// Bytes of partial sums that exist at once.
-const ROOM: usize = 128 << 20;
 
 /// A factor of a product.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +46,8 @@ struct Size([u32; 5]);
 unsafe impl Argument for Size {}
 
 impl<A: Lines, B: Lines> Product<A, B> {
-    /// C = epilogue(A B).
-    pub fn compute(&self, device: &Arc<Device>, tail: &Tail, c: Operand) -> Result<()> {
+    /// C = epilogue(A B), in the CPU's order of sums.
+    pub fn in_order(&self, device: &Arc<Device>, tail: &Tail, c: Operand) -> Result<()> {
         let tiles = self.rows.div_ceil(TILE) * self.columns.div_ceil(TILE);
         let blocks = self.k.div_ceil(BLOCK);
         // Blocks of sums side by side where there are too few tiles to keep the card busy. The order of sums, and so every bit, is the same.
@@ -84,21 +82,13 @@ impl<A: Lines, B: Lines> Product<A, B> {
     }
 
     fn in_parts(&self, device: &Arc<Device>, tail: &Tail, c: Operand, blocks: usize) -> Result<()> {
-        let defines = self.defines(tail, c);
-        let [parts, add, finish] = ["parts", "add_parts", "finish"].map(|name| device.kernel(&PLAIN, name, &defines));
-        let (parts, add, finish) = (parts?, add?, finish?);
-        let (size, len, Self { a, b, output_rows, .. }) = (self.size(), self.rows * self.columns, self);
-        let together = (ROOM / (4 * len)).clamp(1, blocks);
-        let totals = DeviceMemory::new(device, 4 * len)?;
-        let room = DeviceMemory::new(device, 4 * len * together)?;
-        for first in (0..blocks).step_by(together) {
-            let count = together.min(blocks - first);
+        let kernel = device.kernel(&PLAIN, "parts", &self.defines(tail, c))?;
+        let (size, Self { a, b, output_rows, .. }) = (self.size(), self);
+        parts::sum(device, [self.rows, self.columns], blocks, output_rows, tail, c, |room, first, count| {
+            let first = first as u32;
             let arguments: [&dyn Argument; 7] =
-                [&size, &a.lines, &a.operand, &b.lines, &b.operand, &(first as u32), &room];
-            device.launch(&parts, self.grid(count), &arguments)?;
-            let is_first = u32::from(first == 0);
-            device.launch(&add, Grid::over(len), &[&room, &(count as u32), &is_first, &totals, &(len as u64)])?;
-        }
-        device.launch(&finish, Grid::over(len), &[&totals, &size, output_rows, &tail.argument(), &c])
+                [&size, &a.lines, &a.operand, &b.lines, &b.operand, &first, room];
+            device.launch(&kernel, self.grid(count), &arguments)
+        })
     }
 }

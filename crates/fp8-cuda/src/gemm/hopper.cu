@@ -1,0 +1,218 @@
+// C (rows, columns) = epilogue(A B) on Hopper's tensor cores, for factors whose lines lie along k: A dense or windows of images, B dense.
+//
+// A block has two groups of four warps that multiply, 64 rows each, and one thread that copies tiles into a ring of stages ahead of them. Blocks stay and take
+// tile after tile. CLUSTER blocks, below each other, have the columns in common: each copies a part of B to all.
+#include "hopper.cuh"
+#include "pairs.cuh"
+
+const u32 TILE_M = 128, THREADS = 384;
+// Bytes of a stage's tiles. A stage has DEPTH bytes of k.
+const u32 A_BYTES = TILE_M * DEPTH, B_BYTES = TILE_N * DEPTH, STAGE_BYTES = A_BYTES + B_BYTES;
+// Products of a stage, 32 bytes of k each; elements of k of a stage.
+const u32 STEPS = DEPTH / 32, K_BLOCK = DEPTH / sizeof(A::Code);
+// What the tensor cores sum before the sums are added to registers: nothing but what follows the other (0), one product (1), a stage (2).
+enum { FAST, EXACT, PROMOTED };
+// Columns of one product: with a sum apart, two of 128 columns find room in the registers one after the other.
+const u32 PART = SUMS != FAST && TILE_N > 128 ? 128 : TILE_N, PARTS = TILE_N / PART;
+// Blocks of rows whose tiles are computed together, so that what they read stays in the cache.
+const u32 TOGETHER = 8;
+
+struct Shape {
+    u32 rows, columns, k_blocks;
+    // Of images: blocks of k of a tap, taps across, pixels of the grid, and where the window of the first begins.
+    u32 channel_blocks;
+    Divisor window_x, grid_y, grid_x;
+    int step, corner_y, corner_x;
+};
+
+struct Tile {
+    u32 row, column;
+};
+
+// Tile `index` of clusters.
+__device__ inline Tile tile_at(const Shape& shape, u32 index) {
+    u32 down = (shape.rows + TILE_M * CLUSTER - 1) / (TILE_M * CLUSTER), across = (shape.columns + TILE_N - 1) / TILE_N;
+    u32 group = index / (TOGETHER * across), rest = index % (TOGETHER * across);
+    u32 height = min(TOGETHER, down - group * TOGETHER);
+    return {(group * TOGETHER + rest % height) * TILE_M * CLUSTER, rest / height * TILE_N};
+}
+
+__device__ inline u32 tile_count(const Shape& shape) {
+    return (shape.rows + TILE_M * CLUSTER - 1) / (TILE_M * CLUSTER) * ((shape.columns + TILE_N - 1) / TILE_N);
+}
+
+__device__ inline void copy_a(const TensorMap& map, const Shape& shape, u32 to, u32 barrier, u32 row, u32 k_block) {
+#if IMAGES
+    u32 x, y, across;
+    u32 image = divide(divide(row, shape.grid_x, x), shape.grid_y, y);
+    u32 tap = k_block / shape.channel_blocks, channel = k_block % shape.channel_blocks * K_BLOCK;
+    u32 down = divide(tap, shape.window_x, across);
+    load_pixels(to, map, barrier, channel, int(x) * shape.step + shape.corner_x, int(y) * shape.step + shape.corner_y, image, across, down);
+#else
+    load_box(to, map, barrier, k_block * K_BLOCK, row);
+#endif
+}
+
+__device__ inline void copy(const TensorMap& map_a, const TensorMap& map_b, const Shape& shape, u32 stages, u32 full, u32 empty) {
+    Ring<STAGES> ring;
+    u32 rank = CLUSTER > 1 ? block_of_cluster() : 0;
+    for (u32 index = blockIdx.x / CLUSTER; index < tile_count(shape); index += gridDim.x / CLUSTER) {
+        Tile tile = tile_at(shape, index);
+        for (u32 k_block = 0; k_block < shape.k_blocks; k_block++, ring.advance()) {
+            u32 barrier = full + 8 * ring.stage, to = stages + STAGE_BYTES * ring.stage;
+            wait(empty + 8 * ring.stage, ring.phase ^ 1);
+            expect_bytes(barrier, STAGE_BYTES);
+            copy_a(map_a, shape, to, barrier, tile.row + rank * TILE_M, k_block);
+            if (CLUSTER > 1) {
+                u32 share = TILE_N / CLUSTER;
+                load_box_to(to + A_BYTES + rank * share * DEPTH, map_b, barrier, k_block * K_BLOCK, tile.column + rank * share, (1 << CLUSTER) - 1);
+            } else {
+                load_box(to + A_BYTES, map_b, barrier, k_block * K_BLOCK, tile.column);
+            }
+        }
+    }
+}
+
+// Tells all that copy here that a stage has been read.
+__device__ inline void release(u32 barrier) {
+    if (threadIdx.x % 128 != 0) return;
+    if (CLUSTER == 1) {
+        arrive(barrier);
+    } else {
+#pragma unroll
+        for (u32 block = 0; block < CLUSTER; block++) arrive_at(barrier, block);
+    }
+}
+
+// sums (64, PART): the product of one step; `part`: which columns.
+__device__ inline void step(float (&sums)[PART / 2], u32 stage, u32 group, u32 part, u32 k, u32 add) {
+    u64 a = tile_along_k<DEPTH>(stage + group * 64 * DEPTH + 32 * k), b = tile_along_k<DEPTH>(stage + A_BYTES + part * PART * DEPTH + 32 * k);
+    multiply(sums, a, b, add);
+}
+
+template <int N>
+__device__ inline void add(float (&totals)[TILE_N / 2], u32 first, const float (&sums)[N]) {
+#pragma unroll
+    for (int i = 0; i < N; i++) totals[first + i] += sums[i];
+}
+
+// The sums of a tile, 64 rows of a group of warps; `ring` goes on.
+__device__ inline void sum(float (&totals)[TILE_N / 2], const Shape& shape, u32 stages, u32 full, u32 empty, u32 group, Ring<STAGES>& ring) {
+#if SUMS == 0
+    u32 before = 0;
+    for (u32 k_block = 0; k_block < shape.k_blocks; k_block++, ring.advance()) {
+        wait(full + 8 * ring.stage, ring.phase);
+        hold(totals);
+        products_begin();
+#pragma unroll
+        for (u32 k = 0; k < STEPS; k++) step(totals, stages + STAGE_BYTES * ring.stage, group, 0, k, k_block + k > 0);
+        products_commit();
+        hold(totals);
+        products_wait<1>();
+        if (k_block > 0) release(empty + 8 * before);
+        before = ring.stage;
+    }
+    products_wait<0>();
+    hold(totals);
+    release(empty + 8 * before);
+#elif SUMS == 1
+    // While one product is added to the totals, the next is computed.
+    float sums[2][PART / 2];
+#pragma unroll
+    for (int i = 0; i < TILE_N / 2; i++) totals[i] = 0;
+    for (u32 k_block = 0; k_block < shape.k_blocks; k_block++, ring.advance()) {
+        wait(full + 8 * ring.stage, ring.phase);
+#pragma unroll
+        for (u32 k = 0; k <= STEPS; k++) {
+            if (k < STEPS) {
+                hold(sums[k % 2]);
+                products_begin();
+                step(sums[k % 2], stages + STAGE_BYTES * ring.stage, group, 0, k, 0);
+                products_commit();
+            }
+            if (k == 0) continue;
+            if (k < STEPS) {
+                products_wait<1>();
+            } else {
+                products_wait<0>();
+                release(empty + 8 * ring.stage);
+            }
+            hold(sums[1 - k % 2]);
+            add(totals, 0, sums[1 - k % 2]);
+        }
+    }
+#else
+    float sums[PART / 2];
+#pragma unroll
+    for (int i = 0; i < TILE_N / 2; i++) totals[i] = 0;
+    for (u32 k_block = 0; k_block < shape.k_blocks; k_block++, ring.advance()) {
+        wait(full + 8 * ring.stage, ring.phase);
+#pragma unroll
+        for (u32 part = 0; part < PARTS; part++) {
+            hold(sums);
+            products_begin();
+#pragma unroll
+            for (u32 k = 0; k < STEPS; k++) step(sums, stages + STAGE_BYTES * ring.stage, group, part, k, k > 0);
+            products_commit();
+            hold(sums);
+            products_wait<0>();
+            hold(sums);
+            if (part + 1 == PARTS) release(empty + 8 * ring.stage);
+            add(totals, part * PART / 2, sums);
+        }
+    }
+#endif
+}
+
+// Stores 64 rows of a tile; a warp has 16 of them.
+__device__ inline void store(const float (&totals)[TILE_N / 2], const Shape& shape, Tile tile, u32 group, float* room, const Rows& rows, const Epilogue& epilogue, Y::Code* y) {
+    u32 warp = group * 4 + threadIdx.x / 32 % 4;
+    // Once in the code, as it is long: the registers are picked by comparing.
+#pragma unroll 1
+    for (u32 first = 0; first < TILE_N; first += 32) {
+        float pairs[16];
+#pragma unroll
+        for (u32 known = 0; known < TILE_N; known += 32)
+            if (first == known)
+#pragma unroll
+                for (u32 i = 0; i < 16; i++) pairs[i] = totals[known / 2 + i];
+        store_pairs<R, Y, Y_ROUNDING>(pairs, room + warp * PAIRS_ROOM, tile.row + warp * 16, tile.column + first, shape.rows, shape.columns, rows, epilogue, y);
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1) __cluster_dims__(CLUSTER, 1, 1) hopper(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b, Shape shape, Rows rows, Epilogue epilogue, Y::Code* y) {
+    extern __shared__ u8 memory[];
+    __shared__ alignas(8) u64 barriers[2 * STAGES];
+    __shared__ alignas(16) float room[8 * PAIRS_ROOM];
+    u32 stages = (shared_address(memory) + 1023) & ~1023u, full = shared_address(barriers), empty = full + 8 * STAGES;
+    u32 group = threadIdx.x / 128;
+    if (threadIdx.x == 0) {
+        for (u32 stage = 0; stage < STAGES; stage++) {
+            init_barrier(full + 8 * stage, 1);
+            init_barrier(empty + 8 * stage, 2 * CLUSTER);
+        }
+        publish_barriers();
+    }
+    if (CLUSTER > 1) {
+        cluster_sync();
+    } else {
+        __syncthreads();
+    }
+    if (group == 2) {
+        give_registers<40>();
+        if (threadIdx.x == 256) copy(map_a, map_b, shape, stages, full, empty);
+    } else {
+        take_registers<232>();
+        Ring<STAGES> ring;
+        u32 rank = CLUSTER > 1 ? block_of_cluster() : 0;
+        for (u32 index = blockIdx.x / CLUSTER; index < tile_count(shape); index += gridDim.x / CLUSTER) {
+            float totals[TILE_N / 2];
+            Tile tile = tile_at(shape, index);
+            tile.row += rank * TILE_M;
+            sum(totals, shape, stages, full, empty, group, ring);
+            store(totals, shape, tile, group, room, rows, epilogue, y);
+        }
+    }
+    // No block ends while another may still write to it.
+    if (CLUSTER > 1) cluster_sync();
+}

@@ -1,0 +1,98 @@
+//! Products on the tensor cores of any card, of any types that 16 bits hold exactly: [mma.cu](mma.cu).
+
+use std::sync::Arc;
+
+use fp8_kernels::{DType, Result};
+
+use super::Tail;
+use super::lines::Lines;
+use super::parts;
+use super::plain::{Factor, Product};
+use crate::accumulation::Accumulation;
+use crate::device::Device;
+use crate::kernels::{Argument, Grid, Source, source};
+use crate::operand::Operand;
+
+pub(crate) static MMA: Source = source!("gemm/mma.cu");
+
+/// Elements of a block of threads, both ways; k of a step.
+const TILE: usize = 128;
+const STEP: usize = 32;
+/// Fewest steps of a part of k.
+const LEAST: usize = 8;
+
+/// `Size` of mma.cu.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Size([u32; 4]);
+
+// SAFETY: the layout is that of the C struct.
+unsafe impl Argument for Size {}
+
+/// Whether both factors become bfloat16 (or else binary16). None: there is no such type for both.
+fn in_bf16(a: DType, b: DType) -> Option<bool> {
+    let is = |dtype| a == dtype || b == dtype;
+    match (is(DType::F32), is(DType::Bf16), is(DType::F16)) {
+        (true, ..) | (_, true, true) => None,
+        (_, brain, _) => Some(brain),
+    }
+}
+
+/// Computes the product, unless it is none of these kernels'.
+pub(crate) fn compute<A: Lines, B: Lines>(
+    device: &Arc<Device>,
+    product: &Product<A, B>,
+    tail: &Tail,
+    c: Operand,
+) -> Result<bool> {
+    let (Some(a), Some(b)) = (product.a.operand.dtype, product.b.operand.dtype) else { return Ok(false) };
+    let Some(in_bf16) = in_bf16(a, b).filter(|_| device.accumulation != Accumulation::Ordered) else { return Ok(false) };
+    let &Product { rows, columns, k, ref output_rows, .. } = product;
+    let flag = |flag: bool| if flag { "1" } else { "0" };
+    let [r, y, rounding] = tail.defines(c);
+    let defines = [
+        ("A", product.a.operand.type_name()),
+        ("B", product.b.operand.type_name()),
+        ("LINES_A", A::NAME),
+        ("LINES_B", B::NAME),
+        ("A_ALONG_K", flag(product.a.along_k)),
+        ("B_ALONG_K", flag(product.b.along_k)),
+        ("A_WHOLE", flag(is_whole(&product.a, rows, k))),
+        ("B_WHOLE", flag(is_whole(&product.b, columns, k))),
+        ("BRAIN", flag(in_bf16)),
+        r,
+        y,
+        rounding,
+    ];
+    let (across, down) = (rows.div_ceil(TILE), columns.div_ceil(TILE));
+    let grid = |depth: usize| Grid::blocks([across as u32, down as u32, depth as u32]);
+    let size = |k: usize, k_of_part: usize| Size([rows, columns, k, k_of_part].map(|size| size as u32));
+    let Product { a: left, b: right, .. } = product;
+    // Parts of k side by side where there are too few tiles to keep the card busy.
+    let wanted = (2 * device.multiprocessors as usize).div_ceil((across * down).max(1));
+    let k_of_part = k.div_ceil(wanted).next_multiple_of(STEP).max(LEAST * STEP);
+    let count = k.div_ceil(k_of_part);
+    if count <= 1 {
+        let kernel = device.kernel(&MMA, "whole", &defines)?;
+        let (size, tail) = (size(k, k), tail.argument());
+        let arguments: [&dyn Argument; 8] =
+            [&size, &left.lines, &left.operand, &right.lines, &right.operand, output_rows, &tail, &c];
+        device.launch(&kernel, grid(1), &arguments)?;
+        return Ok(true);
+    }
+    let count = parts::together(rows * columns, count);
+    let k_of_part = k.div_ceil(count).next_multiple_of(STEP);
+    let kernel = device.kernel(&MMA, "parts", &defines)?;
+    parts::sum(device, [rows, columns], k.div_ceil(k_of_part), output_rows, tail, c, |room, _, count| {
+        let size = size(k, k_of_part);
+        let arguments: [&dyn Argument; 6] =
+            [&size, &left.lines, &left.operand, &right.lines, &right.operand, room];
+        device.launch(&kernel, grid(count), &arguments)
+    })?;
+    Ok(true)
+}
+
+/// Whether eight neighbours in the direction of memory lie beside each other, on a boundary of eight.
+fn is_whole<L: Lines>(factor: &Factor<L>, lines: usize, k: usize) -> bool {
+    factor.lines.run(if factor.along_k { k } else { lines }).is_multiple_of(8)
+}
