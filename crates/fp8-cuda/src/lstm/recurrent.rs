@@ -21,16 +21,8 @@ const UNITS: usize = 32;
 /// Bytes of the gates that exist at once: what one kernel leaves is still in the second-level cache when the next reads it.
 const ROOM: usize = 34 << 20;
 /// Sizes of states that kernels are compiled for: a thread keeps an eighth of that in registers.
-const HIDDEN: [(usize, &str); 8] = [
-    (128, "128"),
-    (256, "256"),
-    (384, "384"),
-    (512, "512"),
-    (640, "640"),
-    (768, "768"),
-    (896, "896"),
-    (1024, "1024"),
-];
+const HIDDEN: [(usize, &str); 8] =
+    [(128, "128"), (256, "256"), (384, "384"), (512, "512"), (640, "640"), (768, "768"), (896, "896"), (1024, "1024")];
 
 /// `Steps` of recurrent.cuh.
 #[derive(Clone, Copy)]
@@ -49,7 +41,9 @@ unsafe impl Argument for Steps {}
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Way {
     /// From zeros, or from an initial state.
-    Forward { initial: bool },
+    Forward {
+        initial: bool,
+    },
     Backward,
 }
 
@@ -197,8 +191,7 @@ fn steps(pass: &Pass<'_>, segment: &Segment, first_row: usize, factor: f32) -> S
 fn copy(pass: &Pass<'_>, from: Operand, to: Operand, bytes: usize) -> Result<()> {
     pass.device.bind()?;
     // SAFETY: both have this length; the stream is open.
-    let copied =
-        unsafe { result::memcpy_dtod_async(to.address, from.address, bytes, pass.device.stream.cu_stream()) };
+    let copied = unsafe { result::memcpy_dtod_async(to.address, from.address, bytes, pass.device.stream.cu_stream()) };
     pass.device.told(copied.context(|| format!("copying {bytes} bytes on the card")))
 }
 

@@ -22,7 +22,8 @@ mod sequences;
 
 pub use casts::{all_inputs, every_mode};
 
-use crate::{Backend, Buffer, Result};
+use crate::isa::Isa;
+use crate::{Backend, Buffer, DType, Result, codec};
 
 /// Makes operands on a backend and calls it: what it wrote.
 type Run = dyn Fn(&dyn Backend) -> Result<Vec<Buffer>>;
@@ -77,6 +78,43 @@ pub fn difference(case: &Case, found: &dyn Backend, expected: &dyn Backend) -> O
             wrong.reduce(|all, more| format!("{all}; {more}"))
         }
         [Err(error), _] | [_, Err(error)] => Some(error),
+    }
+}
+
+/// Of each output, how far what `found` writes is from what `expected` writes: the norm of the difference over the norm of the latter. Infinity where one has
+/// NaN or an infinity that the other has not.
+///
+/// # Errors
+/// Those of the backends.
+pub fn distances(case: &Case, found: &dyn Backend, expected: &dyn Backend) -> Result<Vec<f64>> {
+    let [found, expected] = [found, expected].map(|backend| {
+        let values = |buffer: &Buffer| Ok((buffer.dtype(), downloaded(backend, buffer)?));
+        (case.run)(backend)?.iter().map(values).collect::<Result<Vec<_>>>()
+    });
+    Ok(found?.iter().zip(&expected?).map(|(found, expected)| distance(found, expected)).collect())
+}
+
+fn distance(found: &(DType, Vec<u8>), expected: &(DType, Vec<u8>)) -> f64 {
+    let [found, expected] = [found, expected].map(|(dtype, bytes)| {
+        if !dtype.is_float() {
+            return bytes.iter().map(|byte| f32::from(*byte)).collect();
+        }
+        let mut values = vec![0.0; bytes.len() / dtype.size()];
+        codec::decode(Isa::Scalar, *dtype, bytes, &mut values);
+        values
+    });
+    let (mut differences, mut squares) = (0.0, 0.0);
+    for (found, expected) in
+        found.into_iter().zip(expected).map(|(found, expected)| (f64::from(found), f64::from(expected)))
+    {
+        let same = found == expected || (found.is_nan() && expected.is_nan());
+        differences += if same { 0.0 } else { (found - expected).powi(2) };
+        squares += if expected.is_finite() { expected.powi(2) } else { 0.0 };
+    }
+    match differences {
+        0.0 => 0.0,
+        _ if differences.is_finite() => (differences / squares).sqrt(),
+        _ => f64::INFINITY,
     }
 }
 

@@ -1,0 +1,152 @@
+//! Sequence operations with sums in any order, against the CPU: where there is no card, these tests say so and end.
+
+use fp8_core::{Rounding, Stream};
+use fp8_cuda::{Accumulation, CudaBackend};
+use fp8_kernels::{
+    Attention, AttentionBackward, AttentionGradients, AttentionOperands, Backend, Buffer, CpuBackend, DType, Lstm,
+    LstmBackward, LstmForward, LstmOperands, Result, Store, codec, conformance, isa::Isa,
+};
+
+const MODES: [Accumulation; 3] = [Accumulation::Exact, Accumulation::Promoted, Accumulation::Fast];
+
+/// Norm of the difference over the norm. What is stored in 8 bits and close to where rounding changes goes the other way, by an eighth or a quarter of itself;
+/// later steps of an LSTM read that.
+const BOUND: f64 = 0.02;
+
+fn card(accumulation: Accumulation) -> Option<CudaBackend> {
+    CudaBackend::new(0, accumulation).inspect_err(|reason| eprintln!("nothing was tested: {reason}")).ok()
+}
+
+/// Cases of operations on sequences: embeddings have no sums of products and are the CPU's to the bit.
+#[test]
+fn every_sequence_case_is_close_to_the_cpu() {
+    let cpu = CpuBackend::new().unwrap();
+    let named = |name: &str| {
+        ["embedding", "attention", "additive", "lstm", "linear_cross", "cross"]
+            .iter()
+            .any(|start| name.starts_with(start))
+    };
+    for mode in MODES {
+        let Some(gpu) = card(mode) else { return };
+        for case in conformance::cases().iter().filter(|case| named(&case.name)) {
+            let distances = conformance::distances(case, &gpu, &cpu).unwrap();
+            let bound = if case.name.starts_with("embedding") { 0.0 } else { BOUND };
+            assert!(distances.iter().all(|distance| *distance <= bound), "{mode}: {}: {distances:?}", case.name);
+        }
+    }
+}
+
+/// Numbers in -size..size.
+fn numbers(backend: &dyn Backend, dtype: DType, id: u32, len: usize, size: f32) -> Result<Buffer> {
+    let stream = Stream { seed: 3, step: 0, id };
+    let values: Vec<f32> =
+        (0..len as u64).map(|i| (stream.draw(i, 24) as f32 / (1 << 23) as f32 - 1.0) * size).collect();
+    let mut bytes = vec![0; len * dtype.size()];
+    codec::encode(Isa::available()[0], &Store::nearest(dtype), 0, &values, &mut bytes);
+    uploaded(backend, dtype, &bytes)
+}
+
+fn uploaded(backend: &dyn Backend, dtype: DType, bytes: &[u8]) -> Result<Buffer> {
+    let mut buffer = backend.alloc(dtype, bytes.len() / dtype.size())?;
+    backend.upload(bytes, &mut buffer)?;
+    Ok(buffer)
+}
+
+fn lengths(backend: &dyn Backend, batch: usize, most: usize) -> Result<Buffer> {
+    let numbers = (0..batch).flat_map(|row| ((most - row * 7 % most) as u32).to_le_bytes());
+    uploaded(backend, DType::U32, &numbers.collect::<Vec<_>>())
+}
+
+fn stochastic(dtype: DType, id: u32) -> Store {
+    Store { rounding: Rounding::STOCHASTIC, random: Stream { seed: 1, step: 2, id }, ..Store::nearest(dtype) }
+}
+
+fn decoded(backend: &dyn Backend, buffer: &Buffer) -> Result<Vec<f32>> {
+    let (mut bytes, mut values) = (vec![0; buffer.bytes()], vec![0.0; buffer.len()]);
+    backend.download(buffer, &mut bytes)?;
+    codec::decode(Isa::available()[0], buffer.dtype(), &bytes, &mut values);
+    Ok(values)
+}
+
+fn check(what: &str, outputs: impl Fn(&dyn Backend) -> Result<Vec<Buffer>>) {
+    let cpu = CpuBackend::new().unwrap();
+    let values = |backend: &dyn Backend| -> Result<Vec<Vec<f32>>> {
+        outputs(backend)?.iter().map(|buffer| decoded(backend, buffer)).collect()
+    };
+    let expected = values(&cpu).unwrap();
+    for mode in MODES {
+        let Some(gpu) = card(mode) else { return };
+        // Twice: what depends on the order in which blocks run differs.
+        let [found, again] = [(); 2].map(|()| values(&gpu).unwrap());
+        assert_eq!(found, again, "{mode}: {what} differs from run to run");
+        for (n, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+            let distance =
+                norm(&mut found.iter().zip(expected).map(|(a, b)| a - b)) / norm(&mut expected.iter().copied());
+            assert!(distance <= BOUND, "{mode}: {what}: output {n} is {distance} away");
+        }
+    }
+}
+
+/// States of the sizes that have a kernel of their own: more sequences than a block has, both directions, sequences that end.
+#[test]
+fn recurrent_states() {
+    for (hidden, batch, steps, reverse) in [(128, 41, 19, false), (384, 33, 9, true), (1024, 130, 50, false)] {
+        check(&format!("lstm {hidden} x {batch}"), |backend| {
+            let spec = Lstm { steps, batch, input: 64, hidden, reverse };
+            let (state, gates) = (batch * hidden, 4 * hidden);
+            let small = 1.5 / (hidden as f32).sqrt();
+            let x = numbers(backend, DType::E5M2, 1, steps * batch * 64, 1.0)?;
+            let w_input = numbers(backend, DType::E5M2, 2, gates * 64, 0.2)?;
+            let w_hidden = numbers(backend, DType::E5M2, 3, gates * hidden, small)?;
+            let bias = numbers(backend, DType::F32, 4, gates, 0.5)?;
+            let lengths = lengths(backend, batch, steps)?;
+            let operands = LstmOperands {
+                x: &x,
+                w_input: &w_input,
+                w_hidden: &w_hidden,
+                biases: [&bias, &bias],
+                factors: [1.0, 1.0],
+                lengths: Some(&lengths),
+            };
+            let mut h = backend.alloc(DType::E5M2, steps * state)?;
+            let mut cells = backend.alloc(DType::F32, spec.segments() * state)?;
+            let store = stochastic(DType::E5M2, 5);
+            backend.lstm(&spec, &LstmForward { operands, initial: None, store }, &mut h, &mut cells)?;
+            let dy = numbers(backend, DType::E5M2, 6, steps * state, 1.0)?;
+            let mut dgates = backend.alloc(DType::E5M2, 4 * steps * state)?;
+            let store = stochastic(DType::E5M2, 7);
+            let arguments = LstmBackward { operands, h: &h, cells: &cells, dy: &dy, error_factor: 1.0, store };
+            backend.lstm_backward(&spec, &arguments, &mut dgates)?;
+            Ok(vec![h, cells, dgates])
+        });
+    }
+}
+
+/// Heads of the usual width, with more queries and keys than a block has, causal and not.
+#[test]
+fn heads_of_attention() {
+    for (queries, keys, head_width, causal) in
+        [(64, 64, 64, true), (64, 64, 64, false), (100, 170, 64, true), (130, 70, 32, false)]
+    {
+        for dtype in [DType::E5M2, DType::E4M3, DType::Bf16] {
+            let shape = Attention { queries, keys, batch: 5, heads: 3, head_width, causal };
+            check(&format!("{dtype} {shape:?}"), |backend| {
+                let (q_len, k_len) = (queries * 5 * shape.width(), keys * 5 * shape.width());
+                let (q, k) = (numbers(backend, dtype, 1, q_len, 2.0)?, numbers(backend, dtype, 2, k_len, 2.0)?);
+                let (values, dy) = (numbers(backend, dtype, 3, k_len, 2.0)?, numbers(backend, dtype, 4, q_len, 2.0)?);
+                let lengths = lengths(backend, 5, keys)?;
+                let operands = AttentionOperands { q: &q, k: &k, values: &values, lengths: Some(&lengths) };
+                let mut y = backend.alloc(DType::E5M2, q_len)?;
+                backend.attention(&shape, &operands, &stochastic(DType::E5M2, 1), &mut y)?;
+                let [mut dq, mut dk, mut dvalues] =
+                    [backend.alloc(dtype, q_len)?, backend.alloc(dtype, k_len)?, backend.alloc(dtype, k_len)?];
+                let stores = [2, 3, 4].map(|id| stochastic(dtype, id));
+                let arguments = AttentionBackward { operands, dy: &dy, stores, residuals: [None, Some(&values), None] };
+                let gradients = AttentionGradients { dq: &mut dq, dk: &mut dk, dvalues: &mut dvalues };
+                backend.attention_backward(&shape, &arguments, gradients)?;
+                Ok(vec![y, dq, dk, dvalues])
+            });
+        }
+    }
+}
