@@ -41,6 +41,7 @@ pub(crate) const HEADERS: &[(&str, &str)] = &[
     ("additive.cuh", include_str!("additive_attention/additive.cuh")),
     ("attention.cuh", include_str!("attention/attention.cuh")),
     ("eight.cuh", include_str!("elementwise/eight.cuh")),
+    ("octets.cuh", include_str!("elementwise/octets.cuh")),
     ("hopper.cuh", include_str!("gemm/hopper.cuh")),
     ("epilogue.cuh", include_str!("gemm/epilogue.cuh")),
     ("mma.cuh", include_str!("gemm/mma.cuh")),
@@ -82,6 +83,9 @@ pub(crate) struct Kernel {
 unsafe impl Send for Kernel {}
 // SAFETY: as above.
 unsafe impl Sync for Kernel {}
+
+/// The most arguments that a kernel has.
+const MOST_ARGUMENTS: usize = 32;
 
 /// How the driver starts a function: with blocks, threads, shared memory, stream and arguments.
 type Launch = unsafe fn(
@@ -142,13 +146,15 @@ unsafe impl Argument for f32 {}
 impl Device {
     /// The function `name` of a source compiled with `defines`: loaded, or from the cache, or compiled.
     pub fn kernel(&self, source: &Source, name: &'static str, defines: Defines<'_>) -> KernelResult<Arc<Kernel>> {
-        let mut key = format!("{}:{name}", source.name);
-        defines.iter().for_each(|(name, value)| key.extend([";", name, "=", value]));
-        if let Some(kernel) = self.kernels.loaded().get(&key) {
-            return Ok(kernel.clone());
+        let key = key(source, name, defines);
+        let is_it = |loaded: &&Loaded| loaded.is(source, name, defines);
+        if let Some(loaded) = self.kernels.loaded().get(&key).and_then(|all| all.iter().find(is_it)) {
+            return Ok(loaded.kernel.clone());
         }
         let kernel = Arc::new(self.told(self.load(source, name, defines))?);
-        self.kernels.loaded().insert(key, kernel.clone());
+        let owned = defines.iter().map(|(name, value)| (*name, value.to_string())).collect();
+        let loaded = Loaded { source: source.name, name, defines: owned, kernel: kernel.clone() };
+        self.kernels.loaded().entry(key).or_default().push(loaded);
         Ok(kernel)
     }
 
@@ -215,20 +221,22 @@ impl Device {
     }
 
     fn start(&self, kernel: &Kernel, grid: Grid, arguments: &[&dyn Argument], how: Launch) -> KernelResult<()> {
-        let found: Vec<usize> = arguments.iter().map(|argument| argument.bytes()).collect();
-        if found != kernel.parameters {
-            let Kernel { name, parameters, .. } = kernel;
+        // No vector, no lock but one: this is done thousands of times a second.
+        let mut values = [std::ptr::null_mut(); MOST_ARGUMENTS];
+        let found = || arguments.iter().map(|argument| argument.bytes());
+        if !found().eq(kernel.parameters.iter().copied()) || arguments.len() > values.len() {
+            let (Kernel { name, parameters, .. }, found) = (kernel, found().collect::<Vec<_>>());
             return Err(self.failed(format!("{name} takes parameters of {parameters:?} bytes, not {found:?}")));
         }
         if grid.blocks.contains(&0) {
             return Ok(());
         }
         self.bind()?;
-        let mut values: Vec<*mut c_void> = arguments.iter().map(|argument| argument.value().cast_mut()).collect();
+        values.iter_mut().zip(arguments).for_each(|(value, argument)| *value = argument.value().cast_mut());
         let (blocks, threads) = (grid.blocks.into(), (grid.threads, 1, 1));
         let stream = self.stream.cu_stream();
         // SAFETY: number and sizes of the arguments are those of the kernel, which the driver copies before it returns.
-        let launched = unsafe { how(kernel.function, blocks, threads, grid.shared, stream, &mut values) };
+        let launched = unsafe { how(kernel.function, blocks, threads, grid.shared, stream, &mut values[..arguments.len()]) };
         self.told(launched.context(|| format!("starting {} with {grid:?}", kernel.name)))?;
         self.started(kernel.name)
     }
@@ -251,7 +259,38 @@ unsafe fn parameters(function: sys::CUfunction) -> Vec<usize> {
 pub(crate) struct Kernels {
     cache: Cache,
     nvrtc: OnceLock<Result<Nvrtc>>,
-    loaded: Mutex<HashMap<String, Arc<Kernel>>>,
+    /// By [`key`].
+    loaded: Mutex<ByKey>,
+}
+
+type ByKey = HashMap<u64, Vec<Loaded>>;
+
+/// A kernel and what it was made of.
+struct Loaded {
+    source: &'static str,
+    name: &'static str,
+    defines: Vec<(&'static str, String)>,
+    kernel: Arc<Kernel>,
+}
+
+impl Loaded {
+    fn is(&self, source: &Source, name: &str, defines: Defines<'_>) -> bool {
+        let same = |((a, x), (b, y)): (&(&str, String), &(&str, &str))| a == b && x == y;
+        let number = self.defines.len() == defines.len();
+        number && self.name == name && self.source == source.name && self.defines.iter().zip(defines).all(same)
+    }
+}
+
+/// A number of a source, a function and definitions: FNV-1a, a word at a time.
+fn key(source: &Source, name: &str, defines: Defines<'_>) -> u64 {
+    let texts = [source.name, name].into_iter().chain(defines.iter().flat_map(|(name, value)| [*name, *value]));
+    texts.fold(0xcbf2_9ce4_8422_2325, |key, text| {
+        let (words, rest) = text.as_bytes().as_chunks();
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        let words = words.iter().chain([&last]).map(|word| u64::from_le_bytes(*word));
+        words.chain([text.len() as u64]).fold(key, |key, word| (key ^ word).wrapping_mul(0x0000_0100_0000_01b3))
+    })
 }
 
 impl Kernels {
@@ -259,7 +298,7 @@ impl Kernels {
         Self { cache, nvrtc: OnceLock::new(), loaded: Mutex::default() }
     }
 
-    fn loaded(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Kernel>>> {
+    fn loaded(&self) -> std::sync::MutexGuard<'_, ByKey> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -14,7 +14,7 @@ type Row = (&'static Source, Names, Names, Names);
 type Names = &'static [&'static str];
 
 /// Sources, and the macros of their types: of inputs, of inputs that may be absent, of outputs; each output has a rounding.
-const SOURCES: [Row; 28] = [
+const SOURCES: [Row; 29] = [
     (&elementwise::CAST, &["X"], &[], &["Y"]),
     (&elementwise::ADD, &["A"], &["B"], &["Y"]),
     (&elementwise::RELU_BACKWARD, &["DY"], &["Y", "R"], &["DX"]),
@@ -27,7 +27,8 @@ const SOURCES: [Row; 28] = [
     (&gemm::PACK, &["A"], &[], &[]),
     (&batch_norm::STATISTICS, &["X"], &[], &[]),
     (&batch_norm::FORWARD, &["X"], &["R"], &["Y"]),
-    (&batch_norm::BACKWARD, &["DY", "X"], &["Y"], &["DX"]),
+    (&batch_norm::BACKWARD_SUMS, &["DY", "X"], &["Y"], &[]),
+    (&batch_norm::BACKWARD, &["DY", "X"], &["Y", "R"], &["DX", "DR"]),
     (&pool::MAX, &["X"], &[], &["Y"]),
     (&pool::MAX_BACKWARD, &["DY"], &[], &["DX"]),
     (&pool::AVERAGE, &["X"], &[], &["Y"]),
@@ -64,6 +65,13 @@ const HOPPER: [[&str; 7]; 6] = [
     ["F32", "0", "128", "128", "6", "1", "0"],
 ];
 
+/// Those of its kernel for gradients of weights: types of the factors and of their product, IMAGES, TILE_M, TILE_N, STAGES, COPIED.
+const ACROSS: [[&str; 8]; 3] = [
+    ["E5M2", "E5M2", "F16", "1", "128", "256", "2", "4"],
+    ["E4M3", "E5M2", "F16", "0", "64", "128", "2", "6"],
+    ["Bf16", "Bf16", "Bf16", "1", "128", "256", "4", "0"],
+];
+
 const TYPES: [&str; 8] = ["F32", "E5M2", "F16", "Bf16", "E4M3", "E5M2Fnuz", "E4M3Fnuz", "E3M4"];
 const ROUNDINGS: [&str; 8] = ["RNE", "SR", "SR", "RNE", "RTP", "SR_WIDE", "RNA", "RTZ"];
 
@@ -81,6 +89,8 @@ fn defines(n: usize, [inputs, optional, outputs]: [Names; 3]) -> Vec<(String, St
         ("LINES_B", "Taps", "PatchElements"),
         ("LINES", "Dense", "Taps"),
         ("RULE", "Sgd", "AdamW"),
+        ("ALIGNED", "1", "0"),
+        ("AT_ONCE", "2", "4"),
         ("A_ALONG_K", "0", "1"),
         ("B_ALONG_K", "1", "0"),
         ("A_WHOLE", "1", "0"),
@@ -117,6 +127,11 @@ fn every_kernel_compiles() {
         }
     }
     OTHERS.iter().for_each(|(source, defines)| check(&nvrtc, source, defines, &ARCHITECTURES));
+    for [a, b, narrow, images, tile_m, tile_n, stages, copied] in ACROSS {
+        let numbers = [("IMAGES", images), ("TILE_M", tile_m), ("TILE_N", tile_n), ("STAGES", stages), ("COPIED", copied)];
+        let types = [("A", a), ("B", b), ("NARROW", narrow)];
+        check(&nvrtc, &gemm::ACROSS, &[numbers.as_slice(), &types].concat(), &["sm_90a"]);
+    }
     for [a, images, tile_n, depth, stages, cluster, sums] in HOPPER {
         let numbers = [("IMAGES", images), ("TILE_N", tile_n), ("DEPTH", depth), ("STAGES", stages), ("CLUSTER", cluster)];
         let types = [("A", a), ("B", a), ("R", "None"), ("Y", "E5M2"), ("Y_ROUNDING", "SR"), ("SUMS", sums)];
@@ -127,7 +142,7 @@ fn every_kernel_compiles() {
 /// No .cu file is forgotten.
 #[test]
 fn every_source_is_in_the_table() {
-    let known: Vec<&str> = SOURCES.iter().map(|(source, ..)| source.name).chain(OTHERS.iter().map(|(source, _)| source.name)).chain([gemm::HOPPER.name]).collect();
+    let known: Vec<&str> = SOURCES.iter().map(|(source, ..)| source.name).chain(OTHERS.iter().map(|(source, _)| source.name)).chain([gemm::ACROSS.name, gemm::HOPPER.name]).collect();
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for folder in std::fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
         for file in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {

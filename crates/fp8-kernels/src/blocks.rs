@@ -60,7 +60,8 @@ pub(crate) fn fold<T: Send, const N: usize>(
         .collect()
 }
 
-fn each_block<const N: usize>(
+/// Calls `body` with the index of the first element of each block of `range`, and the block.
+pub(crate) fn each_block<const N: usize>(
     isa: Isa,
     inputs: [Option<View<'_>>; N],
     range: Range<usize>,

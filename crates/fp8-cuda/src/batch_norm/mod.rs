@@ -8,14 +8,15 @@ use fp8_kernels::{
 
 use crate::codec::{StoreArgument, rounding_name};
 use crate::device::Device;
-use crate::elementwise::{eights, masked};
+use crate::elementwise::{Rows, aligned};
 use crate::kernels::{Grid, Source, source};
 use crate::memory::DeviceMemory;
 use crate::operand::{Op, Operand};
-use crate::reduce::Chunks;
+use crate::reduce::Columns;
 
 pub(crate) static STATISTICS: Source = source!("batch_norm/statistics.cu");
 pub(crate) static FORWARD: Source = source!("batch_norm/batch_norm.cu");
+pub(crate) static BACKWARD_SUMS: Source = source!("batch_norm/backward_sums.cu");
 pub(crate) static BACKWARD: Source = source!("batch_norm/backward.cu");
 
 /// mean and variance.
@@ -39,15 +40,11 @@ pub(crate) fn statistics(
     let x = op.float("x", x, op.len(&[norm.rows, norm.channels])?)?;
     let mean = op.exactly_mut("mean", mean, DType::F32, norm.channels)?;
     let variance = op.exactly_mut("variance", variance, DType::F32, norm.channels)?;
-    let chunks = Chunks::new(norm.rows, norm.channels);
-    let parts = DeviceMemory::new(device, 8 * chunks.parts())?;
-    let kernel = |name| device.kernel(&STATISTICS, name, &[("X", x.type_name())]);
-    let (over_parts, over_channels) = (Grid::over(chunks.parts()), Grid::over(norm.channels));
-    let average = kernel("average")?;
-    device.launch(&*kernel("sums")?, over_parts, &[&chunks, &x, &parts])?;
-    device.launch(&average, over_channels, &[&chunks, &parts, &mean])?;
-    device.launch(&*kernel("squares")?, over_parts, &[&chunks, &x, &mean, &parts])?;
-    device.launch(&average, over_channels, &[&chunks, &parts, &variance])
+    let size = Columns::new(norm.rows, norm.channels);
+    let parts = DeviceMemory::new(device, 2 * 8 * size.parts())?;
+    let kernel = |name| device.kernel(&STATISTICS, name, &[("X", x.type_name()), size.aligned()]);
+    device.launch(&*kernel("sums")?, size.parts_grid(device), &[&size, &x, &parts])?;
+    device.launch(&*kernel("statistics")?, size.totals_grid(), &[&size, &parts, &mean, &variance])
 }
 
 /// As [`fp8_kernels::Backend::batch_norm_update_running`].
@@ -67,12 +64,13 @@ pub(crate) fn update_running(
         op.exactly_mut("running_variance", running_variance, DType::F32, norm.channels)?,
     ];
     let unbiased = norm.rows as f32 / (norm.rows as f32 - 1.0).max(1.0);
-    let kernel = device.kernel(&STATISTICS, "blend", &[("X", "F32")])?;
-    for ((batch, running), factor) in batch.iter().zip(&running).zip([1.0, unbiased]) {
-        let channels = norm.channels as u32;
-        device.launch(&kernel, Grid::over(norm.channels), &[&momentum, &factor, batch, running, &channels])?;
-    }
-    Ok(())
+    let kernel = device.kernel(&STATISTICS, "blend", &[("X", "F32"), aligned(0)])?;
+    let ([mean, variance], [running_mean, running_variance]) = (batch, running);
+    device.launch(
+        &kernel,
+        Grid::over(norm.channels),
+        &[&momentum, &unbiased, &mean, &variance, &running_mean, &running_variance, &(norm.channels as u32)],
+    )
 }
 
 /// As [`fp8_kernels::Backend::batch_norm`].
@@ -90,14 +88,15 @@ pub(crate) fn forward(
     let beta = op.exactly("beta", arguments.beta, DType::F32, channels)?;
     let residual = op.optional("residual", arguments.residual, len)?.unwrap_or_default();
     let y = op.output("y", y, store, len)?;
-    let inputs = [("X", x.type_name()), ("R", residual.type_name())];
+    let inputs = [("X", x.type_name()), ("R", residual.type_name()), aligned(channels)];
     let outputs = [("Y", y.type_name()), ("Y_ROUNDING", rounding_name(store))];
-    let kernel = device.kernel(&FORWARD, "batch_norm", &[inputs, outputs].concat())?;
-    let (relu, channels, store) = (u32::from(arguments.relu), channels as u32, StoreArgument::from(store));
+    let kernel = device.kernel(&FORWARD, "batch_norm", &[&inputs[..], &outputs].concat())?;
+    let (relu, store) = (u32::from(arguments.relu), StoreArgument::from(store));
+    let (size, grid) = Rows::new(device, norm.rows, channels);
     device.launch(
         &kernel,
-        eights(len),
-        &[&x, &mean, &variance, &gamma, &beta, &norm.epsilon, &residual, &relu, &channels, &store, &y, &(len as u64)],
+        grid,
+        &[&size, &x, &mean, &variance, &gamma, &beta, &norm.epsilon, &residual, &relu, &store, &y],
     )
 }
 
@@ -118,29 +117,32 @@ pub(crate) fn backward(
     let dx = op.output("dx", gradients.dx, &arguments.dx_store, len)?;
     let dgamma = op.exactly_mut("dgamma", gradients.dgamma, DType::F32, channels)?;
     let dbeta = op.exactly_mut("dbeta", gradients.dbeta, DType::F32, channels)?;
-    let store = &arguments.dresidual_store;
-    let dresidual = gradients.dresidual.map(|dresidual| op.output("dresidual", dresidual, store, len)).transpose()?;
+    let stores = [&arguments.dx_store, &arguments.dresidual_store];
+    let dresidual = gradients.dresidual.map(|dresidual| op.output("dresidual", dresidual, stores[1], len)).transpose()?;
+    let dresidual = dresidual.unwrap_or_default();
+    let residual_error = if dresidual.dtype.is_some() { residual_error } else { Operand::default() };
 
-    let inputs = [("DY", dy.type_name()), ("X", x.type_name()), ("Y", y.type_name())];
-    let outputs = [("DX", dx.type_name()), ("DX_ROUNDING", rounding_name(&arguments.dx_store))];
-    let kernel = |name| device.kernel(&BACKWARD, name, &[&inputs[..], &outputs].concat());
-    let chunks = Chunks::new(norm.rows, channels);
-    let parts = DeviceMemory::new(device, 2 * 8 * chunks.parts())?;
+    let inputs = [("DY", dy.type_name()), ("X", x.type_name()), ("Y", y.type_name()), aligned(channels)];
+    let sums = |name| device.kernel(&BACKWARD_SUMS, name, &inputs);
+    let size = Columns::new(norm.rows, channels);
+    let parts = DeviceMemory::new(device, 2 * 8 * size.parts())?;
     let lines = DeviceMemory::new(device, 3 * 4 * channels)?;
-    device.launch(&*kernel("sums")?, Grid::over(chunks.parts()), &[&chunks, &dy, &x, &y, &mean, &parts])?;
+    device.launch(&*sums("sums")?, size.parts_grid(device), &[&size, &dy, &x, &y, &mean, &parts])?;
     device.launch(
-        &*kernel("lines")?,
-        Grid::over(channels),
-        &[&chunks, &parts, &variance, &gamma, &norm.epsilon, &dgamma, &dbeta, &lines],
+        &*sums("lines")?,
+        size.totals_grid(),
+        &[&size, &parts, &variance, &gamma, &norm.epsilon, &dgamma, &dbeta, &lines],
     )?;
-    let (dx_store, channels) = (StoreArgument::from(&arguments.dx_store), channels as u32);
+    // Only where it is written.
+    let rounding = if dresidual.dtype.is_some() { rounding_name(stores[1]) } else { "RNE" };
+    let residuals = [("R", residual_error.type_name()), ("DR", dresidual.type_name()), ("DR_ROUNDING", rounding)];
+    let outputs = [("DX", dx.type_name()), ("DX_ROUNDING", rounding_name(stores[0]))];
+    let kernel = device.kernel(&BACKWARD, "backward", &[&inputs[..], &residuals, &outputs].concat())?;
+    let ([dx_store, dresidual_store], (size, grid)) =
+        (stores.map(StoreArgument::from), Rows::new(device, norm.rows, channels));
     device.launch(
-        &*kernel("backward")?,
-        eights(len),
-        &[&dy, &x, &y, &mean, &lines, &channels, &dx_store, &dx, &(len as u64)],
-    )?;
-    match dresidual {
-        Some(dresidual) => masked(device, len, [y, dy, residual_error], store, dresidual),
-        None => Ok(()),
-    }
+        &kernel,
+        grid,
+        &[&size, &dy, &x, &y, &residual_error, &mean, &lines, &dx_store, &dx, &dresidual_store, &dresidual],
+    )
 }

@@ -1,30 +1,36 @@
-// Mean and variance of columns; the sums that the backward pass needs.
+// Mean and variance of columns.
 #include "columns.cuh"
 
-// sum x.
-extern "C" __global__ void sums(Chunks chunks, const X::Code* x, double* parts) {
-    column_parts<1>(chunks, parts, [&](u32 row, u32 column, float* terms) {
-        terms[0] = decode<X>(x[u64(row) * chunks.columns + column]);
+// sum x, sum x^2: the squares are exact in FP64.
+extern "C" __global__ void sums(Columns size, const X::Code* x, double* parts) {
+    Octet octet = summed_octet(size);
+    auto load = [&](u32, u64 first) { return read_octet<X>(x, first, octet); };
+    column_parts<2, 8>(size, octet, parts, load, [](u32, const Eight<X::Code>& codes, double (&sums)[16]) {
+        float values[8];
+        decode8<X, true>(codes, values);
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            double value = values[i];
+            sums[i] = sums[i] + value;
+            sums[8 + i] = __fma_rn(value, value, sums[8 + i]);
+        }
     });
 }
 
-// sum (x - mean)^2.
-extern "C" __global__ void squares(Chunks chunks, const X::Code* x, const float* mean, double* parts) {
-    column_parts<1>(chunks, parts, [&](u32 row, u32 column, float* terms) {
-        float less = decode<X>(x[u64(row) * chunks.columns + column]) - mean[column];
-        terms[0] = less * less;
-    });
+// mean = sum x / rows; variance = (sum x^2 - sum x sum x / rows) / rows.
+extern "C" __global__ void statistics(Columns size, const double* parts, float* mean, float* variance) {
+    u32 column;
+    double totals[2];
+    if (!column_totals(size, parts, column, totals)) return;
+    double rows = size.rows, squares = (totals[1] - totals[0] * totals[0] / rows) / rows;
+    mean[column] = canonical(float(totals[0] / rows));
+    variance[column] = canonical(float(squares < 0 ? 0 : squares));
 }
 
-// y = total / rows.
-extern "C" __global__ void average(Chunks chunks, const double* parts, float* y) {
-    u32 column = blockIdx.x * blockDim.x + threadIdx.x;
-    if (column >= chunks.columns) return;
-    y[column] = canonical(float(column_total(chunks, parts, 0, column) / double(chunks.rows)));
-}
-
-// running = (1 - momentum) running + momentum (factor batch).
-extern "C" __global__ void blend(float momentum, float factor, const float* batch, float* running, u32 channels) {
+// running = (1 - momentum) running + momentum (factor batch), of mean (factor 1) and variance.
+extern "C" __global__ void blend(float momentum, float unbiased, const float* mean, const float* variance, float* running_mean, float* running_variance, u32 channels) {
     u32 i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < channels) running[i] = canonical((1.0f - momentum) * running[i] + momentum * (factor * batch[i]));
+    if (i >= channels) return;
+    running_mean[i] = canonical((1.0f - momentum) * running_mean[i] + momentum * mean[i]);
+    running_variance[i] = canonical((1.0f - momentum) * running_variance[i] + momentum * (unbiased * variance[i]));
 }

@@ -11,7 +11,8 @@ struct Store {
     float scale;
     u32 random_bits;
     u32 saturate;
-    u32 unused;
+    // What counts of a word of two draws: the topmost `random_bits` of each.
+    u32 draw_mask;
 };
 
 const u32 INFINITY_BITS = 0x7F800000, NAN_BITS = 0x7FC00000, SIGN = 0x80000000;
@@ -49,13 +50,15 @@ typedef Format<u16, 8, 7, 127, 0> Bf16;
 
 struct F32 {
     typedef float Code;
-    static constexpr bool PRESENT = true, WIDE = true;
+    static constexpr bool PRESENT = true, WIDE = true, UNSIGNED_ZERO = false;
+    static constexpr int BITS = 32, MANTISSA_BITS = 23;
 };
 
 // The type of an operand that is not there.
 struct None {
     typedef u8 Code;
-    static constexpr bool PRESENT = false, WIDE = false;
+    static constexpr bool PRESENT = false, WIDE = false, UNSIGNED_ZERO = false;
+    static constexpr int BITS = 0, MANTISSA_BITS = 0;
 };
 
 // The exact value of a code; NaN: the canonical one, with the sign of the code where the format's NaN has one.
@@ -135,7 +138,7 @@ __device__ inline typename T::Code encode(const Store& store, float x, u32 rando
         if (R == SR_WIDE) {
             code = rounded_wide<T>(magnitude, random >> (32 - store.random_bits), store.random_bits);
         } else {
-            code = rounded<T, R>(magnitude, sign, random & (0xFFFF0000u >> store.random_bits));
+            code = rounded<T, R>(magnitude, sign, random & store.draw_mask);
         }
         if (R == RNE || R == SR) {
             code = min(code, infinity);
@@ -158,42 +161,4 @@ __device__ inline typename T::Code encode_at(const Store& store, float x, u64 in
     return encode<T, R>(store, x, random);
 }
 
-// What eight codes are read and written as.
-template <class C>
-struct alignas(8 * sizeof(C)) Eight {
-    C codes[8];
-};
-
-// Elements first .. first + 8 of n; 0 past the end. `first` is a multiple of 8, and codes begin on a boundary of 256 bytes.
-template <class T>
-__device__ inline void load8(const typename T::Code* codes, u64 first, u64 n, float (&values)[8]) {
-    if constexpr (!T::PRESENT) {
-        return;
-    } else if (first + 8 <= n) {
-        Eight<typename T::Code> eight = *reinterpret_cast<const Eight<typename T::Code>*>(codes + first);
-#pragma unroll
-        for (int i = 0; i < 8; i++) values[i] = decode<T>(eight.codes[i]);
-    } else {
-#pragma unroll
-        for (int i = 0; i < 8; i++) values[i] = first + i < n ? decode<T>(codes[first + i]) : 0;
-    }
-}
-
-// Eight elements share one block of random bits.
-template <class T, int R>
-__device__ inline void store8(const Store& store, typename T::Code* codes, u64 first, u64 n, const float (&values)[8]) {
-    Eight<typename T::Code> eight;
-    if constexpr (R == SR && !T::WIDE) {
-        uint4 words = philox(store.random, first / 8);
-#pragma unroll
-        for (int i = 0; i < 8; i++) eight.codes[i] = encode<T, R>(store, values[i], half_word(words, i));
-    } else {
-#pragma unroll
-        for (int i = 0; i < 8; i++) eight.codes[i] = encode_at<T, R>(store, values[i], first + i);
-    }
-    if (first + 8 <= n) {
-        *reinterpret_cast<Eight<typename T::Code>*>(codes + first) = eight;
-    } else {
-        for (int i = 0; first + i < n; i++) codes[first + i] = eight.codes[i];
-    }
-}
+#include "eight_codes.cuh"

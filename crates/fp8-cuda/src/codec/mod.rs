@@ -40,14 +40,17 @@ pub(crate) fn rounding_name(store: &Store) -> &'static str {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct StreamArgument {
-    seed: u64,
+    keys: [u32; 20],
     step: u32,
     id: u32,
 }
 
 impl From<&Stream> for StreamArgument {
     fn from(&Stream { seed, step, id }: &Stream) -> Self {
-        Self { seed, step, id }
+        // Philox adds these to its two keys from round to round.
+        let (halves, steps) = ([seed as u32, (seed >> 32) as u32], [0x9E37_79B9_u32, 0xBB67_AE85]);
+        let key = |i: usize| halves[i % 2].wrapping_add(steps[i % 2].wrapping_mul(i as u32 / 2));
+        Self { keys: std::array::from_fn(key), step, id }
     }
 }
 
@@ -59,17 +62,18 @@ pub(crate) struct StoreArgument {
     scale: f32,
     random_bits: u32,
     saturate: u32,
-    unused: u32,
+    draw_mask: u32,
 }
 
 impl From<&Store> for StoreArgument {
     fn from(store: &Store) -> Self {
-        let random_bits = match store.rounding {
+        let random_bits: u32 = match store.rounding {
             Rounding::Stochastic { bits } => bits.into(),
             _ => 0,
         };
+        let draw_mask = (0xFFFF_0000_u32 >> random_bits.min(16) & 0xFFFF) * 0x0001_0001;
         let saturate = (store.overflow == Overflow::Saturate).into();
-        Self { random: (&store.random).into(), scale: store.scale, random_bits, saturate, unused: 0 }
+        Self { random: (&store.random).into(), scale: store.scale, random_bits, saturate, draw_mask }
     }
 }
 

@@ -6,22 +6,27 @@ typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
-// fp8_core::Stream.
+// fp8_core::Stream; of the seed, the keys of the ten rounds, two of each.
 struct Stream {
-    u64 seed;
+    u32 keys[20];
     u32 step;
     u32 id;
 };
 
+// a b, upper and lower half. In one instruction, which C++ makes two of.
+__device__ inline void wide_product(u32 a, u32 b, u32& upper, u32& lower) {
+    asm("{.reg .b64 p; mul.wide.u32 p, %2, %3; mov.b64 {%1, %0}, p;}" : "=r"(upper), "=r"(lower) : "r"(a), "r"(b));
+}
+
 __device__ inline uint4 philox(const Stream& stream, u64 block) {
     u32 c0 = u32(block), c1 = u32(block >> 32), c2 = stream.step, c3 = stream.id;
-    u32 k0 = u32(stream.seed), k1 = u32(stream.seed >> 32);
 #pragma unroll
     for (int round = 0; round < 10; round++) {
-        u64 p0 = u64(c0) * 0xD2511F53u, p1 = u64(c2) * 0xCD9E8D57u;
-        u32 n0 = u32(p1 >> 32) ^ c1 ^ k0, n2 = u32(p0 >> 32) ^ c3 ^ k1;
-        c0 = n0, c1 = u32(p1), c2 = n2, c3 = u32(p0);
-        k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
+        u32 upper0, lower0, upper1, lower1;
+        wide_product(c0, 0xD2511F53u, upper0, lower0);
+        wide_product(c2, 0xCD9E8D57u, upper1, lower1);
+        c0 = upper1 ^ c1 ^ stream.keys[2 * round], c1 = lower1;
+        c2 = upper0 ^ c3 ^ stream.keys[2 * round + 1], c3 = lower0;
     }
     return make_uint4(c0, c1, c2, c3);
 }

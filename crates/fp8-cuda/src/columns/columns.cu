@@ -9,5 +9,5 @@ extern "C" __global__ void columns(const X::Code* x, u32 total, u32 begin, u32 c
         values[i] = decode<X>(x[(first + i) / count * total + begin + (first + i) % count]);
     }
     add8<R>(residual, first, n, values);
-    store8<Y, Y_ROUNDING>(store, y, first, n, values);
+    store8<Y, Y_ROUNDING, R::PRESENT>(store, y, first, n, values);
 }

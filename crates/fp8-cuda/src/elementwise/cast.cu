@@ -1,22 +1,15 @@
 #include "eight.cuh"
 
-// Eights of a thread, a block of threads apart: so many loads are under way at once.
-const u32 AT_ONCE = 2;
-
 // y = store(x / x_scale).
 extern "C" __global__ void cast(const X::Code* x, float x_scale, Store store, Y::Code* y, u64 n) {
-    u64 start = 8 * (u64(blockIdx.x) * AT_ONCE * blockDim.x + threadIdx.x);
-    float values[AT_ONCE][8];
-#pragma unroll
-    for (u32 at = 0; at < AT_ONCE; at++) load8<X>(x, start + 8 * at * blockDim.x, n, values[at]);
-#pragma unroll
-    for (u32 at = 0; at < AT_ONCE; at++) {
-        u64 first = start + 8 * at * blockDim.x;
-        if (first >= n) return;
+    auto load = [&](u64 first) { return read8<X>(x, first, n); };
+    each_eight<AT_ONCE>(n, load, [&](u64 first, const Eight<X::Code>& codes) {
+        float values[8];
+        decode8<X>(codes, values);
         if (x_scale != 1.0f) {
 #pragma unroll
-            for (int i = 0; i < 8; i++) values[at][i] = canonical(values[at][i] / x_scale);
+            for (int i = 0; i < 8; i++) values[i] = canonical(values[i] / x_scale);
         }
-        store8<Y, Y_ROUNDING>(store, y, first, n, values[at]);
-    }
+        store8<Y, Y_ROUNDING>(store, y, first, n, values);
+    });
 }

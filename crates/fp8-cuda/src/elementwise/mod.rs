@@ -1,4 +1,4 @@
-//! Operations whose element y_i is a function of the elements i of the inputs. A thread computes eight.
+//! Operations whose element y_i is a function of the elements i of the inputs. A thread computes some eights.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use fp8_kernels::{Buffer, Dropout, Result, Store};
 
 use crate::codec::{StoreArgument, StreamArgument, rounding_name};
 use crate::device::Device;
-use crate::kernels::{Grid, Source, source};
+use crate::kernels::{Argument, Grid, Source, source};
 use crate::operand::Operand;
 
 pub(crate) static CAST: Source = source!("elementwise/cast.cu");
@@ -14,21 +14,61 @@ pub(crate) static ADD: Source = source!("elementwise/add.cu");
 pub(crate) static RELU_BACKWARD: Source = source!("elementwise/relu_backward.cu");
 pub(crate) static DROPOUT: Source = source!("elementwise/dropout.cu");
 
-/// Eights that a thread of cast.cu has.
-const CASTS_AT_ONCE: usize = 2;
-
 /// Threads for `len` elements, eight each.
 pub(crate) fn eights(len: usize) -> Grid {
     Grid::over(len.div_ceil(8))
+}
+
+/// Eights that a thread has at once, so that all of its loads are under way together: as many bytes whatever the type.
+fn at_once(x: Operand, len: usize) -> ((&'static str, &'static str), Grid) {
+    let (name, count) = if x.dtype.is_some_and(|dtype| dtype.size() > 2) { ("2", 2) } else { ("4", 4) };
+    (("AT_ONCE", name), Grid::over(len.div_ceil(8 * count)))
+}
+
+/// Whether rows are multiples of eight elements.
+pub(crate) fn aligned(columns: usize) -> (&'static str, &'static str) {
+    ("ALIGNED", if columns.is_multiple_of(8) { "1" } else { "0" })
+}
+
+/// `Rows` of octets.cuh: a matrix whose threads have eight columns of some rows.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Rows {
+    rows: u32,
+    columns: u32,
+    width: u32,
+    rows_of_thread: u32,
+}
+
+// SAFETY: the layout is that of the C struct.
+unsafe impl Argument for Rows {}
+
+impl Rows {
+    /// Rows that a thread reads at once.
+    const AT_ONCE: u32 = 4;
+
+    /// Of (rows, columns), and its threads: as many rows of each as leave some blocks for every multiprocessor.
+    pub fn new(device: &Device, rows: usize, columns: usize) -> (Self, Grid) {
+        let (rows, columns) = (rows as u32, columns as u32);
+        let octets = columns.div_ceil(8);
+        let width = octets.clamp(1, Grid::THREADS);
+        let (down, across) = (Grid::THREADS / width, octets.div_ceil(width));
+        let blocks = |rows_of_thread: u32| rows.div_ceil(down * rows_of_thread);
+        let enough = |rows_of_thread: &u32| blocks(*rows_of_thread) * across >= 8 * device.multiprocessors;
+        let rows_of_thread = [8, 4, 2].map(|times| times * Self::AT_ONCE).into_iter().find(enough);
+        let rows_of_thread = rows_of_thread.unwrap_or(Self::AT_ONCE);
+        let grid = Grid { blocks: [blocks(rows_of_thread), across, 1], threads: width * down, shared: 0 };
+        (Self { rows, columns, width, rows_of_thread }, grid)
+    }
 }
 
 /// y = store(x / x_scale).
 pub(crate) fn cast(device: &Arc<Device>, x: &Buffer, x_scale: f32, store: &Store, y: &mut Buffer) -> Result<()> {
     let (op, len) = (device.op("cast"), x.len());
     let (x, y) = (op.float("x", x, y.len())?, op.output("y", y, store, len)?);
-    let defines = [("X", x.type_name()), ("Y", y.type_name()), ("Y_ROUNDING", rounding_name(store))];
+    let (at_once, grid) = at_once(x, len);
+    let defines = [("X", x.type_name()), ("Y", y.type_name()), ("Y_ROUNDING", rounding_name(store)), at_once];
     let kernel = device.kernel(&CAST, "cast", &defines)?;
-    let grid = Grid::over(len.div_ceil(8 * CASTS_AT_ONCE));
     device.launch(&kernel, grid, &[&x, &x_scale, &StoreArgument::from(store), &y, &(len as u64)])
 }
 
@@ -44,11 +84,12 @@ pub(crate) fn add(
     let (op, len) = (device.op("add"), a.len());
     let (a, b) = (op.float("a", a, len)?, op.optional("b", b, len)?.unwrap_or_default());
     let y = op.output("y", y, store, len)?;
-    let defines =
-        [("A", a.type_name()), ("B", b.type_name()), ("Y", y.type_name()), ("Y_ROUNDING", rounding_name(store))];
-    let kernel = device.kernel(&ADD, "add", &defines)?;
+    let (at_once, grid) = at_once(a, len);
+    let (inputs, outputs) = ([("A", a.type_name()), ("B", b.type_name())], [("Y", y.type_name()), at_once]);
+    let rounding = [("Y_ROUNDING", rounding_name(store))];
+    let kernel = device.kernel(&ADD, "add", &[&inputs[..], &outputs, &rounding].concat())?;
     let store = StoreArgument::from(store);
-    device.launch(&kernel, eights(len), &[&a, &b, &u32::from(relu), &store, &y, &(len as u64)])
+    device.launch(&kernel, grid, &[&a, &b, &u32::from(relu), &store, &y, &(len as u64)])
 }
 
 /// dx = store(dy where y > 0, plus residual).
@@ -64,21 +105,11 @@ pub(crate) fn relu_backward(
     let (y, dy) = (op.float("y", y, len)?, op.float("dy", dy, len)?);
     let residual = op.optional("residual", residual, len)?.unwrap_or_default();
     let dx = op.output("dx", dx, store, len)?;
-    masked(device, len, [y, dy, residual], store, dx)
-}
-
-/// The same over operands that have been checked; y and residual may be absent.
-pub(crate) fn masked(
-    device: &Arc<Device>,
-    len: usize,
-    [y, dy, residual]: [Operand; 3],
-    store: &Store,
-    dx: Operand,
-) -> Result<()> {
     let inputs = [("Y", y.type_name()), ("DY", dy.type_name()), ("R", residual.type_name())];
-    let outputs = [("DX", dx.type_name()), ("DX_ROUNDING", rounding_name(store))];
+    let (at_once, grid) = at_once(dy, len);
+    let outputs = [("DX", dx.type_name()), ("DX_ROUNDING", rounding_name(store)), at_once];
     let kernel = device.kernel(&RELU_BACKWARD, "relu_backward", &[&inputs[..], &outputs].concat())?;
-    device.launch(&kernel, eights(len), &[&y, &dy, &residual, &StoreArgument::from(store), &dx, &(len as u64)])
+    device.launch(&kernel, grid, &[&y, &dy, &residual, &StoreArgument::from(store), &dx, &(len as u64)])
 }
 
 /// As [`fp8_kernels::Backend::dropout`].
@@ -89,9 +120,10 @@ pub(crate) fn dropout(device: &Arc<Device>, arguments: &Dropout<'_>, y: &mut Buf
     let residual = op.optional("residual", arguments.residual, len)?.unwrap_or_default();
     let y = op.output("y", y, store, len)?;
     let inputs = [("X", x.type_name()), ("R", residual.type_name())];
-    let outputs = [("Y", y.type_name()), ("Y_ROUNDING", rounding_name(store))];
-    let kernel = device.kernel(&DROPOUT, "dropout", &[inputs, outputs].concat())?;
+    let (at_once, grid) = at_once(x, len);
+    let outputs = [("Y", y.type_name()), ("Y_ROUNDING", rounding_name(store)), at_once];
+    let kernel = device.kernel(&DROPOUT, "dropout", &[&inputs[..], &outputs].concat())?;
     let (threshold, factor) = ((share * 65536.0).round() as u32, 1.0 / (1.0 - share));
     let (mask, store) = (StreamArgument::from(&arguments.mask), StoreArgument::from(store));
-    device.launch(&kernel, eights(len), &[&x, &threshold, &factor, &mask, &residual, &store, &y, &(len as u64)])
+    device.launch(&kernel, grid, &[&x, &threshold, &factor, &mask, &residual, &store, &y, &(len as u64)])
 }

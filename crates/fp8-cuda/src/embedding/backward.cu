@@ -12,5 +12,5 @@ extern "C" __global__ void embedding_backward(const u32* starts, const u32* rows
         values[i] = canonical(factor * sum);
     }
     add8<R>(residual, first, n, values);
-    store8<DW, DW_ROUNDING>(store, dw, first, n, values);
+    store8<DW, DW_ROUNDING, true>(store, dw, first, n, values);
 }

@@ -46,18 +46,30 @@ extern "C" __global__ void backward(Norm norm, const X::Code* x, const float* ga
 }
 
 // sum dy n, sum dy.
-extern "C" __global__ void sums(Chunks chunks, const X::Code* x, const DY::Code* dy, const float2* row_moments, double* parts) {
-    column_parts<2>(chunks, parts, [&](u32 row, u32 column, float* terms) {
-        u64 i = u64(row) * chunks.columns + column;
-        float2 moment = row_moments[row];
-        terms[1] = decode<DY>(dy[i]);
-        terms[0] = terms[1] * ((decode<X>(x[i]) - moment.x) * moment.y);
+extern "C" __global__ void sums(Columns size, const X::Code* x, const DY::Code* dy, const float2* row_moments, double* parts) {
+    struct Operands {
+        float2 moment;
+        Loaded<X, DY> codes;
+    };
+    Octet octet = summed_octet(size);
+    auto load = [&](u32 row, u64 first) {
+        return Operands{row_moments[row], {read_octet<X>(x, first, octet), read_octet<DY>(dy, first, octet)}};
+    };
+    column_parts<2, 4>(size, octet, parts, load, [](u32, const Operands& loaded, double (&sums)[16]) {
+        float inputs[8], errors[8];
+        decode8<X, true>(loaded.codes.a, inputs), decode8<DY, true>(loaded.codes.b, errors);
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            sums[i] = sums[i] + double(errors[i] * ((inputs[i] - loaded.moment.x) * loaded.moment.y));
+            sums[8 + i] = sums[8 + i] + double(errors[i]);
+        }
     });
 }
 
-extern "C" __global__ void totals(Chunks chunks, const double* parts, float* dgamma, float* dbeta) {
-    u32 column = blockIdx.x * blockDim.x + threadIdx.x;
-    if (column >= chunks.columns) return;
-    dgamma[column] = canonical(float(column_total(chunks, parts, 0, column)));
-    dbeta[column] = canonical(float(column_total(chunks, parts, 1, column)));
+extern "C" __global__ void totals(Columns size, const double* parts, float* dgamma, float* dbeta) {
+    u32 column;
+    double totals[2];
+    if (!column_totals(size, parts, column, totals)) return;
+    dgamma[column] = canonical(float(totals[0]));
+    dbeta[column] = canonical(float(totals[1]));
 }

@@ -8,7 +8,8 @@ use crate::codec::{StoreArgument, rounding_name};
 use crate::device::Device;
 use crate::kernels::{Argument, Grid, Source, source};
 use crate::memory::DeviceMemory;
-use crate::reduce::{Chunks, LANES};
+use crate::elementwise::aligned;
+use crate::reduce::{Columns, LANES};
 
 pub(crate) static LAYER_NORM: Source = source!("layer_norm/layer_norm.cu");
 
@@ -43,7 +44,7 @@ pub(crate) fn forward(
     let gamma = op.exactly("gamma", arguments.gamma, DType::F32, norm.width)?;
     let beta = op.exactly("beta", arguments.beta, DType::F32, norm.width)?;
     let y = op.output("y", y, store, len)?;
-    let inputs = [("X", x.type_name()), ("DY", "None"), ("R", "None")];
+    let inputs = [("X", x.type_name()), ("DY", "None"), ("R", "None"), aligned(norm.width)];
     let outputs = [("Y", y.type_name()), ("Y_ROUNDING", rounding_name(store))];
     let kernel = device.kernel(&LAYER_NORM, "layer_norm", &[&inputs[..], &outputs].concat())?;
     let grid = Grid::over(norm.rows * LANES);
@@ -65,18 +66,18 @@ pub(crate) fn backward(
     let dx = op.output("dx", gradients.dx, store, len)?;
     let dgamma = op.exactly_mut("dgamma", gradients.dgamma, DType::F32, norm.width)?;
     let dbeta = op.exactly_mut("dbeta", gradients.dbeta, DType::F32, norm.width)?;
-    let inputs = [("X", x.type_name()), ("DY", dy.type_name()), ("R", residual.type_name())];
+    let inputs = [("X", x.type_name()), ("DY", dy.type_name()), ("R", residual.type_name()), aligned(norm.width)];
     let outputs = [("Y", dx.type_name()), ("Y_ROUNDING", rounding_name(store))];
     let kernel = |name| device.kernel(&LAYER_NORM, name, &[&inputs[..], &outputs].concat());
-    let chunks = Chunks::new(norm.rows, norm.width);
+    let size = Columns::new(norm.rows, norm.width);
     let moments = DeviceMemory::new(device, 8 * norm.rows)?;
-    let parts = DeviceMemory::new(device, 2 * 8 * chunks.parts())?;
+    let parts = DeviceMemory::new(device, 2 * 8 * size.parts())?;
     let store = StoreArgument::from(store);
     device.launch(
         &*kernel("backward")?,
         Grid::over(norm.rows * LANES),
         &[&Norm::from(norm), &x, &gamma, &dy, &residual, &moments, &store, &dx],
     )?;
-    device.launch(&*kernel("sums")?, Grid::over(chunks.parts()), &[&chunks, &x, &dy, &moments, &parts])?;
-    device.launch(&*kernel("totals")?, Grid::over(norm.width), &[&chunks, &parts, &dgamma, &dbeta])
+    device.launch(&*kernel("sums")?, size.parts_grid(device), &[&size, &x, &dy, &moments, &parts])?;
+    device.launch(&*kernel("totals")?, size.totals_grid(), &[&size, &parts, &dgamma, &dbeta])
 }

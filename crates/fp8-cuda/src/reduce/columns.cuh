@@ -1,36 +1,84 @@
-// Sums over rows, FP64: over the rows of a chunk, ascending, then over chunks, ascending.
+// Sums over rows, FP64 (docs/numerics.md, section 6): over the rows of a chunk, ascending; over the chunks of a group, as a tree; over groups, interleaved sums,
+// as a tree.
 #pragma once
-#include "codec.cuh"
+#include "octets.cuh"
 
-struct Chunks {
-    u32 rows, columns, rows_of_chunk;
+const u32 ROWS_OF_CHUNK = 32, CHUNKS_OF_GROUP = 32, ROWS_OF_GROUP = ROWS_OF_CHUNK * CHUNKS_OF_GROUP, LANES_OF_GROUPS = 32;
+
+struct Columns {
+    u32 rows, columns;
 };
 
-// parts (sum, chunk, column) of SUMS sums: `term(row, column, terms)` gives what is added. A thread has a chunk and a column.
-template <int SUMS, class F>
-__device__ inline void column_parts(const Chunks& chunks, double* parts, F term) {
-    u64 i = u64(blockIdx.x) * blockDim.x + threadIdx.x;
-    u32 count = (chunks.rows + chunks.rows_of_chunk - 1) / chunks.rows_of_chunk;
-    if (i >= u64(count) * chunks.columns) return;
-    u32 chunk = u32(i / chunks.columns), column = u32(i % chunks.columns);
-    u32 first = chunk * chunks.rows_of_chunk, end = min(chunks.rows, first + chunks.rows_of_chunk);
-    double sums[SUMS] = {};
-    float terms[SUMS];
-    for (u32 row = first; row < end; row++) {
-        term(row, column, terms);
+__device__ inline u32 group_count(const Columns& size) { return (size.rows + ROWS_OF_GROUP - 1) / ROWS_OF_GROUP; }
+
+// Eight columns across of a block that sums.
+__device__ inline u32 summing_width() { return blockDim.x / CHUNKS_OF_GROUP; }
+
+// The columns that this thread sums.
+__device__ inline Octet summed_octet(const Columns& size) { return octet(blockIdx.y * summing_width() + threadIdx.x % summing_width(), size.columns); }
+
+// sums[i] in the first of WAYS threads, a tree of theirs: i with i + WAYS / 2, and so on. A thread's number is `way`, and `line` is that of its tree among the
+// `lines` of the block. `room`: SUMS * WAYS / 2 * lines.
+template <u32 WAYS, int SUMS>
+__device__ inline void block_tree(double (&sums)[SUMS], double* room, u32 way, u32 line, u32 lines) {
 #pragma unroll
-        for (int sum = 0; sum < SUMS; sum++) sums[sum] = sums[sum] + double(terms[sum]);
+    for (u32 half = WAYS / 2; half > 0; half /= 2) {
+        u32 place = way % half * lines + line;
+        if (way >= half && way < 2 * half) {
+#pragma unroll
+            for (int i = 0; i < SUMS; i++) room[i * (WAYS / 2) * lines + place] = sums[i];
+        }
+        __syncthreads();
+        if (way < half) {
+#pragma unroll
+            for (int i = 0; i < SUMS; i++) sums[i] = sums[i] + room[i * (WAYS / 2) * lines + place];
+        }
+        __syncthreads();
     }
-#pragma unroll
-    for (int sum = 0; sum < SUMS; sum++) parts[u64(sum) * count * chunks.columns + i] = sums[sum];
 }
 
-// The total of sum `sum` for a column.
-__device__ inline double column_total(const Chunks& chunks, const double* parts, u32 sum, u32 column) {
-    u32 count = (chunks.rows + chunks.rows_of_chunk - 1) / chunks.rows_of_chunk;
-    const double* part = parts + u64(sum) * count * chunks.columns + column;
-    double total = 0;
-#pragma unroll 16
-    for (u32 chunk = 0; chunk < count; chunk++) total = total + part[u64(chunk) * chunks.columns];
-    return total;
+// parts (sum, group, column) of SUMS sums. A block has a group (x) and some columns (y); a thread has a chunk of the group and eight columns. `load(row, first)`
+// reads what `add(row, loaded, sums)` adds; `first` is the index of the row's first element that is the thread's. COUNT rows are read before they are added.
+template <int SUMS, u32 COUNT, class Load, class Add>
+__device__ inline void column_parts(const Columns& size, const Octet& octet, double* parts, Load load, Add add) {
+    __shared__ double room[8 * SUMS * CHUNKS_OF_GROUP / 2 * 8];
+    u32 width = summing_width(), chunk = threadIdx.x / width;
+    u32 row = blockIdx.x * ROWS_OF_GROUP + chunk * ROWS_OF_CHUNK, end = octet.count > 0 ? min(size.rows, row + ROWS_OF_CHUNK) : 0;
+    double sums[8 * SUMS] = {};
+    for (; row < end; row += COUNT) {
+        decltype(load(row, u64(0))) loaded[COUNT];
+#pragma unroll
+        for (u32 at = 0; at < COUNT; at++) {
+            if (row + at < end) loaded[at] = load(row + at, u64(row + at) * size.columns + octet.column);
+        }
+#pragma unroll
+        for (u32 at = 0; at < COUNT; at++) {
+            if (row + at < end) add(row + at, loaded[at], sums);
+        }
+    }
+    block_tree<CHUNKS_OF_GROUP>(sums, room, chunk, threadIdx.x % width, width);
+    if (chunk > 0) return;
+#pragma unroll
+    for (int i = 0; i < 8 * SUMS; i++) {
+        if (u32(i % 8) < octet.count) parts[(u64(i / 8) * group_count(size) + blockIdx.x) * size.columns + octet.column + i % 8] = sums[i];
+    }
+}
+
+// The totals of a column, in those threads for which it is true. A block has so many columns as it has threads for each of LANES_OF_GROUPS.
+template <int SUMS>
+__device__ inline bool column_totals(const Columns& size, const double* parts, u32& column, double (&totals)[SUMS]) {
+    __shared__ double room[SUMS * LANES_OF_GROUPS / 2 * 8];
+    u32 width = blockDim.x / LANES_OF_GROUPS, lane = threadIdx.x / width, count = group_count(size);
+    column = blockIdx.x * width + threadIdx.x % width;
+#pragma unroll
+    for (int sum = 0; sum < SUMS; sum++) {
+        totals[sum] = 0;
+        const double* part = parts + u64(sum) * count * size.columns + column;
+        if (column < size.columns) {
+#pragma unroll 8
+            for (u32 group = lane; group < count; group += LANES_OF_GROUPS) totals[sum] = totals[sum] + part[u64(group) * size.columns];
+        }
+    }
+    block_tree<LANES_OF_GROUPS>(totals, room, lane, threadIdx.x % width, width);
+    return lane == 0 && column < size.columns;
 }

@@ -6,6 +6,7 @@ use fp8_kernels::{Buffer, DType, Result, Store};
 
 use crate::codec::{StoreArgument, rounding_name};
 use crate::device::Device;
+use crate::elementwise::aligned;
 use crate::kernels::{Argument, Grid, Source, source};
 use crate::memory::DeviceMemory;
 use crate::operand::Operand;
@@ -18,28 +19,57 @@ pub(crate) const CHUNK: usize = 32_768;
 /// Threads that sum a chunk.
 pub(crate) const LANES: usize = 16;
 
-/// `Chunks` of columns.cuh: rows in chunks of so many elements, or of one row.
+/// `Columns` of columns.cuh: a matrix whose rows are summed.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(crate) struct Chunks {
+pub(crate) struct Columns {
     rows: u32,
     columns: u32,
-    rows_of_chunk: u32,
 }
 
 // SAFETY: the layout is that of the C struct.
-unsafe impl Argument for Chunks {}
+unsafe impl Argument for Columns {}
 
-impl Chunks {
+impl Columns {
+    /// Rows of a chunk, chunks of a group.
+    const CHUNK: u32 = 32;
+    const CHUNKS: u32 = 32;
+    /// Threads that share the groups of a column, and columns of a block of them.
+    const LANES: u32 = 32;
+    const WIDTH: u32 = 8;
+
     /// Of (rows, columns).
     pub fn new(rows: usize, columns: usize) -> Self {
-        let rows_of_chunk = (CHUNK / columns.max(1)).max(1);
-        Self { rows: rows as u32, columns: columns as u32, rows_of_chunk: rows_of_chunk as u32 }
+        Self { rows: rows as u32, columns: columns as u32 }
     }
 
-    /// Sums of one chunk and one column each, FP64.
+    fn groups(&self) -> u32 {
+        self.rows.div_ceil(Self::CHUNK * Self::CHUNKS)
+    }
+
+    /// Sums of one group and one column each, FP64.
     pub fn parts(&self) -> usize {
-        self.rows.div_ceil(self.rows_of_chunk) as usize * self.columns as usize
+        self.groups() as usize * self.columns as usize
+    }
+
+    /// Whether eight elements may be read at once.
+    pub fn aligned(&self) -> (&'static str, &'static str) {
+        aligned(self.columns as usize)
+    }
+
+    /// Threads that make the parts.
+    pub fn parts_grid(&self, device: &Device) -> Grid {
+        let octets = self.columns.div_ceil(8);
+        let blocks = |width: u32| [self.groups(), octets.div_ceil(width), 1];
+        // A block of a quarter of a line of memory at least, of half of one where that makes work for all.
+        let wide = blocks(8)[..2].iter().product::<u32>() >= 2 * device.multiprocessors;
+        let width = octets.clamp(1, if wide { 8 } else { 4 });
+        Grid { blocks: blocks(width), threads: width * Self::CHUNKS, shared: 0 }
+    }
+
+    /// Threads that make the totals of parts.
+    pub fn totals_grid(&self) -> Grid {
+        Grid { blocks: [self.columns.div_ceil(Self::WIDTH), 1, 1], threads: Self::WIDTH * Self::LANES, shared: 0 }
     }
 }
 
@@ -121,11 +151,10 @@ pub(crate) fn sum_rows(
 ) -> Result<()> {
     let op = device.op("sum_rows");
     let (dy, db) = (op.float("dy", dy, op.len(&[rows, columns])?)?, op.output("db", db, store, columns)?);
-    let chunks = Chunks::new(rows, columns);
-    let parts = DeviceMemory::new(device, 8 * chunks.parts())?;
-    let defines = [("X", dy.type_name()), ("Y", db.type_name()), ("Y_ROUNDING", rounding_name(store))];
-    let kernel = device.kernel(&SUM_ROWS, "row_parts", &defines)?;
-    device.launch(&kernel, Grid::over(chunks.parts()), &[&chunks, &dy, &parts])?;
-    let kernel = device.kernel(&SUM_ROWS, "sum_rows", &defines)?;
-    device.launch(&kernel, Grid::over(columns), &[&chunks, &parts, &StoreArgument::from(store), &db])
+    let size = Columns::new(rows, columns);
+    let parts = DeviceMemory::new(device, 8 * size.parts())?;
+    let types = [("X", dy.type_name()), ("Y", db.type_name()), ("Y_ROUNDING", rounding_name(store)), size.aligned()];
+    let kernel = |name| device.kernel(&SUM_ROWS, name, &types);
+    device.launch(&*kernel("row_parts")?, size.parts_grid(device), &[&size, &dy, &parts])?;
+    device.launch(&*kernel("sum_rows")?, size.totals_grid(), &[&size, &parts, &StoreArgument::from(store), &db])
 }

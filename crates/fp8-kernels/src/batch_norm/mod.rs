@@ -5,7 +5,7 @@ use crate::blocks::{floats, map, rows as cut};
 use crate::elementwise::relu_backward;
 use crate::isa::Isa;
 use crate::math::canonical;
-use crate::reduce::{add_rows, column_sums, store_floats};
+use crate::reduce::{add_rows, add_rows_and_squares, column_sums, store_floats};
 use crate::{BatchNorm, Store, View, ViewMut, per_isa};
 
 /// Mean and variance of one batch, FP32 (channels).
@@ -17,16 +17,18 @@ pub struct Statistics<'a> {
     pub variance: View<'a>,
 }
 
-/// mean = sum x / rows; variance = sum (x - mean)^2 / rows, with the mean rounded to FP32.
+/// mean = sum x / rows; variance = (sum x^2 - (sum x)^2 / rows) / rows. In FP64 the squares are exact, and what cancels is far below FP32.
 pub fn statistics(isa: Isa, norm: &BatchNorm, x: View<'_>, mean: ViewMut<'_>, variance: ViewMut<'_>) {
-    let average = |sums: Vec<f64>| sums.into_iter().map(|sum| (sum / norm.rows as f64) as f32).collect::<Vec<_>>();
-    let [sums] = column_sums(isa, norm.channels, [Some(x)], |channel, [sums], [x]| add_rows(isa, channel, x, sums));
-    let means = average(sums);
-    let [sums] = column_sums(isa, norm.channels, [Some(x)], |channel, [sums], [x]| {
-        add_squares(isa, channel, x, &means, sums);
+    let [sums, squares] = column_sums(isa, norm.channels, [Some(x)], |channel, [sums, squares], [x]| {
+        add_rows_and_squares(isa, channel, x, sums, squares);
     });
-    store_floats(&means, mean);
-    store_floats(&average(sums), variance);
+    let rows = norm.rows as f64;
+    let spread = |(sum, squares): (&f64, &f64)| {
+        let variance = (squares - sum * sum / rows) / rows;
+        if variance < 0.0 { 0.0 } else { variance as f32 }
+    };
+    store_floats(&sums.iter().map(|sum| (sum / rows) as f32).collect::<Vec<_>>(), mean);
+    store_floats(&sums.iter().zip(&squares).map(spread).collect::<Vec<_>>(), variance);
 }
 
 /// running = (1 - momentum) running + momentum batch, for the mean and rows / (rows - 1) times the variance.
@@ -154,14 +156,6 @@ fn inverse_deviation(isa: Isa, norm: &BatchNorm, variance: View<'_>) -> Vec<f32>
 }
 
 per_isa! {
-    fn add_squares(channel: usize, x: &[f32], mean: &[f32], sums: &mut [f64]) {
-        for (elements, channels) in cut(channel, x.len(), sums.len()) {
-            for ((x, mean), sum) in x[elements].iter().zip(&mean[channels.clone()]).zip(&mut sums[channels]) {
-                *sum += f64::from((x - mean) * (x - mean));
-            }
-        }
-    }
-
     fn add_moments(channel: usize, dy: &[f32], x: &[f32], mean: &[f32], sums: &mut [f64]) {
         for (elements, channels) in cut(channel, x.len(), sums.len()) {
             let products = dy[elements.clone()].iter().zip(&x[elements]);

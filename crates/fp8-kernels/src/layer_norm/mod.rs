@@ -7,7 +7,7 @@
 //! dx = store( (g - mean(g) - n mean(g n)) / sqrt(variance + epsilon) + residual ),   dgamma = sum dy n,   dbeta = sum dy
 //! ```
 //!
-//! Means over a row are FP32: 16 interleaved sums, added as a tree. Sums over rows are FP64, in chunks of whole rows.
+//! Means over a row are FP32: 16 interleaved sums, added as a tree. Sums over rows are FP64, in the order of [`crate::reduce`].
 //! Nothing but x is kept: the backward pass computes mean and variance again, with the same bits.
 
 #[cfg(test)]
@@ -19,7 +19,7 @@ use crate::arithmetic::{add, lanes_dot, lanes_total};
 use crate::blocks::{CHUNK, floats};
 use crate::isa::Isa;
 use crate::math::canonical;
-use crate::reduce::store_floats;
+use crate::reduce::{ROWS_OF_CHUNK, over_chunks, store_floats};
 use crate::{LayerNorm, Store, View, ViewMut, codec, per_isa};
 
 /// y (rows, width).
@@ -57,11 +57,11 @@ pub fn backward(isa: Isa, norm: &LayerNorm, arguments: &Backward<'_>, store: &St
     let gamma = floats(isa, arguments.gamma);
     let [dx, dgamma, dbeta] = outputs;
     let bytes = norm.width * dx.dtype.size();
-    let chunks = dx.bytes.par_chunks_mut(rows_of_a_chunk(norm) * bytes).enumerate().map(|(chunk, dx)| {
+    let chunks = dx.bytes.par_chunks_mut(ROWS_OF_CHUNK * bytes).enumerate().map(|(chunk, dx)| {
         let mut sums = [(); 2].map(|()| vec![0.0_f64; norm.width]);
         let mut rows = [(); 3].map(|()| vec![0.0; norm.width]);
         for (i, dx) in dx.chunks_exact_mut(bytes).enumerate() {
-            let first = (chunk * rows_of_a_chunk(norm) + i) * norm.width;
+            let first = (chunk * ROWS_OF_CHUNK + i) * norm.width;
             for (view, row) in [Some(x), Some(dy), residual].into_iter().zip(&mut rows) {
                 if let Some(view) = view {
                     codec::decode(isa, view.dtype, view.part(first, norm.width).bytes, row);
@@ -76,10 +76,9 @@ pub fn backward(isa: Isa, norm: &LayerNorm, arguments: &Backward<'_>, store: &St
         }
         sums
     });
-    let chunks: Vec<[Vec<f64>; 2]> = chunks.collect();
-    for (i, out) in [dgamma, dbeta].into_iter().enumerate() {
-        let total = |column: usize| chunks.iter().map(|sums| sums[i][column]).sum::<f64>() as f32;
-        store_floats(&(0..norm.width).map(total).collect::<Vec<_>>(), out);
+    let sums = over_chunks(norm.width, chunks.collect());
+    for (sums, out) in sums.into_iter().zip([dgamma, dbeta]) {
+        store_floats(&sums.into_iter().map(|sum| sum as f32).collect::<Vec<_>>(), out);
     }
 }
 

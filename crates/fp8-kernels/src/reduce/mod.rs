@@ -1,11 +1,13 @@
 //! Reductions to one number, and over rows.
 //!
-//! Order of sums (docs/numerics.md, section 6): chunks of a number of elements that depends on the shape alone; inside a
-//! chunk a single number is 16 interleaved FP32 sums, added as a tree, and a column is one FP64 sum, ascending; over chunks FP64,
-//! ascending.
+//! Order of sums (docs/numerics.md, section 6). A single number: chunks of 32,768 elements, in each 16 interleaved FP32 sums, added as a tree;
+//! over chunks FP64, ascending. Columns, all FP64: chunks of 32 rows, ascending; groups of 32 chunks, as a tree; over groups 32 interleaved
+//! sums, as a tree.
+
+use rayon::prelude::*;
 
 use crate::arithmetic::divide;
-use crate::blocks::{CHUNK, fold, rows as cut};
+use crate::blocks::{CHUNK, each_block, fold, rows as cut};
 use crate::isa::Isa;
 use crate::math::canonical;
 use crate::{DType, Store, View, ViewMut, codec, per_isa};
@@ -53,6 +55,11 @@ pub fn sum_rows(isa: Isa, columns: usize, dy: View<'_>, store: &Store, db: ViewM
     codec::encode(isa, store, 0, &sums, db.bytes);
 }
 
+/// Rows of a chunk of column sums.
+pub(crate) const ROWS_OF_CHUNK: usize = 32;
+/// Chunks of a group, and sums of groups that are added as a tree.
+const WAYS: usize = 32;
+
 /// SUMS sums over the rows of inputs (rows, columns): `body` adds a block, whose first element is of the column given, to the
 /// sums so far.
 pub(crate) fn column_sums<const N: usize, const SUMS: usize>(
@@ -61,16 +68,54 @@ pub(crate) fn column_sums<const N: usize, const SUMS: usize>(
     inputs: [Option<View<'_>>; N],
     body: impl Fn(usize, &mut [Vec<f64>; SUMS], [&mut [f32]; N]) + Sync,
 ) -> [Vec<f64>; SUMS] {
-    let start = || [(); SUMS].map(|()| vec![0.0; columns]);
-    let chunk = columns * (CHUNK / columns.max(1)).max(1);
-    let chunks = fold(isa, inputs, chunk.max(1), start, |at, sums, blocks| body(at % columns, sums, blocks));
-    let mut totals = [(); SUMS].map(|()| vec![0.0; columns]);
-    for chunk in &chunks {
-        for (totals, sums) in totals.iter_mut().zip(chunk) {
-            totals.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
-        }
+    let len = inputs[0].map_or(0, View::len);
+    let chunk = (ROWS_OF_CHUNK * columns).max(1);
+    let (chunks, groups) = (len.div_ceil(chunk), len.div_ceil(WAYS * chunk));
+    // Threads share a group where there are few.
+    let together = if groups >= 2 * rayon::current_num_threads() { WAYS } else { 1 };
+    let groups = (0..groups).into_par_iter().map(|group| {
+        let of_group = (group * WAYS..chunks.min((group + 1) * WAYS)).into_par_iter().with_min_len(together);
+        let sums = of_group.map(|index| {
+            let mut sums = [(); SUMS].map(|()| vec![0.0; columns]);
+            let range = index * chunk..len.min((index + 1) * chunk);
+            each_block(isa, inputs, range, |at, blocks| body(at % columns, &mut sums, blocks));
+            sums
+        });
+        tree(sums.collect())
+    });
+    over_groups(columns, groups.flatten_iter().collect())
+}
+
+/// The same from the sums of all chunks.
+pub(crate) fn over_chunks<const SUMS: usize>(columns: usize, mut chunks: Vec<[Vec<f64>; SUMS]>) -> [Vec<f64>; SUMS] {
+    let mut groups = Vec::new();
+    while !chunks.is_empty() {
+        groups.extend(tree(chunks.drain(..WAYS.min(chunks.len())).collect()));
     }
-    totals
+    over_groups(columns, groups)
+}
+
+fn over_groups<const SUMS: usize>(columns: usize, mut groups: Vec<[Vec<f64>; SUMS]>) -> [Vec<f64>; SUMS] {
+    let later = groups.split_off(WAYS.min(groups.len()));
+    for (i, group) in later.iter().enumerate() {
+        add_sums(&mut groups[i % WAYS], group);
+    }
+    tree(groups).unwrap_or_else(|| [(); SUMS].map(|()| vec![0.0; columns]))
+}
+
+/// i with i + 16, + 8, + 4, + 2, + 1; what is missing counts as zero.
+fn tree<const SUMS: usize>(mut sums: Vec<[Vec<f64>; SUMS]>) -> Option<[Vec<f64>; SUMS]> {
+    for half in [16, 8, 4, 2, 1] {
+        let upper = sums.split_off(half.min(sums.len()));
+        sums.iter_mut().zip(&upper).for_each(|(sums, more)| add_sums(sums, more));
+    }
+    sums.pop()
+}
+
+fn add_sums<const SUMS: usize>(sums: &mut [Vec<f64>; SUMS], more: &[Vec<f64>; SUMS]) {
+    for (sums, more) in sums.iter_mut().zip(more) {
+        sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+    }
 }
 
 type Lanes = [f32; 16];
@@ -116,6 +161,17 @@ per_isa! {
         }
         for (sum, x) in sums.iter_mut().zip(rest) {
             *sum += x;
+        }
+    }
+
+    pub(crate) fn add_rows_and_squares(channel: usize, x: &[f32], sums: &mut [f64], squares: &mut [f64]) {
+        for (elements, channels) in cut(channel, x.len(), sums.len()) {
+            let sums = sums[channels.clone()].iter_mut().zip(&mut squares[channels]);
+            for (x, (sum, square)) in x[elements].iter().zip(sums) {
+                let x = f64::from(*x);
+                *sum += x;
+                *square += x * x;
+            }
         }
     }
 

@@ -56,18 +56,33 @@ fn counts_and_largest() {
     }
 }
 
+/// Chunks of 32 rows, groups of 32 chunks as trees, 32 interleaved sums of groups as a tree.
+fn column_sum(x: &[f64]) -> f64 {
+    let tree = |mut sums: [f64; 32]| {
+        for half in [16, 8, 4, 2, 1] {
+            (0..half).for_each(|i| sums[i] += sums[i + half]);
+        }
+        sums[0]
+    };
+    let of_chunk = |x: &[f64]| x.iter().fold(0.0, |sum, x| sum + x);
+    let of_group = |x: &[f64]| {
+        let mut sums = [0.0; 32];
+        sums.iter_mut().zip(x.chunks(32)).for_each(|(sum, x)| *sum = of_chunk(x));
+        tree(sums)
+    };
+    let mut sums = [0.0; 32];
+    x.chunks(1024).enumerate().for_each(|(i, x)| sums[i % 32] += of_group(x));
+    tree(sums)
+}
+
 #[test]
 fn sums_over_rows() {
-    for (rows, columns) in [(0, 3), (1, 1), (70_000, 1), (5, 600), (4_001, 10), (3, 40_000)] {
+    for (rows, columns) in [(0, 3), (1, 1), (70_000, 1), (5, 600), (4_001, 10), (3, 40_000), (1_100, 33)] {
         for (dtype, store) in TYPES.into_iter().zip(stores().into_iter().cycle()) {
             let dy = Codes::new(dtype, &numbers(3, rows * columns));
             let values = dy.values();
-            let chunk = columns * (CHUNK / columns).max(1);
-            let column = |c: usize| {
-                let part = |x: &[f32]| x.iter().skip(c).step_by(columns).map(|x| f64::from(*x)).sum::<f64>();
-                values.chunks(chunk).map(part).sum::<f64>() as f32
-            };
-            let exact: Vec<f32> = (0..columns).map(|c| column(c) + 0.0).collect();
+            let column = |c: usize| values.iter().skip(c).step_by(columns).map(|x| f64::from(*x)).collect::<Vec<_>>();
+            let exact: Vec<f32> = (0..columns).map(|c| column_sum(&column(c)) as f32).collect();
             let bytes = on_every_path(|isa| {
                 let mut bytes = vec![0xAA; columns * store.dtype.size()];
                 sum_rows(isa, columns, dy.view(), &store, ViewMut { dtype: store.dtype, bytes: &mut bytes });

@@ -1,0 +1,186 @@
+// Eight codes after each other, read, written and converted together: the bytes of `decode` and `encode`, with fewer instructions. What is rare (NaN, and where
+// an instruction saturates and a store does not) is found in all eight at once and then done element by element. Part of codec.cuh.
+#pragma once
+#include "instructions.cuh"
+
+// Codes as they lie in memory.
+template <class C>
+struct alignas(8 * sizeof(C)) Eight {
+    union {
+        C codes[8];
+        u32 words[2 * sizeof(C)];
+    };
+};
+
+// Formats of a byte that are a half without its last bits, but for a shift and a power of two: all but those with an unsigned zero.
+template <class T>
+inline constexpr bool HALF_LIKE = T::BITS == 8 && !T::UNSIGNED_ZERO;
+
+// Whether any of the codes has a magnitude of `least` or more.
+template <class T>
+__device__ inline bool any_from(u32 least, const Eight<typename T::Code>& eight) {
+    constexpr u32 EACH = T::BITS == 8 ? 0x01010101 : 0x00010001;
+    u32 found = 0;
+#pragma unroll
+    for (int i = 0; i < int(2 * sizeof(typename T::Code)); i++) {
+        found |= (eight.words[i] & T::MAGNITUDE * EACH) + (T::SIGN_MASK - least) * EACH;
+    }
+    return found & T::SIGN_MASK * EACH;
+}
+
+// As `decode` of each; ANY_NAN: but that a NaN need not be the canonical one.
+template <class T, bool ANY_NAN = false>
+__device__ inline void decode8(const Eight<typename T::Code>& eight, float (&values)[8]) {
+    if constexpr (!T::PRESENT) {
+        return;
+    } else if constexpr (HALF_LIKE<T>) {
+        // 2^(15 - bias), exact in all that follows.
+        constexpr float FACTOR = 1 << (15 - T::BIAS);
+        // Infinity is that of halves where the exponents are as long.
+        constexpr u32 SPECIAL = T::LARGEST + (T::BIAS == 15 ? 2 : 1);
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            u32 pair = bytes_of(eight.words[i / 2], 0, i % 2 == 0 ? 0x1404 : 0x3424);
+            if constexpr (T::MANTISSA_BITS > 2) pair = (pair & 0x80008000) | (pair & 0x7F007F00) >> (T::MANTISSA_BITS - 2);
+            from_halves(pair, values[2 * i], values[2 * i + 1]);
+            if constexpr (T::BIAS != 15) values[2 * i] *= FACTOR, values[2 * i + 1] *= FACTOR;
+        }
+        if (!(ANY_NAN && T::BIAS == 15) && __builtin_expect(any_from<T>(SPECIAL, eight), false)) {
+#pragma unroll
+            for (int i = 0; i < 8; i++) values[i] = decode<T>(eight.codes[i]);
+        }
+    } else if constexpr (T::BITS == 16) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            u32 pair = eight.words[i];
+            if constexpr (T::LIKE_F32) values[2 * i] = float_of(pair << 16), values[2 * i + 1] = float_of(pair & 0xFFFF0000);
+            else from_halves(pair, values[2 * i], values[2 * i + 1]);
+        }
+        if (!ANY_NAN && __builtin_expect(any_from<T>(T::LARGEST + 2, eight), false)) {
+#pragma unroll
+            for (int i = 0; i < 8; i++) values[i] = decode<T>(eight.codes[i]);
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < 8; i++) values[i] = decode<T>(eight.codes[i]);
+    }
+}
+
+// Stochastic rounding to a format of a byte. Times 2^(bias - 127), toward zero, a magnitude has the format's exponent in the place of that of f32, and below its
+// normal numbers it is the f32 subnormal that is as long: in any case its bits are the code and, below, the position between two codes. What is cut off lies
+// below the 16 bits that the draw is added to.
+template <class T, bool COMPUTED>
+__device__ inline void encode8_stochastic(const Store& store, const float (&values)[8], const uint4& draws, Eight<u8>& eight) {
+    constexpr float FACTOR = 1.0f / (1ull << 63) / (1ull << (64 - T::BIAS));
+    // So that the code is the topmost byte, without its sign.
+    constexpr u32 UP = 24 - T::SHIFT;
+    float infinity = float_of((T::LARGEST + (store.saturate ? 0 : 1)) << T::SHIFT);
+    u32 codes[8], found = 0;
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        float scaled = store.scale * values[i];
+        u32 position = bits_of(smaller(product_toward_zero(fabsf(scaled), FACTOR), infinity));
+        found |= position;
+        u32 draw = bytes_of(word(draws, i / 2) & store.draw_mask, 0, i % 2 == 0 ? 0x4104 : 0x4324);
+        codes[i] = ((position << UP) + draw) | (bits_of(scaled) & SIGN);
+    }
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        u32 low = bytes_of(codes[4 * i], codes[4 * i + 1], 0x4473), high = bytes_of(codes[4 * i + 2], codes[4 * i + 3], 0x4473);
+        eight.words[i] = bytes_of(low, high, 0x5410);
+    }
+    if (__builtin_expect(found >= INFINITY_BITS, false)) {
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            u32 sign = COMPUTED ? bits_of(store.scale) : bits_of(values[i]) ^ bits_of(store.scale);
+            if (values[i] != values[i]) eight.codes[i] = u8(T::NAN_CODE | (sign & SIGN) >> 24);
+        }
+    }
+}
+
+// Rounding to nearest-even by the instructions that there are; whether there was one, and its result the store's.
+template <class T>
+__device__ inline bool encode8_nearest(const Store& store, const float (&values)[8], Eight<typename T::Code>& eight) {
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        float low = store.scale * values[2 * i], high = store.scale * values[2 * i + 1];
+        if constexpr (T::BITS == 16) {
+            if constexpr (T::LIKE_F32) eight.words[i] = to_bfloats(low, high);
+            else eight.words[i] = to_halves(low, high);
+        } else {
+#if __CUDA_ARCH__ >= 890
+            u32 pair;
+            if constexpr (T::MANTISSA_BITS == 2) pair = to_e5m2(low, high);
+            else pair = to_e4m3(low, high);
+            eight.words[i / 2] = i % 2 == 0 ? pair : bytes_of(eight.words[i / 2], pair, 0x5410);
+#else
+            return false;
+#endif
+        }
+    }
+    return !any_from<T>(T::LARGEST, eight);
+}
+
+// As `encode` of each; `first` is the index of the first. COMPUTED: a NaN among the values is the canonical one, which they need not be yet.
+template <class T, int R, bool COMPUTED>
+__device__ inline void encode8(const Store& store, const float (&values)[8], u64 first, Eight<typename T::Code>& eight) {
+    constexpr bool DRAWS = R == SR && !T::WIDE, INSTRUCTION = R == RNE && (T::BITS == 16 || (HALF_LIKE<T> && T::MANTISSA_BITS < 4));
+    uint4 draws = {};
+    // Eight elements share one block of random bits.
+    if constexpr (DRAWS) draws = philox(store.random, first / 8);
+    if constexpr (DRAWS && HALF_LIKE<T>) {
+        encode8_stochastic<T, COMPUTED>(store, values, draws, eight);
+    } else {
+        if constexpr (INSTRUCTION) {
+            if (__builtin_expect(encode8_nearest<T>(store, values, eight), true)) return;
+        }
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            float value = COMPUTED ? canonical(values[i]) : values[i];
+            if constexpr (DRAWS) eight.codes[i] = encode<T, R>(store, value, half_word(draws, i));
+            else eight.codes[i] = encode_at<T, R>(store, value, first + i);
+        }
+    }
+}
+
+// Elements first .. first + 8 of n; 0 past the end. `first` is a multiple of 8, and codes begin on a boundary of 256 bytes.
+template <class T>
+__device__ inline Eight<typename T::Code> read8(const typename T::Code* codes, u64 first, u64 n) {
+    Eight<typename T::Code> eight = {};
+    if constexpr (T::PRESENT) {
+        if (first + 8 <= n) {
+            eight = *reinterpret_cast<const Eight<typename T::Code>*>(codes + first);
+        } else {
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+                if (first + i < n) eight.codes[i] = codes[first + i];
+            }
+        }
+    }
+    return eight;
+}
+
+template <class C>
+__device__ inline void write8(const Eight<C>& eight, C* codes, u64 first, u64 n) {
+    if (first + 8 <= n) {
+        *reinterpret_cast<Eight<C>*>(codes + first) = eight;
+    } else {
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            if (first + i < n) codes[first + i] = eight.codes[i];
+        }
+    }
+}
+
+// The values of elements first .. first + 8 of n.
+template <class T>
+__device__ inline void load8(const typename T::Code* codes, u64 first, u64 n, float (&values)[8]) {
+    if constexpr (T::PRESENT) decode8<T>(read8<T>(codes, first, n), values);
+}
+
+template <class T, int R, bool COMPUTED = false>
+__device__ inline void store8(const Store& store, typename T::Code* codes, u64 first, u64 n, const float (&values)[8]) {
+    Eight<typename T::Code> eight;
+    encode8<T, R, COMPUTED>(store, values, first, eight);
+    write8(eight, codes, first, n);
+}

@@ -1,0 +1,76 @@
+// Kernels over matrices whose threads have eight columns beside each other. ALIGNED: rows are multiples of eight, so that eight elements are read and written
+// at once.
+#pragma once
+#include "eight.cuh"
+
+// Columns `column` .. `column + count`.
+struct Octet {
+    u32 column, count;
+};
+
+// Those of number `index` of the eights of a row.
+__device__ inline Octet octet(u32 index, u32 columns) {
+    u32 column = 8 * index;
+    return {column, column < columns ? min(8u, columns - column) : 0};
+}
+
+template <class T>
+__device__ inline Eight<typename T::Code> read_octet(const typename T::Code* codes, u64 first, const Octet& octet) {
+#if ALIGNED
+    return read8<T>(codes, first, first + 8);
+#else
+    Eight<typename T::Code> eight = {};
+    if constexpr (T::PRESENT) {
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            if (u32(i) < octet.count) eight.codes[i] = codes[first + i];
+        }
+    }
+    return eight;
+#endif
+}
+
+template <class T, int ROUNDING, bool COMPUTED = true>
+__device__ inline void store_octet(const Store& store, typename T::Code* codes, u64 first, const Octet& octet, const float (&values)[8]) {
+#if ALIGNED
+    store8<T, ROUNDING, COMPUTED>(store, codes, first, first + 8, values);
+#else
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        if (u32(i) < octet.count) codes[first + i] = encode_at<T, ROUNDING>(store, COMPUTED ? canonical(values[i]) : values[i], first + i);
+    }
+#endif
+}
+
+// What belongs to the thread's columns.
+__device__ inline void read_line(const float* line, const Octet& octet, float (&values)[8]) {
+#pragma unroll
+    for (int i = 0; i < 8; i++) values[i] = u32(i) < octet.count ? line[octet.column + i] : 0;
+}
+
+// Rows and columns; eights across of a block, and rows of each of its threads.
+struct Rows {
+    u32 rows, columns, width, rows_of_thread;
+};
+
+// The columns of this thread.
+__device__ inline Octet octet_of(const Rows& size) { return octet(blockIdx.y * size.width + threadIdx.x % size.width, size.columns); }
+
+// Calls `body(first, load(first))` for each row of this thread; `first` is the index of its first element that is the thread's. COUNT are read before the first
+// of them is worked on.
+template <u32 COUNT, class Load, class Body>
+__device__ inline void each_row(const Rows& size, const Octet& octet, Load load, Body body) {
+    if (octet.count == 0) return;
+    u32 down = blockDim.x / size.width, row = blockIdx.x * down * size.rows_of_thread + threadIdx.x / size.width;
+    for (u32 done = 0; done < size.rows_of_thread && row < size.rows; done += COUNT) {
+        decltype(load(u64(0))) loaded[COUNT];
+#pragma unroll
+        for (u32 at = 0; at < COUNT; at++) {
+            if (row + at * down < size.rows) loaded[at] = load(u64(row + at * down) * size.columns + octet.column);
+        }
+#pragma unroll
+        for (u32 at = 0; at < COUNT; at++, row += down) {
+            if (row < size.rows) body(u64(row) * size.columns + octet.column, loaded[at]);
+        }
+    }
+}
