@@ -6,7 +6,7 @@ use fp8_kernels::{
     AdditiveAttention, AdditiveBackward, AdditiveGradients, AdditiveOperands, Attention, AttentionBackward,
     AttentionGradients, AttentionOperands, Backend, BatchNorm, BatchNormBackward, BatchNormForward, BatchNormGradients,
     BatchStatistics, Buffer, Conv2d, CrossEntropy, DType, Dropout, Embedding, EmbeddingBackward, EmbeddingForward,
-    Epilogue, Gemm, LayerNorm, LayerNormBackward, LayerNormForward, LayerNormGradients, Lstm, LstmBackward,
+    Epilogue, Gemm, Later, LayerNorm, LayerNormBackward, LayerNormForward, LayerNormGradients, Lstm, LstmBackward,
     LstmForward, Memory, ParameterUpdate, Pool2d, Result, Store, UpdateRule,
 };
 
@@ -92,6 +92,15 @@ impl Backend for CudaBackend {
         op.exactly("buffer", buffer, buffer.dtype(), buffer.len())?;
         match buffer.storage().as_any().downcast_ref::<DeviceMemory>() {
             Some(memory) => memory.read(bytes),
+            None => unreachable!("checked above"),
+        }
+    }
+
+    fn download_later(&self, buffer: &Buffer) -> Result<Box<dyn Later>> {
+        let op = self.device.op("download_later");
+        op.exactly("buffer", buffer, buffer.dtype(), buffer.len())?;
+        match buffer.storage().as_any().downcast_ref::<DeviceMemory>() {
+            Some(memory) => memory.read_later(),
             None => unreachable!("checked above"),
         }
     }

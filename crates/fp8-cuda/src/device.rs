@@ -10,6 +10,7 @@ use crate::cache::Cache;
 use crate::error::{Context, Error, Result};
 use crate::kernels::Kernels;
 use crate::memory::Accounts;
+use crate::staging::Staging;
 
 /// A card and what we keep for it.
 pub(crate) struct Device {
@@ -26,6 +27,7 @@ pub(crate) struct Device {
     pub shared: u32,
     pub accumulation: Accumulation,
     pub memory: Accounts,
+    pub staging: Staging,
     pub kernels: Kernels,
     /// Wait for each kernel, so that a failure is told of the kernel that failed.
     pub wait: bool,
@@ -68,6 +70,7 @@ impl Device {
             shared,
             accumulation,
             memory: Accounts::default(),
+            staging: Staging::default(),
             kernels: Kernels::new(cache),
             wait: std::env::var_os("FP8_CUDA_WAIT").is_some_and(|value| value != "0"),
             last: Mutex::new("none"),
@@ -83,13 +86,14 @@ impl Device {
     /// Waits until all has been computed.
     pub fn synchronize(&self) -> KernelResult<()> {
         self.bind()?;
-        let last = || {
-            let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            let which =
-                if self.wait { "the kernel was" } else { "FP8_CUDA_WAIT=1 finds the kernel; the last started was" };
-            format!("computing ({which} {last})")
-        };
-        self.told(self.stream.synchronize().context(last))
+        self.told(self.stream.synchronize().context(|| self.computing()))
+    }
+
+    /// What the card does while it is waited for, as in messages.
+    pub fn computing(&self) -> String {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let which = if self.wait { "the kernel was" } else { "FP8_CUDA_WAIT=1 finds the kernel; the last started was" };
+        format!("computing ({which} {last})")
     }
 
     /// Remembers a kernel that was started, and waits for it where that was asked for.
@@ -128,7 +132,11 @@ fn keep_freed_memory(context: &CudaContext) -> std::result::Result<(), cudarc::d
 impl Drop for Device {
     fn drop(&mut self) {
         // Work that still runs uses modules and memory that are about to go. An error has no one to be told to.
-        let _ = self.stream.synchronize();
+        if self.context.bind_to_thread().is_ok() {
+            let _ = self.stream.synchronize();
+            let _ = self.memory.free(self);
+            self.staging.free();
+        }
     }
 }
 

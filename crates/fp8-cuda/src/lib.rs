@@ -49,6 +49,7 @@ pub mod nvrtc;
 mod operand;
 mod pool;
 mod reduce;
+mod staging;
 #[cfg(test)]
 mod tests;
 mod update;

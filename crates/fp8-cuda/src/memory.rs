@@ -1,46 +1,92 @@
 //! Memory of a card: taken and given back in the order of its stream, and counted.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::ffi::c_void;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cudarc::driver::sys::cudaError_enum::CUDA_ERROR_OUT_OF_MEMORY;
 use cudarc::driver::{DriverError, result};
-use fp8_kernels::{Error, Memory, Result, Storage};
+use fp8_kernels::{Error, Later, Memory, Result, Storage};
 
 use crate::device::Device;
 use crate::error::Context;
 use crate::kernels::Argument;
+use crate::staging::{PIECE, read_later};
 
-/// What buffers hold.
+/// Bytes that the driver takes from any memory without waiting for what was started before: 64 KiB, with some left for itself.
+const SMALL: usize = 32 << 10;
+
+/// What buffers hold, and what dropped ones have left for the next of their size.
+///
+/// All work runs on one stream, so memory may be used again at once: what still reads it was started before. The driver's own pool would do the same for ten
+/// times the time of the host.
 #[derive(Debug, Default)]
 pub(crate) struct Accounts {
-    memory: Mutex<Memory>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    memory: Memory,
+    /// Addresses by [`room`].
+    free: HashMap<usize, Vec<u64>>,
+}
+
+/// Bytes that are taken for a buffer of `bytes`: an eighth more at most, so that buffers of almost the same size serve each other.
+fn room(bytes: usize) -> usize {
+    // What no card has must not overflow.
+    let step = (bytes.min(1 << 60).next_power_of_two() / 16).max(512);
+    bytes.checked_next_multiple_of(step).unwrap_or(bytes)
 }
 
 impl Accounts {
     pub fn memory(&self) -> Memory {
-        *self.state()
+        self.state().memory
     }
 
     pub fn reset_peak(&self) {
-        let mut memory = self.state();
+        let memory = &mut self.state().memory;
         memory.peak = memory.held;
     }
 
+    /// Memory that was left, if there is any; it is counted.
+    fn again(&self, bytes: usize) -> Option<u64> {
+        let mut state = self.state();
+        let address = state.free.get_mut(&room(bytes))?.pop()?;
+        state.take(bytes);
+        Some(address)
+    }
+
     fn take(&self, bytes: usize) {
-        let mut memory = self.state();
-        memory.held += bytes;
-        memory.peak = memory.peak.max(memory.held);
+        self.state().take(bytes);
     }
 
-    fn give_back(&self, bytes: usize) {
-        self.state().held -= bytes;
+    fn give_back(&self, address: u64, bytes: usize) {
+        let mut state = self.state();
+        state.memory.held -= bytes;
+        if address != 0 {
+            state.free.entry(room(bytes)).or_default().push(address);
+        }
     }
 
-    fn state(&self) -> MutexGuard<'_, Memory> {
+    /// Gives what was left back to the driver.
+    pub fn free(&self, device: &Device) -> std::result::Result<(), DriverError> {
+        let free = std::mem::take(&mut self.state().free);
+        // SAFETY: taken by `DeviceMemory::new`; kernels that use it were started before on the same stream.
+        free.into_values().flatten().try_for_each(|address| unsafe { result::free_async(address, device.stream.cu_stream()) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
         // Nothing in here can panic halfway.
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self, bytes: usize) {
+        self.memory.held += bytes;
+        self.memory.peak = self.memory.peak.max(self.memory.held);
     }
 }
 
@@ -58,16 +104,20 @@ impl DeviceMemory {
     /// `bytes` whose contents mean nothing.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`], after what is free in the pool has been given back to the system and asked for again.
+    /// [`Error::OutOfMemory`], after what is free here and in the driver's pool has been given back to the system and asked for again.
     pub fn new(device: &Arc<Device>, bytes: usize) -> Result<Self> {
+        if let Some(address) = device.memory.again(bytes) {
+            return Ok(Self { device: device.clone(), address, bytes, numbers: None });
+        }
         device.bind()?;
         let take = || match bytes {
             0 => Ok(0),
             // SAFETY: the stream is open.
-            _ => unsafe { result::malloc_async(device.stream.cu_stream(), bytes) },
+            _ => unsafe { result::malloc_async(device.stream.cu_stream(), room(bytes)) },
         };
         let address = match take() {
             Err(DriverError(CUDA_ERROR_OUT_OF_MEMORY)) => {
+                device.told(device.memory.free(device).context(|| "giving back memory".into()))?;
                 device.synchronize()?;
                 device.told(trim(device).context(|| "giving back memory".into()))?;
                 take()
@@ -110,7 +160,7 @@ impl DeviceMemory {
         std::ptr::eq(&*self.device, device)
     }
 
-    /// Copies in.
+    /// Copies in; `bytes` have been read when this returns, and the card copies them when what was started before has ended.
     ///
     /// # Panics
     /// Where the lengths differ.
@@ -118,12 +168,26 @@ impl DeviceMemory {
         assert_eq!(bytes.len(), self.bytes, "bytes for memory");
         let device = &self.device;
         device.bind()?;
-        if self.bytes > 0 {
+        let copying = || format!("copying {} bytes to the card", bytes.len());
+        // The driver does not wait for what is small: it keeps it itself.
+        let staged = bytes.len() > SMALL && device.told(device.staging.write(device, self.address, bytes).context(copying))?;
+        if self.bytes > 0 && !staged {
             // SAFETY: both have this length; the driver has read memory that is not page-locked when it returns.
             let copied = unsafe { result::memcpy_htod_async(self.address, bytes, device.stream.cu_stream()) };
-            device.told(copied.context(|| format!("copying {} bytes to the card", bytes.len())))?;
+            device.told(copied.context(copying))?;
         }
         Ok(())
+    }
+
+    /// The bytes as what was started so far leaves them; waits when they are asked for.
+    pub fn read_later(&self) -> Result<Box<dyn Later>> {
+        self.device.bind()?;
+        if self.bytes > 0 && self.bytes <= PIECE && let Some(later) = read_later(&self.device, self.address, self.bytes)? {
+            return Ok(later);
+        }
+        let mut bytes = vec![0; self.bytes];
+        self.read(&mut bytes)?;
+        Ok(Box::new(bytes))
     }
 
     /// Copies out, when all has been computed.
@@ -152,14 +216,7 @@ fn trim(device: &Device) -> std::result::Result<(), DriverError> {
 
 impl Drop for DeviceMemory {
     fn drop(&mut self) {
-        self.device.memory.give_back(self.bytes);
-        if self.address != 0 && self.device.context.bind_to_thread().is_ok() {
-            // SAFETY: taken by `new`; kernels that use it were started before on the same stream.
-            let freed = unsafe { result::free_async(self.address, self.device.stream.cu_stream()) };
-            if let Err(error) = freed {
-                tracing::warn!("{}: memory could not be given back: {error:?}", self.device.name);
-            }
-        }
+        self.device.memory.give_back(self.address, self.bytes);
     }
 }
 
@@ -181,5 +238,18 @@ impl Storage for DeviceMemory {
 
     fn as_any_mut(&mut self) -> &mut dyn Any {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::room;
+
+    #[test]
+    fn rooms_are_at_most_an_eighth_larger() {
+        for bytes in (1..1 << 16).chain((1 << 20..1 << 28).step_by(999_983)) {
+            let room = room(bytes);
+            assert!(room >= bytes && room.is_multiple_of(512) && (room - bytes < 512 || (room - bytes) * 8 <= bytes), "{bytes}: {room}");
+        }
     }
 }

@@ -77,3 +77,24 @@ fn two_at_a_time() {
     let users = [1, 2].map(|user| std::thread::spawn(move || wrong(user)));
     assert_eq!(users.map(|user| user.join().unwrap()), [None, None]);
 }
+
+/// Bytes go there and back whatever their number, more than once, and those asked for later are those of the moment they were asked for.
+#[test]
+fn bytes_come_back() {
+    let Some(gpu) = card() else { return };
+    let mut before: Option<(Vec<u8>, Box<dyn fp8_kernels::Later>)> = None;
+    for (round, len) in (0..3).flat_map(|round| [0, 1, 40_000, 1 << 20, (16 << 20) + 5, (40 << 20) + 3].map(|len| (round, len))) {
+        let bytes: Vec<u8> = (0..len).map(|at| (at * 7 + at / 251 + round) as u8).collect();
+        let mut buffer = gpu.alloc(DType::U8, len).unwrap();
+        gpu.upload(&bytes, &mut buffer).unwrap();
+        let later = gpu.download_later(&buffer).unwrap();
+        let mut back = vec![0; len];
+        gpu.download(&buffer, &mut back).unwrap();
+        assert!(back == bytes, "{len} bytes");
+        gpu.upload(&vec![1; len], &mut buffer).unwrap();
+        drop(buffer);
+        if let Some((bytes, later)) = before.replace((bytes, later)) {
+            assert!(later.bytes().unwrap() == bytes, "{} bytes, later", bytes.len());
+        }
+    }
+}

@@ -39,6 +39,14 @@ pub trait Backend: Send + Sync {
     /// Copies the whole of `buffer` out; waits until it has been computed.
     fn download(&self, buffer: &Buffer, bytes: &mut [u8]) -> Result<()>;
 
+    /// The bytes of the whole of `buffer` as the calls so far leave it. Who asks the [`Later`] for them waits until they have been computed; the caller of
+    /// this does not, where a device computes by itself.
+    fn download_later(&self, buffer: &Buffer) -> Result<Box<dyn Later>> {
+        let mut bytes = vec![0; buffer.bytes()];
+        self.download(buffer, &mut bytes)?;
+        Ok(Box::new(bytes))
+    }
+
     /// Bytes held now, and the most ever held since [`Backend::reset_peak`].
     fn memory(&self) -> Memory;
 
@@ -296,6 +304,19 @@ pub trait Backend: Send + Sync {
     /// One fused pass over a parameter: un-scales the gradient, applies `rule` in FP32 to the decoded master, stores the
     /// master and, from the master as stored, the working copy (so that a checkpoint of the master is enough).
     fn update(&self, rule: &UpdateRule, parameter: ParameterUpdate<'_>) -> Result<()>;
+}
+
+/// Bytes that a device may still be computing.
+pub trait Later: Send {
+    /// The bytes; waits for them.
+    fn bytes(self: Box<Self>) -> Result<Vec<u8>>;
+}
+
+/// Bytes that are there.
+impl Later for Vec<u8> {
+    fn bytes(self: Box<Self>) -> Result<Vec<u8>> {
+        Ok(*self)
+    }
 }
 
 /// Device memory, in bytes.

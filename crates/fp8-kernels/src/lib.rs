@@ -66,7 +66,7 @@ pub mod view;
 pub use backend::{
     AdditiveBackward, AdditiveGradients, AdditiveOperands, AttentionBackward, AttentionGradients, AttentionOperands,
     Backend, BatchNormBackward, BatchNormForward, BatchNormGradients, BatchStatistics, Dropout, EmbeddingBackward,
-    EmbeddingForward, LayerNormBackward, LayerNormForward, LayerNormGradients, LinearCrossEntropy, LogitsError,
+    EmbeddingForward, Later, LayerNormBackward, LayerNormForward, LayerNormGradients, LinearCrossEntropy, LogitsError,
     LstmBackward, LstmForward, LstmOperands, LstmState, Memory, ParameterUpdate,
 };
 pub use buffer::{Buffer, Storage};
