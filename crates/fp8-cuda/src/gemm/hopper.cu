@@ -2,16 +2,20 @@
 //
 // A block has two groups of four warps that multiply, 64 rows each, and one thread that copies tiles into a ring of stages ahead of them. Blocks stay and take
 // tile after tile. CLUSTER blocks, below each other, have the columns in common: each copies a part of B to all.
+#define FACTOR_A A
+#define FACTOR_B B
+#define ACROSS 0
 #include "hopper.cuh"
 #include "pairs.cuh"
 
+// What the tensor cores sum before the sums are added to registers: nothing but what follows the other (0), one product (1), a stage (2).
+enum { FAST, EXACT, PROMOTED };
+// RESIDENT blocks share a multiprocessor: one stores while another multiplies.
 const u32 TILE_M = 128, THREADS = 384;
 // Bytes of a stage's tiles. A stage has DEPTH bytes of k.
 const u32 A_BYTES = TILE_M * DEPTH, B_BYTES = TILE_N * DEPTH, STAGE_BYTES = A_BYTES + B_BYTES;
 // Products of a stage, 32 bytes of k each; elements of k of a stage.
 const u32 STEPS = DEPTH / 32, K_BLOCK = DEPTH / sizeof(A::Code);
-// What the tensor cores sum before the sums are added to registers: nothing but what follows the other (0), one product (1), a stage (2).
-enum { FAST, EXACT, PROMOTED };
 // Columns of one product: with a sum apart, two of 128 columns find room in the registers one after the other.
 const u32 PART = SUMS != FAST && TILE_N > 128 ? 128 : TILE_N, PARTS = TILE_N / PART;
 // Blocks of rows whose tiles are computed together, so that what they read stays in the cache.
@@ -180,7 +184,7 @@ __device__ inline void store(const float (&totals)[TILE_N / 2], const Shape& sha
     }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 1) __cluster_dims__(CLUSTER, 1, 1) hopper(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b, Shape shape, Rows rows, Epilogue epilogue, Y::Code* y) {
+extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) __cluster_dims__(CLUSTER, 1, 1) hopper(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b, Shape shape, Rows rows, Epilogue epilogue, Y::Code* y) {
     extern __shared__ u8 memory[];
     __shared__ alignas(8) u64 barriers[2 * STAGES];
     __shared__ alignas(16) float room[8 * PAIRS_ROOM];
@@ -199,10 +203,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) __cluster_dims__(CLUSTE
         __syncthreads();
     }
     if (group == 2) {
-        give_registers<40>();
+        give_registers<RESIDENT == 2 ? 24 : 40>();
         if (threadIdx.x == 256) copy(map_a, map_b, shape, stages, full, empty);
     } else {
-        take_registers<232>();
+        take_registers<RESIDENT == 2 ? 104 : 232>();
         Ring<STAGES> ring;
         u32 rank = CLUSTER > 1 ? block_of_cluster() : 0;
         for (u32 index = blockIdx.x / CLUSTER; index < tile_count(shape); index += gridDim.x / CLUSTER) {

@@ -101,6 +101,15 @@ __device__ inline u64 tile_along_k(u32 address) {
     return u64((address & 0x3FFFF) >> 4) | 1ull << 16 | u64(8 * WIDTH >> 4) << 32 | SWIZZLE << 62;
 }
 
+// The same across k: blocks of 64 lines of 16-bit elements, each of them rows of 128 bytes for BLOCK_K of k, swizzled, one block after the other.
+template <int BLOCK_K>
+__device__ inline u64 tile_across_k(u32 address) {
+    return u64((address & 0x3FFFF) >> 4) | u64(BLOCK_K * 128 >> 4) << 16 | u64(1024 >> 4) << 32 | 1ull << 62;
+}
+
+// What ordinary stores have written into shared memory may be read by products.
+__device__ inline void publish_stores() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
 __device__ inline void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ inline void products_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 
@@ -117,6 +126,7 @@ __device__ inline void hold(float (&sums)[N]) {
     for (int i = 0; i < N; i++) asm volatile("" : "+f"(sums[i])::"memory");
 }
 
+// A source says of what types its products are, FACTOR_A and FACTOR_B, and whether their lines lie across k, ACROSS, which 16-bit types may.
 #define PRODUCT_KIND(T) PRODUCT_KIND_(T)
 #define PRODUCT_KIND_(T) PRODUCT_##T
 #define PRODUCT_E5M2 "e5m2"
@@ -131,14 +141,18 @@ __device__ inline void hold(float (&sums)[N]) {
 #define DEPTH_F16 "k16"
 #define DEPTH_Bf16 "k16"
 #define DEPTH_F32 "k8"
-// 16-bit operands may lie the other way; others take no word of it.
-#define PRODUCT_TAIL(T) PRODUCT_TAIL_(T)
-#define PRODUCT_TAIL_(T) TAIL_##T
-#define TAIL_E5M2 ""
-#define TAIL_E4M3 ""
-#define TAIL_F16 ", 0, 0"
-#define TAIL_Bf16 ", 0, 0"
-#define TAIL_F32 ""
+#define PRODUCT_WAYS(T) PRODUCT_WAYS_(T)
+#define PRODUCT_WAYS_(T) WAYS_##T
+#define WAYS_E5M2 ""
+#define WAYS_E4M3 ""
+#define WAYS_F32 ""
+#if ACROSS
+#define WAYS_F16 ", 1, 1"
+#define WAYS_Bf16 ", 1, 1"
+#else
+#define WAYS_F16 ", 0, 0"
+#define WAYS_Bf16 ", 0, 0"
+#endif
 
 #define TEN(t) "%" #t "0, %" #t "1, %" #t "2, %" #t "3, %" #t "4, %" #t "5, %" #t "6, %" #t "7, %" #t "8, %" #t "9, "
 #define SUMS4(s, i) "+f"(s[i]), "+f"(s[i + 1]), "+f"(s[i + 2]), "+f"(s[i + 3])
@@ -146,8 +160,8 @@ __device__ inline void hold(float (&sums)[N]) {
 #define SUMS64(s, i) SUMS16(s, i), SUMS16(s, i + 16), SUMS16(s, i + 32), SUMS16(s, i + 48)
 
 #define MULTIPLY(N, NAMES, LEFT, RIGHT, ADD, ...)                                                                                                           \
-    asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, %" #ADD ", 0;\nwgmma.mma_async.sync.aligned.m64n" #N PRODUCT_DEPTH(A) ".f32." PRODUCT_KIND(A) "." PRODUCT_KIND(B) " {" NAMES "}, %" #LEFT ", %" #RIGHT \
-                 ", add, 1, 1" PRODUCT_TAIL(A) ";\n}"                                                                                                       \
+    asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, %" #ADD ", 0;\nwgmma.mma_async.sync.aligned.m64n" #N PRODUCT_DEPTH(FACTOR_A) ".f32." PRODUCT_KIND(FACTOR_A) "." PRODUCT_KIND(FACTOR_B) " {" NAMES "}, %" #LEFT ", %" #RIGHT \
+                 ", add, 1, 1" PRODUCT_WAYS(FACTOR_A) ";\n}"                                                                                                       \
                  : __VA_ARGS__                                                                                                                              \
                  : "l"(a), "l"(b), "r"(add))
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use cudarc::driver::sys;
 use fp8_kernels::{DType, Result};
 
 use super::Tail;
-use super::lines::{Divisor, Lines, Patches, Source};
+use super::lines::{Divisor, Lines, Source};
+use super::maps::Map;
 use super::plain::{Factor, Product};
 use crate::accumulation::Accumulation;
 use crate::device::Device;
@@ -20,9 +20,24 @@ pub(crate) static PACK: crate::kernels::Source = source!("gemm/pack.cu");
 /// Rows of a tile; lines and k of a block that packs.
 const TILE_M: usize = 128;
 const PACKED: usize = 64;
-/// Shared memory of a block that stages may take: all, but what the kernel has besides, and what moves them to a boundary.
-const ROOM: usize = (227 << 10) - (21 << 10) - 1024;
+/// Shared memory of a multiprocessor; what a block has besides its stages: what the kernel declares, what the system takes, and what moves stages to a boundary.
+const ROOM: usize = 228 << 10;
+const BESIDES: usize = (21 << 10) + 1024 + 1024;
 const MOST_STAGES: usize = 8;
+
+/// Columns of a tile, how many of its blocks share a multiprocessor, and, roughly, how many clocks it takes: for 128 bytes of k, and to store.
+struct Tile {
+    n: usize,
+    resident: usize,
+    multiply: usize,
+    store: usize,
+}
+
+const TILES: [Tile; 3] = [
+    Tile { n: 256, resident: 1, multiply: 1180, store: 4000 },
+    Tile { n: 128, resident: 1, multiply: 640, store: 2000 },
+    Tile { n: 64, resident: 2, multiply: 450, store: 1000 },
+];
 
 /// How a product is cut up.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,6 +48,8 @@ struct Plan {
     depth: usize,
     /// Blocks that share what they read of B.
     cluster: usize,
+    /// Blocks that share a multiprocessor.
+    resident: usize,
 }
 
 /// `SUMS` of hopper.cu.
@@ -70,21 +87,29 @@ impl Plan {
             }
             _ => return None,
         };
-        let widest = if sums(device.accumulation, a) == "1" { 128 } else { 256 };
-        let tile_n = [256, 128, 64].into_iter().filter(|&tile_n| tile_n <= widest).min_by_key(|&tile_n| {
-            let tiles = product.rows.div_ceil(TILE_M) * product.columns.div_ceil(tile_n);
-            // Narrower tiles read A more often.
-            tiles.div_ceil(device.multiprocessors as usize) * (tile_n + 24)
-        })?;
-        let tiles = product.rows.div_ceil(TILE_M) * product.columns.div_ceil(tile_n);
-        let cluster = if tile_n > 64 && tiles >= device.multiprocessors as usize { 2 } else { 1 };
-        Some(Self { tile_n, depth, cluster })
+        // What is added product by product has two sums on the way, and no registers for more.
+        let is_exact = sums(device.accumulation, a) == "1";
+        let (m, n, cards) = (product.rows.div_ceil(TILE_M), product.columns, device.multiprocessors as usize);
+        let depths = (product.k * a.size()).div_ceil(128);
+        let tiles = |tile_n: usize| m * n.div_ceil(tile_n);
+        let resident = |tile: &Tile| if is_exact { 1 } else { tile.resident };
+        let time = |tile: &Tile| {
+            let [multiply, store] = [depths * tile.multiply, tile.store];
+            match resident(tile) {
+                1 => tiles(tile.n).div_ceil(cards) * (multiply + store),
+                resident => tiles(tile.n).div_ceil(resident * cards) * resident * multiply.max(store),
+            }
+        };
+        let fits = |tile: &&Tile| !is_exact || tile.n <= 128;
+        let tile = TILES.iter().filter(fits).min_by_key(|tile| time(tile))?;
+        let cluster = if tile.n > 64 && tiles(tile.n) >= cards { 2 } else { 1 };
+        Some(Self { tile_n: tile.n, depth, cluster, resident: resident(tile) })
     }
 
     /// Bytes of a stage, and how many there are.
     fn stages(&self) -> (usize, usize) {
-        let bytes = (TILE_M + self.tile_n) * self.depth;
-        (bytes, (ROOM / bytes).min(MOST_STAGES))
+        let (bytes, room) = ((TILE_M + self.tile_n) * self.depth, ROOM / self.resident);
+        (bytes, ((room - BESIDES) / bytes).min(MOST_STAGES))
     }
 }
 
@@ -101,12 +126,6 @@ struct Shape {
 
 // SAFETY: the layout is that of the C struct.
 unsafe impl Argument for Shape {}
-
-/// A tensor as bulk copies see it.
-struct Map(sys::CUtensorMap);
-
-// SAFETY: the layout is that of the C struct.
-unsafe impl Argument for Map {}
 
 /// Computes the product, unless it is none of Hopper's.
 pub(crate) fn compute<A: Lines, B: Lines>(
@@ -129,7 +148,7 @@ pub(crate) fn compute<A: Lines, B: Lines>(
                 step: patches.step,
                 corner: patches.corner,
             };
-            (windows(device, patches, product.a.operand, rows, plan.depth)?, shape)
+            (Map::of_windows(device, patches, product.a.operand, rows, [k_block, TILE_M], Some(plan.depth))?, shape)
         }
         _ => {
             let size = [rows, columns, k.div_ceil(k_block), 1].map(|size| size as u32);
@@ -142,7 +161,7 @@ pub(crate) fn compute<A: Lines, B: Lines>(
     let kernel = device.kernel(&HOPPER, "hopper", &defines(device, &plan, product, tail, c))?;
     let (bytes, stages) = plan.stages();
     let tiles = rows.div_ceil(TILE_M).next_multiple_of(plan.cluster) * columns.div_ceil(plan.tile_n);
-    let together = device.multiprocessors as usize / plan.cluster * plan.cluster;
+    let together = device.multiprocessors as usize * plan.resident / plan.cluster * plan.cluster;
     let grid =
         Grid { blocks: [tiles.min(together) as u32, 1, 1], threads: 384, shared: (stages * bytes + 1024) as u32 };
     device.launch(&kernel, grid, &[&map_a, &map_b, &shape, &product.output_rows, &tail.argument(), &c])?;
@@ -155,8 +174,7 @@ fn defines<A: Lines, B: Lines>(
     product: &Product<A, B>,
     tail: &Tail,
     c: Operand,
-) -> [(&'static str, &'static str); 11] {
-    let number = |number: usize| NUMBERS.iter().find(|(known, _)| *known == number).map_or("", |(_, text)| text);
+) -> [(&'static str, &'static str); 12] {
     let images = if matches!(product.a.lines.source(), Source::Windows(_)) { "1" } else { "0" };
     let [r, y, rounding] = tail.defines(c);
     [
@@ -169,13 +187,19 @@ fn defines<A: Lines, B: Lines>(
         ("TILE_N", number(plan.tile_n)),
         ("DEPTH", number(plan.depth)),
         ("CLUSTER", number(plan.cluster)),
+        ("RESIDENT", number(plan.resident)),
         ("STAGES", number(plan.stages().1)),
         ("SUMS", sums(device.accumulation, product.a.operand.dtype.unwrap_or(DType::F32))),
     ]
 }
 
-/// What numbers of a plan are called.
-const NUMBERS: [(usize, &str); 12] = [
+/// A number of a plan as a macro takes it.
+pub(crate) fn number(number: usize) -> &'static str {
+    NUMBERS.iter().find(|(known, _)| *known == number).map_or("", |(_, text)| text)
+}
+
+const NUMBERS: [(usize, &str); 13] = [
+    (0, "0"),
     (1, "1"),
     (2, "2"),
     (3, "3"),
@@ -225,88 +249,6 @@ impl Along {
     /// For copies of `lines_of_box` lines by `depth` bytes.
     fn map(&self, device: &Device, lines: usize, depth: usize, lines_of_box: usize) -> Result<Map> {
         let size = self.operand.dtype.map_or(1, DType::size);
-        let dims = [self.k as u64, lines as u64];
-        let strides = [(self.pitch * size) as u64];
-        let (box_dims, steps) = ([(depth / size) as u32, lines_of_box as u32], [1_u32; 2]);
-        let mut map = Map(sys::CUtensorMap { opaque: [0; 16] });
-        // SAFETY: all arrays have the rank's length; the driver checks what is in them.
-        let status = unsafe {
-            sys::cuTensorMapEncodeTiled(
-                &mut map.0,
-                element(self.operand.dtype),
-                2,
-                self.operand.address as *mut _,
-                dims.as_ptr(),
-                strides.as_ptr(),
-                box_dims.as_ptr(),
-                steps.as_ptr(),
-                sys::CUtensorMapInterleave::CU_TENSOR_MAP_INTERLEAVE_NONE,
-                swizzle(depth),
-                sys::CUtensorMapL2promotion::CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-                sys::CUtensorMapFloatOOBfill::CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE,
-            )
-        };
-        made(device, map, status, || format!("a matrix {dims:?}, boxes of {box_dims:?}"))
-    }
-}
-
-/// For copies of windows: [`TILE_M`] pixels by `depth` bytes of channels of one tap.
-fn windows(device: &Device, patches: &Patches, operand: Operand, pixels: usize, depth: usize) -> Result<Map> {
-    let size = operand.dtype.map_or(1, DType::size);
-    let [grid_y, grid_x] = patches.grid.map(|grid| grid.divisor());
-    let channels = patches.channels.divisor();
-    let (height, width) = (patches.height as usize, patches.width as usize);
-    let dims = [channels, width, height, pixels / (grid_y * grid_x)].map(|dim| dim as u64);
-    let strides = [channels * size, width * channels * size, height * width * channels * size].map(|at| at as u64);
-    let [corner_y, corner_x] = patches.corner;
-    let last = |corner: i32, grid: usize, size: i32| corner + (grid as i32 - 1) * patches.step + 1 - size;
-    let lower = [corner_x, corner_y];
-    let upper = [last(corner_x, grid_x, patches.width), last(corner_y, grid_y, patches.height)];
-    let steps = [1, patches.step as u32, patches.step as u32, 1];
-    let mut map = Map(sys::CUtensorMap { opaque: [0; 16] });
-    // SAFETY: all arrays have the rank's length; the driver checks what is in them.
-    let status = unsafe {
-        sys::cuTensorMapEncodeIm2col(
-            &mut map.0,
-            element(operand.dtype),
-            4,
-            operand.address as *mut _,
-            dims.as_ptr(),
-            strides.as_ptr(),
-            lower.as_ptr(),
-            upper.as_ptr(),
-            (depth / size) as u32,
-            TILE_M as u32,
-            steps.as_ptr(),
-            sys::CUtensorMapInterleave::CU_TENSOR_MAP_INTERLEAVE_NONE,
-            swizzle(depth),
-            sys::CUtensorMapL2promotion::CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-            sys::CUtensorMapFloatOOBfill::CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE,
-        )
-    };
-    made(device, map, status, || format!("images {dims:?}, corners {lower:?} and {upper:?}, steps {steps:?}"))
-}
-
-fn made(device: &Device, map: Map, status: sys::CUresult, what: impl Fn() -> String) -> Result<Map> {
-    match status {
-        sys::CUresult::CUDA_SUCCESS => Ok(map),
-        status => Err(device.failed(format!("the driver describes no copies of {}: {status:?}", what()))),
-    }
-}
-
-fn element(dtype: Option<DType>) -> sys::CUtensorMapDataType {
-    use sys::CUtensorMapDataType as Type;
-    match dtype {
-        Some(DType::F32) => Type::CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
-        Some(DType::F16) => Type::CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
-        Some(DType::Bf16) => Type::CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
-        _ => Type::CU_TENSOR_MAP_DATA_TYPE_UINT8,
-    }
-}
-
-fn swizzle(depth: usize) -> sys::CUtensorMapSwizzle {
-    match depth {
-        128 => sys::CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_128B,
-        _ => sys::CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_64B,
+        Map::of_matrix(device, self.operand, [self.k, lines], self.pitch, [depth / size, lines_of_box], Some(depth))
     }
 }

@@ -1,7 +1,9 @@
 //! C = epilogue(A B).
 
+mod across;
 mod hopper;
 mod lines;
+mod maps;
 mod mma;
 mod parts;
 mod plain;
@@ -12,6 +14,8 @@ use fp8_kernels::{Activation, Buffer, DType, Epilogue, Gemm, Layout, Result};
 
 use lines::Lines;
 pub(crate) use lines::{Dense, Divisor, PatchElements, Patches, Rows, Taps};
+#[cfg(test)]
+pub(crate) use across::ACROSS;
 #[cfg(test)]
 pub(crate) use hopper::{HOPPER, PACK};
 #[cfg(test)]
@@ -79,10 +83,10 @@ unsafe impl Argument for TailArgument {}
 impl<A: Lines, B: Lines> Product<A, B> {
     /// C = epilogue(A B), by the fastest kernel that sums as the card was asked to.
     pub fn compute(&self, device: &Arc<Device>, tail: &Tail, c: Operand) -> Result<()> {
-        if hopper::compute(device, self, tail, c)? || mma::compute(device, self, tail, c)? {
-            return Ok(());
-        }
-        self.in_order(device, tail, c)
+        let is_computed = across::compute(device, self, tail, c)?
+            || hopper::compute(device, self, tail, c)?
+            || mma::compute(device, self, tail, c)?;
+        if is_computed { Ok(()) } else { self.in_order(device, tail, c) }
     }
 }
 

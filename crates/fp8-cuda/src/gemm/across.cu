@@ -1,0 +1,181 @@
+// parts (z, rows, columns) = sums of parts of k of A B on Hopper's tensor cores, for factors whose lines lie beside each other across k: gradients of weights. A
+// is dense, k by rows; B dense, k by columns, or the elements of windows of images, whose pixels are k.
+//
+// Tensor cores take 16-bit operands that lie so, 8-bit ones they do not: these are widened, exactly, on their way. A group of four warps has tiles copied into a ring of
+// stages and widens them into another, two groups multiply. Sums are FP32 throughout.
+#define FACTOR_A NARROW
+#define FACTOR_B NARROW
+#define ACROSS 1
+#include "hopper.cuh"
+#include "lines.cuh"
+
+// k of a stage; lines of a block of a tile, and its bytes as copied and as multiplied.
+const u32 STEP = 64, LINES = 64, RAW_BYTES = STEP * LINES * sizeof(A::Code), BLOCK_BYTES = STEP * LINES * 2;
+// Blocks of A and of both. A group of warps has 64 rows and all columns, or all rows and half the columns.
+const u32 A_BLOCKS = TILE_M / LINES, BLOCKS = A_BLOCKS + TILE_N / LINES, THREADS = 384, WIDTH = TILE_M == 128 ? TILE_N : TILE_N / 2;
+
+struct Shape {
+    u32 rows, columns, steps, steps_of_part;
+    // Of images: blocks of lines of a tap, taps across, pixels of the grid, and where the window of the first begins.
+    u32 channel_blocks;
+    Divisor window_x, grid_y, grid_x;
+    int step, corner_y, corner_x;
+};
+
+__device__ inline void copy_b(const TensorMap& map, const Shape& shape, u32 to, u32 barrier, u32 block, u32 k) {
+#if IMAGES
+    u32 x, y, across;
+    u32 image = divide(divide(k, shape.grid_x, x), shape.grid_y, y);
+    u32 tap = block / shape.channel_blocks, channel = block % shape.channel_blocks * LINES;
+    u32 down = divide(tap, shape.window_x, across);
+    load_pixels(to, map, barrier, channel, int(x) * shape.step + shape.corner_x, int(y) * shape.step + shape.corner_y, image, across, down);
+#else
+    load_box(to, map, barrier, block * LINES, k);
+#endif
+}
+
+// Blocks of a tile that exist: past the last line there is nothing to copy.
+__device__ inline u32 blocks_of(u32 lines, u32 first, u32 most) { return min(most, (lines - first + LINES - 1) / LINES); }
+
+struct Factors {
+    const TensorMap &a, &b;
+};
+
+// Copies the tiles of one step.
+__device__ inline void copy(const Factors& factors, const Shape& shape, u32 to, u32 barrier, u32 step) {
+    u32 row = blockIdx.x * TILE_M, column = blockIdx.y * TILE_N;
+    u32 a_blocks = blocks_of(shape.rows, row, A_BLOCKS), b_blocks = blocks_of(shape.columns, column, BLOCKS - A_BLOCKS);
+    expect_bytes(barrier, (a_blocks + b_blocks) * RAW_BYTES);
+    for (u32 block = 0; block < a_blocks; block++) load_box(to + block * RAW_BYTES, factors.a, barrier, row + block * LINES, step * STEP);
+    for (u32 block = 0; block < b_blocks; block++) copy_b(factors.b, shape, to + (A_BLOCKS + block) * RAW_BYTES, barrier, column / LINES + block, step * STEP);
+}
+
+// Two codes of 8 bits, the lower half of `codes`, as two of 16.
+template <class T>
+__device__ inline u32 widened(u32 codes);
+
+template <>
+__device__ inline u32 widened<E5M2>(u32 codes) {
+    return __byte_perm(codes, 0, 0x1404);
+}
+
+template <>
+__device__ inline u32 widened<E4M3>(u32 codes) {
+    u32 halves;
+    asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(halves) : "h"(u16(codes)));
+    return halves;
+}
+
+// Sixteen lines of one k: of 128 threads each has some, whose neighbours are neighbours in memory. Banks do not meet on either side.
+template <class T>
+__device__ inline void widen_block(u32 raw, u32 block) {
+    u32 thread = threadIdx.x % 128;
+#pragma unroll
+    for (u32 i = thread; i < STEP * LINES / 16; i += 128) {
+        u32 k = i / 4, chunk = i % 4 * 2;
+        u32 codes[4];
+        asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(codes[0]), "=r"(codes[1]), "=r"(codes[2]), "=r"(codes[3]) : "r"(raw + 16 * i));
+#pragma unroll
+        for (u32 half = 0; half < 2; half++) {
+            u32 to = block + k * 128 + ((chunk + half) ^ k % 8) * 16, low = codes[2 * half], high = codes[2 * half + 1];
+            asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(widened<T>(low)), "r"(widened<T>(low >> 16)), "r"(widened<T>(high)), "r"(widened<T>(high >> 16)) : "memory");
+        }
+    }
+}
+
+#if COPIED > 0
+// A group of four warps: one thread has the steps copied, all widen what has come.
+__device__ inline void feed(const Factors& factors, const Shape& shape, u32 stages, u32 full, u32 empty, u32 copied, u32 copied_full, u32 first, u32 end) {
+    Ring<COPIED> from;
+    Ring<STAGES> ring;
+    bool copies = threadIdx.x % 128 == 0;
+    for (u32 step = first; copies && step < min(end, first + COPIED); step++) {
+        copy(factors, shape, copied + BLOCKS * RAW_BYTES * (step - first), copied_full + 8 * (step - first), step);
+    }
+    for (u32 step = first; step < end; step++, from.advance(), ring.advance()) {
+        u32 raw = copied + BLOCKS * RAW_BYTES * from.stage, to = stages + BLOCKS * BLOCK_BYTES * ring.stage;
+        wait(copied_full + 8 * from.stage, from.phase);
+        wait(empty + 8 * ring.stage, ring.phase ^ 1);
+#pragma unroll
+        for (u32 block = 0; block < A_BLOCKS; block++) widen_block<A>(raw + block * RAW_BYTES, to + block * BLOCK_BYTES);
+#pragma unroll
+        for (u32 block = A_BLOCKS; block < BLOCKS; block++) widen_block<B>(raw + block * RAW_BYTES, to + block * BLOCK_BYTES);
+        publish_stores();
+        asm volatile("bar.sync 1, 128;" ::: "memory");
+        if (copies) {
+            arrive(full + 8 * ring.stage);
+            if (step + COPIED < end) copy(factors, shape, raw, copied_full + 8 * from.stage, step + COPIED);
+        }
+    }
+}
+#else
+__device__ inline void feed(const Factors& factors, const Shape& shape, u32 stages, u32 full, u32 empty, u32, u32, u32 first, u32 end) {
+    Ring<STAGES> ring;
+    for (u32 step = first; threadIdx.x % 128 == 0 && step < end; step++, ring.advance()) {
+        wait(empty + 8 * ring.stage, ring.phase ^ 1);
+        copy(factors, shape, stages + BLOCKS * BLOCK_BYTES * ring.stage, full + 8 * ring.stage, step);
+    }
+}
+#endif
+
+__device__ inline void sum(float (&sums)[WIDTH / 2], u32 stages, u32 full, u32 empty, u32 group, u32 steps) {
+    Ring<STAGES> ring;
+    u32 before = 0, a_block = TILE_M == 128 ? group : 0, b_block = A_BLOCKS + (TILE_M == 128 ? 0 : group * WIDTH / LINES);
+    for (u32 step = 0; step < steps; step++, ring.advance()) {
+        wait(full + 8 * ring.stage, ring.phase);
+        u32 stage = stages + BLOCKS * BLOCK_BYTES * ring.stage;
+        hold(sums);
+        products_begin();
+#pragma unroll
+        for (u32 k = 0; k < STEP; k += 16) {
+            multiply(sums, tile_across_k<STEP>(stage + a_block * BLOCK_BYTES + k * 128), tile_across_k<STEP>(stage + b_block * BLOCK_BYTES + k * 128), step + k > 0);
+        }
+        products_commit();
+        hold(sums);
+        products_wait<1>();
+        if (step > 0 && threadIdx.x % 128 == 0) arrive(empty + 8 * before);
+        before = ring.stage;
+    }
+    products_wait<0>();
+    hold(sums);
+}
+
+// Stores what a group of warps has: a thread has pairs of columns in two rows of every sixteen.
+__device__ inline void store(const float (&sums)[WIDTH / 2], const Shape& shape, u32 group, float* parts) {
+    u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32 % 4;
+    u32 row = blockIdx.x * TILE_M + (TILE_M == 128 ? group * 64 : 0) + warp * 16 + lane / 4;
+    u32 column = blockIdx.y * TILE_N + (TILE_M == 128 ? 0 : group * WIDTH) + lane % 4 * 2;
+    parts += u64(blockIdx.z) * shape.rows * shape.columns;
+#pragma unroll
+    for (u32 i = 0; i < WIDTH / 2; i += 2) {
+        u32 r = row + i % 4 / 2 * 8, c = column + i / 4 * 8;
+        if (r < shape.rows && c < shape.columns) *reinterpret_cast<float2*>(parts + u64(r) * shape.columns + c) = make_float2(sums[i], sums[i + 1]);
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1) across(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b, Shape shape, float* parts) {
+    extern __shared__ u8 memory[];
+    // Full and empty stages; full stages of what is copied and not yet widened.
+    __shared__ alignas(8) u64 barriers[2 * STAGES + COPIED];
+    u32 stages = (shared_address(memory) + 1023) & ~1023u, full = shared_address(barriers), empty = full + 8 * STAGES;
+    u32 copied = stages + STAGES * BLOCKS * BLOCK_BYTES, copied_full = empty + 8 * STAGES;
+    u32 group = threadIdx.x / 128, first = blockIdx.z * shape.steps_of_part, end = min(shape.steps, first + shape.steps_of_part);
+    if (threadIdx.x == 0) {
+        for (u32 stage = 0; stage < STAGES; stage++) {
+            init_barrier(full + 8 * stage, 1);
+            init_barrier(empty + 8 * stage, 2);
+        }
+        for (u32 stage = 0; stage < COPIED; stage++) init_barrier(copied_full + 8 * stage, 1);
+        publish_barriers();
+    }
+    __syncthreads();
+    if (group == 2) {
+        give_registers<72>();
+        feed({map_a, map_b}, shape, stages, full, empty, copied, copied_full, first, end);
+    } else {
+        take_registers<216>();
+        float sums[WIDTH / 2];
+        sum(sums, stages, full, empty, group, end - first);
+        store(sums, shape, group, parts);
+    }
+}
