@@ -114,7 +114,12 @@ fn filled(backend: &dyn Backend, &(dtype, len, fill): &Operand, seed: usize) -> 
         state ^= state << 17;
         state
     };
-    let mut words = |mask: u64| (0..buffer.bytes().div_ceil(8)).flat_map(|_| (next() & mask).to_le_bytes()).collect();
+    // The same again after 8 MiB: making more would take longer than all that is measured.
+    let mut words = |mask: u64| {
+        let words = buffer.bytes().div_ceil(8);
+        let some: Vec<u8> = (0..words.min((1 << 20) + 3)).flat_map(|_| (next() & mask).to_le_bytes()).collect();
+        some.repeat(buffer.bytes().div_ceil(some.len().max(1)))
+    };
     let mut bytes: Vec<u8> = match (fill, dtype) {
         (Nothing, _) => return Ok(buffer),
         (Below(end), _) => (0..len).flat_map(|_| ((next() >> 32) as u32 % end).to_le_bytes()).collect(),
