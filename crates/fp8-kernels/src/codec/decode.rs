@@ -3,7 +3,7 @@
 use fp8_core::{Format, Specials};
 
 #[cfg(target_arch = "x86_64")]
-use super::lookup;
+use super::{half, lookup};
 use crate::isa::Isa;
 use crate::{DType, per_isa};
 
@@ -21,6 +21,12 @@ pub fn decode(isa: Isa, dtype: DType, bytes: &[u8], out: &mut [f32]) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a value of `Isa` exists only where the CPU has that instruction set.
         Some((_, 1)) if matches!(isa, Isa::Avx512 | Isa::Amx) => unsafe { lookup::decode(dtype, bytes, out) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Some(_) if isa == Isa::Avx2 && dtype == DType::E5M2 => unsafe { half::decode_e5m2(bytes, out) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Some(_) if isa == Isa::Avx2 && dtype == DType::F16 => unsafe { half::decode_f16(bytes.as_chunks().0, out) },
         Some((source, 1)) => decode_8(isa, &source, bytes, out),
         Some((source, _)) => decode_16(isa, &source, bytes.as_chunks().0, out),
     }

@@ -8,6 +8,8 @@ mod decode;
 mod draws;
 mod encode;
 #[cfg(target_arch = "x86_64")]
+mod half;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod lookup;
 mod target;
 #[cfg(test)]

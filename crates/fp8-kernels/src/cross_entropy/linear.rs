@@ -1,9 +1,9 @@
 //! The loss of a linear layer's logits, some rows at a time.
 
 use super::{Gradient, from_row};
-use crate::gemm::gemm;
+use crate::gemm::{FixedB, Kept, Second};
 use crate::isa::Isa;
-use crate::{Activation, CrossEntropy, DType, EpilogueView, Gemm, Layout, Store, View, ViewMut};
+use crate::{Activation, CrossEntropy, DType, EpilogueView, Store, View, ViewMut};
 
 /// What gives the logits alpha x w^T + bias.
 #[derive(Clone, Copy)]
@@ -20,7 +20,7 @@ pub struct Operands<'a> {
     pub alpha: f32,
 }
 
-/// Logits that exist at a time, about: 4 MiB, which stay in caches, and are many enough to make packing w a small part.
+/// Logits that exist at a time, about: 4 MiB, which stay in caches.
 const MOST_LOGITS: usize = 1 << 20;
 
 /// Rows of logits that exist at a time.
@@ -42,13 +42,14 @@ pub fn linear(
     let &CrossEntropy { rows, classes, .. } = spec;
     let (residual, activation) = (None, Activation::None);
     let epilogue = EpilogueView { alpha, bias, residual, activation, store: Store::F32 };
+    let mut packed = Kept::take();
+    let w = FixedB::new(isa, x.dtype, Second { view: w, n: classes, k: inputs, along_k: true }, &mut packed);
     let step = rows_at_a_time(spec).max(1);
     for (first, losses) in (0..rows).step_by(step).zip(losses.bytes.chunks_mut(step * size_of::<f32>())) {
         let count = step.min(rows - first);
         let logits = &mut room[..count * classes * size_of::<f32>()];
-        let product = Gemm { m: count, n: classes, k: inputs, layout: Layout::NT };
         let out = ViewMut { dtype: DType::F32, bytes: logits };
-        gemm(isa, &product, x.part(first * inputs, count * inputs), w, &epilogue, out);
+        w.product(x.part(first * inputs, count * inputs), &epilogue, out);
         let gradient = gradient.as_mut().map(|Gradient { factor, store, dlogits }| {
             let row = classes * store.dtype.size();
             let bytes = &mut dlogits.bytes[first * row..(first + count) * row];

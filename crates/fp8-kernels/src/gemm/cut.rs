@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::kernel::Kernel;
-use super::packed::packed_units;
+use super::packed::Packed;
 
 /// A cut of C (rows, columns) into tasks.
 pub(super) struct Cut {
@@ -18,8 +18,6 @@ pub(super) struct Cut {
 /// Most columns of a task, and most sums: what a thread keeps.
 const MOST_COLUMNS: usize = 576;
 const MOST_SUMS: usize = 512 * 512;
-/// Most units of a factor that is packed once for all tasks: 48 MiB.
-const MOST_SHARED: usize = 12 << 20;
 /// What packing an element costs, in multiply-adds, what reading it packed from memory that cores share, and what it costs that
 /// threads wait for each other.
 const PACKING: usize = 20;
@@ -27,9 +25,9 @@ const READING: usize = 2;
 const WAITING: usize = 4 << 20;
 
 impl Cut {
-    /// The cut of `rows` by `columns`, over k, whose slowest thread has the least to do.
-    pub fn new(kernel: &Kernel, [rows, columns, k]: [usize; 3], threads: usize) -> Self {
-        let fits = [rows, columns].map(|lines| packed_units(kernel, lines, k) <= MOST_SHARED);
+    /// The cut of `rows` by `columns`, over k, whose slowest thread has the least to do. `has_b`: B is packed already.
+    pub fn new(kernel: &Kernel, [rows, columns, k]: [usize; 3], has_b: bool, threads: usize) -> Self {
+        let fits = [rows, columns].map(|lines| Packed::fits(kernel, [lines, k]));
         let (some_rows, some_columns) = (rows.max(1), columns.max(1));
         let fewest = some_columns.div_ceil(MOST_COLUMNS);
         (fewest..=some_columns.div_ceil(kernel.columns).min(fewest + 4 * threads))
@@ -43,8 +41,8 @@ impl Cut {
             })
             .map(|step| {
                 let tasks = [some_rows.div_ceil(step[0]), some_columns.div_ceil(step[1])];
-                let shared = [tasks[1] > 1 && fits[0], tasks[0] > 1 && fits[1]];
-                let each = |i: usize| step[i] * if shared[i] { READING } else { PACKING };
+                let shared = [tasks[1] > 1 && fits[0], tasks[0] > 1 && fits[1] && !has_b];
+                let each = |i: usize| step[i] * if shared[i] || (i == 1 && has_b) { READING } else { PACKING };
                 let once = |i: usize| if shared[i] { [some_rows, some_columns][i] * PACKING } else { 0 };
                 let slowest = (tasks[0] * tasks[1]).div_ceil(threads) * (step[0] * step[1] + each(0) + each(1));
                 let waiting = if shared[0] || shared[1] { WAITING } else { 0 };

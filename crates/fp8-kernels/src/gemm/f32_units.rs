@@ -1,19 +1,37 @@
 //! Packing for kernels whose units are f32.
 
 use super::kernel::Panels;
+use super::lines::LONGEST;
 use crate::isa::Isa;
-use crate::{DType, codec};
+use crate::{DType, codec, per_isa};
 
 /// [`super::kernel::DecodeLine`]: one element a unit.
 pub(super) fn line(isa: Isa, dtype: DType, codes: &[u8], units: &mut [u32]) {
     codec::decode(isa, dtype, codes, floats(units));
 }
 
-/// [`super::kernel::DecodeAcross`]: one element a unit.
+/// [`super::kernel::DecodeAcross`]: one element a unit. A whole line is decoded at once and then dealt out: panels are narrow.
 pub(super) fn across(isa: Isa, dtype: DType, codes: &[u8], _: Option<&[u8]>, panels: Panels<'_>) {
-    let codes = codes.chunks(panels.width * dtype.size());
-    for (codes, units) in codes.zip(panels.units.chunks_mut(panels.distance)) {
-        codec::decode(isa, dtype, codes, floats(&mut units[..codes.len() / dtype.size()]));
+    let count = codes.len() / dtype.size();
+    if count <= panels.width {
+        return codec::decode(isa, dtype, codes, floats(&mut panels.units[..count]));
+    }
+    let mut values = [0.0; LONGEST];
+    let values = &mut values[..count];
+    codec::decode(isa, dtype, codes, values);
+    deal(isa, values, panels.width, panels.distance, floats(panels.units));
+}
+
+per_isa! {
+    /// `width` values to every `distance`-th place.
+    fn deal(values: &[f32], width: usize, distance: usize, out: &mut [f32]) {
+        for (values, out) in values.chunks(width).zip(out.chunks_mut(distance)) {
+            let (sixteens, rest) = values.as_chunks::<16>();
+            for (out, values) in out.as_chunks_mut::<16>().0.iter_mut().zip(sixteens) {
+                *out = *values;
+            }
+            out[16 * sixteens.len()..][..rest.len()].copy_from_slice(rest);
+        }
     }
 }
 

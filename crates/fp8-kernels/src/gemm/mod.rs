@@ -9,6 +9,7 @@
 //! | `scalar` | the oracle: the order of sums, in plain loops |
 //! | `product`, `cut` | tasks, and into which a product is cut |
 //! | `lines`, `pack`, `packed` | from codes in memory to packed units, in a task or once for all |
+//! | `fixed` | B of several products, packed once |
 //! | `room` | memory for that, kept |
 //! | `kernel` | the table of what differs between instruction sets |
 //! | `tile` | the innermost loops, once for all |
@@ -26,6 +27,7 @@ mod avx512_bf16;
 mod cut;
 mod epilogue;
 mod f32_units;
+mod fixed;
 mod kernel;
 mod lines;
 #[cfg(target_arch = "aarch64")]
@@ -42,10 +44,12 @@ mod tests;
 mod tile;
 
 pub(crate) use epilogue::Output;
+pub(crate) use fixed::{FixedB, Second};
 pub use kernel::BLOCK;
 pub(crate) use lines::{Dense, Lines, Scratch};
 pub(crate) use pack::Factor;
 pub(crate) use product::Product;
+pub(crate) use room::Kept;
 
 use crate::isa::Isa;
 use crate::{EpilogueView, Gemm, Layout, View, ViewMut};

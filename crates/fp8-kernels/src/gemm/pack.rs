@@ -21,8 +21,8 @@ pub(crate) struct Factor<'a> {
 /// Room that packing needs.
 pub(super) struct PackScratch {
     parts: [Scratch; 2],
-    /// 16 lines of units.
-    units: Box<[u32; 16 * MOST_UNITS]>,
+    /// 16 lines of units, [`MOST_UNITS`] each.
+    units: Box<[u32]>,
 }
 
 /// The most units of a line that are transposed at once: a block along k, or rows across.
@@ -30,7 +30,7 @@ const MOST_UNITS: usize = if BLOCK > super::lines::LONGEST { BLOCK } else { supe
 
 impl PackScratch {
     pub fn new() -> Self {
-        Self { parts: [[0; _]; 2], units: Box::new([0; _]) }
+        Self { parts: [[0; _]; 2], units: vec![0; 16 * MOST_UNITS].into() }
     }
 }
 
@@ -85,7 +85,7 @@ impl Packer<'_> {
 
     fn rows_from_across(&mut self, factor: Factor<'_>, rows: Range<usize>, k: Range<usize>, out: &mut [u32]) {
         let (stride, per_unit, count) = (self.kernel.stride(), self.kernel.per_unit, rows.len());
-        let mut block = std::mem::replace(&mut self.scratch.units, Box::new([0; _]));
+        let mut block = std::mem::take(&mut self.scratch.units);
         for (i, line) in k.clone().step_by(16 * per_unit).enumerate() {
             let lines = (line..k.end.min(line + 16 * per_unit)).step_by(per_unit);
             for (units, line) in block.chunks_exact_mut(MOST_UNITS).zip(lines) {
@@ -103,7 +103,7 @@ impl Packer<'_> {
 
     fn panel_from_lines(&mut self, factor: Factor<'_>, lines: Range<usize>, k: &Range<usize>, out: &mut [u32]) {
         let width = self.kernel.columns;
-        let mut block = std::mem::replace(&mut self.scratch.units, Box::new([0; _]));
+        let mut block = std::mem::take(&mut self.scratch.units);
         for (units, line) in block.chunks_exact_mut(MOST_UNITS).zip(lines) {
             self.line(factor, line, k, units);
         }

@@ -1,4 +1,4 @@
-//! Factors that are packed once, by all threads, for the tasks that share them.
+//! Factors that are packed once, by all threads, for the tasks or the products that share them.
 
 use std::ops::Range;
 
@@ -6,11 +6,14 @@ use rayon::prelude::*;
 
 use super::kernel::{BLOCK, Kernel};
 use super::pack::{Factor, Packer};
-use super::room::{Line, ROOM, grown, units};
+use super::room::{Kept, ROOM};
 use crate::isa::Isa;
 
+/// Most units of a factor that is packed whole: 48 MiB.
+const MOST: usize = 12 << 20;
+
 /// Units of a factor of so many lines over k.
-pub(super) fn packed_units(kernel: &Kernel, lines: usize, k: usize) -> usize {
+fn packed_units(kernel: &Kernel, lines: usize, k: usize) -> usize {
     k.div_ceil(BLOCK).saturating_mul(lines.next_multiple_of(PIECE)).saturating_mul(kernel.stride())
 }
 
@@ -53,6 +56,11 @@ impl Side {
 }
 
 impl<'a> Packed<'a> {
+    /// Whether a factor of so many lines over k is small enough.
+    pub fn fits(kernel: &Kernel, [lines, k]: [usize; 2]) -> bool {
+        packed_units(kernel, lines, k) <= MOST
+    }
+
     /// Packs `lines` lines over `k`.
     pub fn new(
         isa: Isa,
@@ -60,11 +68,11 @@ impl<'a> Packed<'a> {
         side: Side,
         factor: Factor<'_>,
         [lines, k]: [usize; 2],
-        room: &'a mut Vec<Line>,
+        room: &'a mut Kept,
     ) -> Self {
         let line = kernel.stride();
         let block = packed_units(kernel, lines, 1);
-        let all = units(grown(room, packed_units(kernel, lines, k) + BEHIND * line));
+        let all = room.units(packed_units(kernel, lines, k) + BEHIND * line);
         let pieces = lines.div_ceil(PIECE);
         all.par_chunks_mut(PIECE * line).take(k.div_ceil(BLOCK) * pieces).enumerate().for_each(|(i, out)| {
             let (first, piece) = (i / pieces * BLOCK, i % pieces * PIECE);

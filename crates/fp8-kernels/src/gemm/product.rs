@@ -9,7 +9,7 @@ use super::epilogue::{Output, finish};
 use super::kernel::{BLOCK, Kernel};
 use super::pack::{Factor, Packer};
 use super::packed::{Packed, Side};
-use super::room::{Parts, ROOM, ROWS_AT_ONCE, Room, SHARED};
+use super::room::{Kept, Parts, ROOM, ROWS_AT_ONCE, Room};
 use crate::EpilogueView;
 use crate::isa::Isa;
 
@@ -30,22 +30,26 @@ impl Product<'_> {
     ///
     /// A factor that several tasks need is packed once, before them, where it is not too large.
     pub fn compute(&self, isa: Isa, output: &Output<'_>) {
+        self.compute_by(isa, None, output);
+    }
+
+    /// The same by a B that has been packed before.
+    pub(super) fn compute_by(&self, isa: Isa, packed_b: Option<&Packed<'_>>, output: &Output<'_>) {
         let kernel = Kernel::of(isa, self.a.dtype, self.b.dtype);
-        let cut = Cut::new(kernel, [self.rows, self.columns, self.k], rayon::current_num_threads());
+        let cut = Cut::new(kernel, [self.rows, self.columns, self.k], packed_b.is_some(), rayon::current_num_threads());
         let sides = [(Side::A, self.a, self.rows), (Side::B, self.b, self.columns)];
-        let mut rooms = SHARED.with(|rooms| rooms.each_ref().map(|room| room.take()));
+        let mut rooms = [Kept::take(), Kept::take()];
         let mut packed =
             rooms.each_mut().into_iter().zip(sides).zip(cut.shared).map(|((room, (side, factor, lines)), shared)| {
                 shared.then(|| Packed::new(isa, kernel, side, factor, [lines, self.k], room))
             });
         let [a, b] = [packed.next().flatten(), packed.next().flatten()];
+        let b = packed_b.or(b.as_ref());
         (0..cut.tasks()).into_par_iter().with_max_len(1).for_each(|task| {
             let [rows, columns] = cut.task(task);
-            let task = Task { product: self, isa, kernel, rows, columns, packed: [a.as_ref(), b.as_ref()] };
+            let task = Task { product: self, isa, kernel, rows, columns, packed: [a.as_ref(), b] };
             ROOM.with_borrow_mut(|room| task.compute(room, output));
         });
-        drop((a, b, packed));
-        SHARED.with(|kept| kept.iter().zip(rooms).for_each(|(kept, room)| _ = kept.replace(room)));
     }
 }
 

@@ -11,8 +11,30 @@ pub(super) const ROWS_AT_ONCE: usize = 96;
 thread_local! {
     /// What a task needs.
     pub(super) static ROOM: RefCell<Room> = RefCell::new(Room::new());
-    /// For the factors A and B that tasks share. Taken out while in use: a thread that waits for others may begin another product.
-    pub(super) static SHARED: [RefCell<Vec<Line>>; 2] = const { [RefCell::new(Vec::new()), RefCell::new(Vec::new())] };
+    /// What is not in use.
+    static SPARE: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Memory for a whole packed factor. The thread that drops it keeps it for the next.
+pub(crate) struct Kept(Vec<Line>);
+
+impl Kept {
+    pub fn take() -> Self {
+        Self(SPARE.with_borrow_mut(Vec::pop).unwrap_or_default())
+    }
+
+    /// So many units at least.
+    pub(super) fn units(&mut self, count: usize) -> &mut [u32] {
+        units(grown(&mut self.0, count))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let room = std::mem::take(&mut self.0);
+        // Where the thread is ending, it keeps nothing.
+        let _ = SPARE.try_with(|spare| spare.borrow_mut().push(room));
+    }
 }
 
 /// Memory of a thread for packed factors and sums: at most some 4 MB.
@@ -52,10 +74,10 @@ impl Room {
 /// A line of the cache, so that rows of units are aligned.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-pub(super) struct Line([u32; 16]);
+struct Line([u32; 16]);
 
 /// Memory for so many units at least.
-pub(super) fn grown(lines: &mut Vec<Line>, units: usize) -> &mut [Line] {
+fn grown(lines: &mut Vec<Line>, units: usize) -> &mut [Line] {
     let needed = units.div_ceil(16);
     if lines.len() < needed {
         lines.resize(needed, Line([0; 16]));
@@ -63,7 +85,7 @@ pub(super) fn grown(lines: &mut Vec<Line>, units: usize) -> &mut [Line] {
     lines
 }
 
-pub(super) fn units(lines: &mut [Line]) -> &mut [u32] {
+fn units(lines: &mut [Line]) -> &mut [u32] {
     // SAFETY: a line is 16 units and nothing else.
     unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * 16) }
 }

@@ -61,12 +61,35 @@ fn shared_factors_change_nothing() {
         let epilogue = &epilogues(n, m * n)[1];
         let expected = finish(epilogue, n, &sums);
         in_pools(|isa, threads| {
-            let shared = cut::Cut::new(kernel::Kernel::of(isa, dtype, dtype), [m, n, k], threads).shared;
+            let shared = cut::Cut::new(kernel::Kernel::of(isa, dtype, dtype), [m, n, k], false, threads).shared;
             assert!(threads < 3 || shared.contains(&true), "{isa}, {threads} threads: nothing is shared");
             let mut c = vec![0xaa; expected.len()];
             let (a, b) = (View { dtype, bytes: &a }, View { dtype, bytes: &b });
             gemm(isa, &shape, a, b, &epilogue.view(), view_mut(epilogue, &mut c));
             assert!(c == expected, "{isa}, {threads} threads: {shape:?} of {dtype}");
+        });
+    }
+}
+
+/// B packed once, for A of its type and of another, of few rows and of many.
+#[test]
+fn a_fixed_factor_changes_nothing() {
+    for (n, k, along_k) in [(50, 700, true), (130, 31, false), (17, 1200, false)] {
+        let dtype = DType::E5M2;
+        let b = codes(2, dtype, k * n);
+        in_pools(|isa, threads| {
+            let mut room = Kept::take();
+            let second = Second { view: View { dtype, bytes: &b }, n, k, along_k };
+            let fixed = FixedB::new(isa, dtype, second, &mut room);
+            for (a_type, m) in [(dtype, 1), (dtype, 40), (DType::F16, 7), (dtype, 200)] {
+                let shape = Gemm { m, n, k, layout: if along_k { Layout::NT } else { Layout::NN } };
+                let a = codes(1, a_type, m * k);
+                let epilogue = &epilogues(n, m * n)[1];
+                let expected = finish(epilogue, n, &scalar::gemm(&shape, &values(a_type, &a), &values(dtype, &b)));
+                let mut c = vec![0xaa; expected.len()];
+                fixed.product(View { dtype: a_type, bytes: &a }, &epilogue.view(), view_mut(epilogue, &mut c));
+                assert!(c == expected, "{isa}, {threads} threads: {shape:?} of {a_type}");
+            }
         });
     }
 }

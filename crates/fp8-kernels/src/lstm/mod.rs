@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use crate::arithmetic::add;
 use crate::blocks::floats;
-use crate::gemm::gemm;
+use crate::gemm::{FixedB, Kept, Second, gemm};
 use crate::isa::Isa;
 use crate::math::{canonical, sigmoid, tanh};
 use crate::reduce::store_floats;
@@ -64,7 +64,8 @@ pub fn forward(
     h: ViewMut<'_>,
     cells: ViewMut<'_>,
 ) {
-    let pass = Pass::new(isa, lstm, operands);
+    let mut room = Kept::take();
+    let pass = Pass::new(isa, lstm, operands, h.dtype, &mut room);
     let (state, size) = (lstm.batch * lstm.hidden, h.dtype.size());
     let mut c = initial.map_or_else(|| vec![0.0; state], |[_, c]| floats(isa, c));
     let (mut products, mut gates) = (Vec::new(), Vec::new());
@@ -112,8 +113,12 @@ pub fn forward(
 ///
 /// with i, f, g, o after their functions and dgates_{t+1} as stored.
 pub fn backward(isa: Isa, lstm: &Lstm, operands: &Operands<'_>, arguments: &Backward<'_>, dgates: ViewMut<'_>) {
-    let pass = Pass::new(isa, lstm, operands);
+    let mut rooms = [Kept::take(), Kept::take()];
+    let [hidden_room, error_room] = &mut rooms;
+    let pass = Pass::new(isa, lstm, operands, arguments.h.dtype, hidden_room);
     let (state, size, hidden) = (lstm.batch * lstm.hidden, dgates.dtype.size(), lstm.hidden);
+    let from_gates = Second { view: operands.w_hidden, n: hidden, k: 4 * hidden, along_k: false };
+    let from_gates = FixedB::new(isa, dgates.dtype, from_gates, error_room);
     let mut dc = vec![0.0; state];
     let mut from_next = vec![0; 4 * state];
     let mut room = Recomputed::default();
@@ -152,9 +157,8 @@ pub fn backward(isa: Isa, lstm: &Lstm, operands: &Operands<'_>, arguments: &Back
             if i > 0 {
                 let stored =
                     View { dtype: dgates.dtype, bytes: &dgates.bytes[4 * t * state * size..][..4 * state * size] };
-                let shape = Gemm { m: lstm.batch, n: hidden, k: 4 * hidden, layout: Layout::NN };
                 let out = ViewMut { dtype: DType::F32, bytes: &mut from_next };
-                gemm(isa, &shape, stored, operands.w_hidden, &plain(arguments.error_factor, None, None), out);
+                from_gates.product(stored, &plain(arguments.error_factor, None, None), out);
             }
         }
     }
@@ -187,6 +191,8 @@ struct Pass<'a> {
     operands: &'a Operands<'a>,
     /// FP32 (4 hidden).
     bias: Vec<u8>,
+    /// The transpose of `w_hidden`, which every step multiplies by.
+    from_hidden: FixedB<'a>,
 }
 
 /// Steps that are computed together, in the order in which they are.
@@ -222,10 +228,18 @@ struct Recomputed {
 }
 
 impl<'a> Pass<'a> {
-    fn new(isa: Isa, lstm: &'a Lstm, operands: &'a Operands<'a>) -> Self {
+    /// For states of type `h`; packs `w_hidden` into `room`.
+    fn new(isa: Isa, lstm: &'a Lstm, operands: &'a Operands<'a>, h: DType, room: &'a mut Kept) -> Self {
+        let from_hidden = Second { view: operands.w_hidden, n: 4 * lstm.hidden, k: lstm.hidden, along_k: true };
         let [mut bias, other] = operands.biases.map(|bias| floats(isa, bias));
         add(isa, &mut bias, &other);
-        Self { isa, lstm, operands, bias: bias.iter().flat_map(|bias| bias.to_le_bytes()).collect() }
+        Self {
+            isa,
+            lstm,
+            operands,
+            bias: bias.iter().flat_map(|bias| bias.to_le_bytes()).collect(),
+            from_hidden: FixedB::new(isa, h, from_hidden, room),
+        }
     }
 
     /// The time of step `i`.
@@ -269,13 +283,10 @@ impl<'a> Pass<'a> {
 
     /// out (rows, 4 hidden) = h W_hidden^T + addend, FP32.
     fn hidden_products<'o>(&self, h: View<'_>, addend: View<'_>, out: &'o mut Vec<u8>) -> View<'o> {
-        let hidden = self.lstm.hidden;
-        let rows = h.len() / hidden.max(1);
         out.resize(addend.bytes.len(), 0);
-        let shape = Gemm { m: rows, n: 4 * hidden, k: hidden, layout: Layout::NT };
         let epilogue = plain(self.operands.factors[1], None, Some(addend));
         let target = ViewMut { dtype: DType::F32, bytes: &mut out[..] };
-        gemm(self.isa, &shape, h, self.operands.w_hidden, &epilogue, target);
+        self.from_hidden.product(h, &epilogue, target);
         View { dtype: DType::F32, bytes: out }
     }
 

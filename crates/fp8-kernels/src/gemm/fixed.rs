@@ -1,0 +1,68 @@
+//! Products of several A with one B, which is packed once.
+
+use super::epilogue::Output;
+use super::kernel::Kernel;
+use super::lines::Dense;
+use super::pack::Factor;
+use super::packed::{Packed, Side};
+use super::product::Product;
+use super::room::Kept;
+use crate::isa::Isa;
+use crate::{DType, EpilogueView, View, ViewMut};
+
+/// B (k, n), of which each column (n, k) or each row (k, n) lies in one piece.
+#[derive(Clone, Copy)]
+pub(crate) struct Second<'a> {
+    pub view: View<'a>,
+    pub n: usize,
+    pub k: usize,
+    /// Whether columns do.
+    pub along_k: bool,
+}
+
+impl<'a> Second<'a> {
+    fn lines(&self) -> Dense<'a> {
+        Dense { view: self.view, len: if self.along_k { self.k } else { self.n } }
+    }
+
+    fn factor<'l>(&self, lines: &'l Dense<'a>) -> Factor<'l> {
+        Factor { lines, dtype: self.view.dtype, along_k: self.along_k }
+    }
+}
+
+/// A [`Second`] packed for products with A of one type.
+pub(crate) struct FixedB<'a> {
+    isa: Isa,
+    b: Second<'a>,
+    a: DType,
+    /// Unless it is too large to be kept.
+    packed: Option<Packed<'a>>,
+}
+
+impl<'a> FixedB<'a> {
+    /// Packs it, into `room`, on the threads of the current rayon pool.
+    pub fn new(isa: Isa, a: DType, b: Second<'a>, room: &'a mut Kept) -> Self {
+        let kernel = Kernel::of(isa, a, b.view.dtype);
+        let size = [b.n, b.k];
+        let packed =
+            Packed::fits(kernel, size).then(|| Packed::new(isa, kernel, Side::B, b.factor(&b.lines()), size, room));
+        Self { isa, b, a, packed }
+    }
+
+    /// C (rows of A, n) = epilogue(A B), of A (rows, k), to the bit of [`super::gemm`]. For an A of another type B is packed anew.
+    pub fn product(&self, a: View<'_>, epilogue: &EpilogueView<'_>, c: ViewMut<'_>) {
+        let Second { n, k, .. } = self.b;
+        let (a_lines, b_lines) = (Dense { view: a, len: k }, self.b.lines());
+        let product = Product {
+            rows: a.len() / k.max(1),
+            columns: n,
+            k,
+            a: Factor { lines: &a_lines, dtype: a.dtype, along_k: true },
+            b: self.b.factor(&b_lines),
+            epilogue,
+            output_row: None,
+        };
+        let packed = self.packed.as_ref().filter(|_| a.dtype == self.a);
+        product.compute_by(self.isa, packed, &Output::new(c));
+    }
+}
