@@ -1,4 +1,4 @@
-//! Speed and error of products on a card: `cargo run --release -p fp8-cuda --example products [CARD]`.
+//! Speed and error of products on a card: `cargo run --release -p fp8-cuda --example products [CARD [SHAPE]]`; a shape as in the output, or a part of it.
 
 use std::time::Instant;
 
@@ -45,13 +45,17 @@ fn stores() -> [Store; 3] {
     [stochastic, Store::nearest(DType::E5M2), Store::nearest(DType::Bf16)]
 }
 
-fn gemms(gpu: &CudaBackend) -> Result<()> {
+fn gemms(gpu: &CudaBackend, wanted: &str) -> Result<()> {
     let shapes = [[8192, 8192, 8192], [4096, 4096, 4096], [16384, 2048, 512], [16384, 512, 2048], [16384, 512, 512]];
     for [m, n, k] in shapes {
         let (a, b) = (values(gpu, DType::E5M2, m * k, 1)?, values(gpu, DType::E5M2, n * k, 2)?);
         for layout in [Layout::NT, Layout::NN, Layout::TN] {
             let gemm = Gemm { m, n, k, layout };
-            print!("  gemm {layout:?} {m} x {n} x {k}, TFLOP/s to");
+            let shape = format!("gemm {layout:?} {m} x {n} x {k}");
+            if !shape.contains(wanted) {
+                continue;
+            }
+            print!("  {shape}, TFLOP/s to");
             for store in stores() {
                 let mut c = gpu.alloc(store.dtype, m * n)?;
                 let time = seconds(gpu, || gpu.gemm(&gemm, &a, &b, &Epilogue::store(store), &mut c))?;
@@ -64,7 +68,7 @@ fn gemms(gpu: &CudaBackend) -> Result<()> {
 }
 
 /// The convolutions of ResNet-50 at 224 x 224, batch 256, that take longest.
-fn convolutions(gpu: &CudaBackend) -> Result<()> {
+fn convolutions(gpu: &CudaBackend, wanted: &str) -> Result<()> {
     let conv = |side: usize, in_channels, out_channels, kernel: usize, stride| Conv2d {
         batch: 256,
         input: [side; 2],
@@ -89,6 +93,11 @@ fn convolutions(gpu: &CudaBackend) -> Result<()> {
         conv(7, 2048, 512, 1, 1),
     ];
     for conv in convolutions {
+        let Conv2d { input: [side, _], in_channels, out_channels, kernel: [kernel, _], stride, .. } = conv;
+        let shape = format!("{side}x{side}, {in_channels} to {out_channels}, {kernel}x{kernel}/{stride}");
+        if !shape.contains(wanted) {
+            continue;
+        }
         let flop = 2e-12 * (conv.output_len() * conv.kernel[0] * conv.kernel[1] * conv.in_channels) as f64;
         let [x, w, dy] = [(conv.input_len(), 1), (conv.weight_len(), 2), (conv.output_len(), 3)]
             .map(|(len, seed)| values(gpu, DType::E5M2, len, seed));
@@ -103,10 +112,7 @@ fn convolutions(gpu: &CudaBackend) -> Result<()> {
             seconds(gpu, || gpu.conv2d_backward_weight(&conv, &x, &dy, &store, dw))?,
         ];
         let [forward, data, weight] = times.map(|time| format!("{:.0} TFLOP/s ({:.0} us)", flop / time, 1e6 * time));
-        println!(
-            "  {0}x{0}, {1} to {2}, {3}x{3}/{4}: forward {forward}, data {data}, weight {weight}",
-            conv.input[0], conv.in_channels, conv.out_channels, conv.kernel[0], conv.stride
-        );
+        println!("  {shape}: forward {forward}, data {data}, weight {weight}");
     }
     Ok(())
 }
@@ -149,6 +155,7 @@ fn errors(gpu: &CudaBackend) -> Result<()> {
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let card = std::env::args().nth(1).map_or(Ok(0), |card| card.parse())?;
+    let wanted = std::env::args().nth(2).unwrap_or_default();
     for accumulation in [Accumulation::Promoted, Accumulation::Exact, Accumulation::Fast] {
         let gpu = match CudaBackend::new(card, accumulation) {
             Ok(gpu) => gpu,
@@ -158,9 +165,11 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
             }
         };
         println!("{}", gpu.name());
-        errors(&gpu)?;
-        gemms(&gpu)?;
-        convolutions(&gpu)?;
+        if wanted.is_empty() {
+            errors(&gpu)?;
+        }
+        gemms(&gpu, &wanted)?;
+        convolutions(&gpu, &wanted)?;
     }
     Ok(())
 }

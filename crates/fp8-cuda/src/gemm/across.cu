@@ -1,8 +1,8 @@
 // parts (z, rows, columns) = sums of parts of k of A B on Hopper's tensor cores, for factors whose lines lie beside each other across k: gradients of weights. A
 // is dense, k by rows; B dense, k by columns, or the elements of windows of images, whose pixels are k.
 //
-// Tensor cores take 16-bit operands that lie so, 8-bit ones they do not: these are widened, exactly, on their way. A group of four warps has tiles copied into a ring of
-// stages and widens them into another, two groups multiply. Sums are FP32 throughout.
+// Tensor cores take 16-bit operands that lie so, 8-bit ones they do not: these are widened, exactly, on their way. A group of four warps widens from one ring of stages
+// into another, two groups multiply. Sums are FP32 throughout.
 #define FACTOR_A NARROW
 #define FACTOR_B NARROW
 #define ACROSS 1
@@ -66,49 +66,54 @@ __device__ inline u32 widened<E4M3>(u32 codes) {
     return halves;
 }
 
-// Sixteen lines of one k: of 128 threads each has some, whose neighbours are neighbours in memory. Banks do not meet on either side.
-template <class T>
-__device__ inline void widen_block(u32 raw, u32 block) {
-    u32 thread = threadIdx.x % 128;
+// Runs of sixteen lines of one k that a thread of a group of four warps has of A and of B.
+const u32 A_RUNS = A_BLOCKS * STEP * LINES / 16 / 128, B_RUNS = (BLOCKS - A_BLOCKS) * STEP * LINES / 16 / 128;
+
+// Loads come before stores, all of them: each takes its time.
+template <int COUNT>
+__device__ inline void load_runs(uint4 (&runs)[COUNT], u32 raw) {
 #pragma unroll
-    for (u32 i = thread; i < STEP * LINES / 16; i += 128) {
-        u32 k = i / 4, chunk = i % 4 * 2;
-        u32 codes[4];
-        asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(codes[0]), "=r"(codes[1]), "=r"(codes[2]), "=r"(codes[3]) : "r"(raw + 16 * i));
-#pragma unroll
-        for (u32 half = 0; half < 2; half++) {
-            u32 to = block + k * 128 + ((chunk + half) ^ k % 8) * 16, low = codes[2 * half], high = codes[2 * half + 1];
-            asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(widened<T>(low)), "r"(widened<T>(low >> 16)), "r"(widened<T>(high)), "r"(widened<T>(high >> 16)) : "memory");
-        }
+    for (u32 i = 0; i < COUNT; i++) {
+        uint4& run = runs[i];
+        asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(run.x), "=r"(run.y), "=r"(run.z), "=r"(run.w) : "r"(raw + 16 * (threadIdx.x % 128 + 128 * i)));
     }
 }
 
+// Widens `run` of the blocks from `block` on. Neighbours in memory stay neighbours, and banks do not meet on either side.
+template <class T>
+__device__ inline void store_run(const uint4& run, u32 index, u32 block) {
+    u32 k = index / 4 % STEP, chunk = index % 4 * 2, row = block + index / (STEP * 4) * BLOCK_BYTES + k * 128;
+    u32 to = row + (chunk ^ k % 8) * 16, after = row + ((chunk + 1) ^ k % 8) * 16;
+    asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(widened<T>(run.x)), "r"(widened<T>(run.x >> 16)), "r"(widened<T>(run.y)), "r"(widened<T>(run.y >> 16)) : "memory");
+    asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(after), "r"(widened<T>(run.z)), "r"(widened<T>(run.z >> 16)), "r"(widened<T>(run.w)), "r"(widened<T>(run.w >> 16)) : "memory");
+}
+
+template <class T, int COUNT>
+__device__ inline void store_runs(const uint4 (&runs)[COUNT], u32 block) {
+#pragma unroll
+    for (u32 i = 0; i < COUNT; i++) store_run<T>(runs[i], threadIdx.x % 128 + 128 * i, block);
+}
+
 #if COPIED > 0
-// A group of four warps: one thread has the steps copied, all widen what has come.
-__device__ inline void feed(const Factors& factors, const Shape& shape, u32 stages, u32 full, u32 empty, u32 copied, u32 copied_full, u32 first, u32 end) {
+// A group of four warps: widens what has been copied.
+__device__ inline void feed(const Factors&, const Shape&, u32 stages, u32 full, u32 empty, u32 copied, u32 copied_full, u32 first, u32 end) {
     Ring<COPIED> from;
     Ring<STAGES> ring;
-    bool copies = threadIdx.x % 128 == 0;
-    for (u32 step = first; copies && step < min(end, first + COPIED); step++) {
-        copy(factors, shape, copied + BLOCKS * RAW_BYTES * (step - first), copied_full + 8 * (step - first), step);
-    }
     for (u32 step = first; step < end; step++, from.advance(), ring.advance()) {
         u32 raw = copied + BLOCKS * RAW_BYTES * from.stage, to = stages + BLOCKS * BLOCK_BYTES * ring.stage;
+        uint4 a[A_RUNS], b[B_RUNS];
         wait(copied_full + 8 * from.stage, from.phase);
+        load_runs(a, raw);
+        load_runs(b, raw + A_BLOCKS * RAW_BYTES);
         wait(empty + 8 * ring.stage, ring.phase ^ 1);
-#pragma unroll
-        for (u32 block = 0; block < A_BLOCKS; block++) widen_block<A>(raw + block * RAW_BYTES, to + block * BLOCK_BYTES);
-#pragma unroll
-        for (u32 block = A_BLOCKS; block < BLOCKS; block++) widen_block<B>(raw + block * RAW_BYTES, to + block * BLOCK_BYTES);
+        store_runs<A>(a, to);
+        store_runs<B>(b, to + A_BLOCKS * BLOCK_BYTES);
         publish_stores();
-        asm volatile("bar.sync 1, 128;" ::: "memory");
-        if (copies) {
-            arrive(full + 8 * ring.stage);
-            if (step + COPIED < end) copy(factors, shape, raw, copied_full + 8 * from.stage, step + COPIED);
-        }
+        arrive(full + 8 * ring.stage);
     }
 }
 #else
+// One thread of a group has what is multiplied copied.
 __device__ inline void feed(const Factors& factors, const Shape& shape, u32 stages, u32 full, u32 empty, u32, u32, u32 first, u32 end) {
     Ring<STAGES> ring;
     for (u32 step = first; threadIdx.x % 128 == 0 && step < end; step++, ring.advance()) {
@@ -118,8 +123,16 @@ __device__ inline void feed(const Factors& factors, const Shape& shape, u32 stag
 }
 #endif
 
-__device__ inline void sum(float (&sums)[WIDTH / 2], u32 stages, u32 full, u32 empty, u32 group, u32 steps) {
+// Sums the steps. What is to be widened is copied by a thread of these, who know when its place is free: what was there has been multiplied.
+__device__ inline void sum(float (&sums)[WIDTH / 2], const Factors& factors, const Shape& shape, u32 stages, u32 full, u32 empty, u32 copied, u32 copied_full, u32 group, u32 first, u32 steps) {
     Ring<STAGES> ring;
+#if COPIED > 0
+    Ring<COPIED> from;
+    for (u32 step = 0; threadIdx.x == 0 && step < min(steps, u32(COPIED)); step++) {
+        copy(factors, shape, copied + BLOCKS * RAW_BYTES * step, copied_full + 8 * step, first + step);
+    }
+    __syncwarp();
+#endif
     u32 before = 0, a_block = TILE_M == 128 ? group : 0, b_block = A_BLOCKS + (TILE_M == 128 ? 0 : group * WIDTH / LINES);
     for (u32 step = 0; step < steps; step++, ring.advance()) {
         wait(full + 8 * ring.stage, ring.phase);
@@ -132,6 +145,11 @@ __device__ inline void sum(float (&sums)[WIDTH / 2], u32 stages, u32 full, u32 e
         }
         products_commit();
         hold(sums);
+#if COPIED > 0
+        if (threadIdx.x == 0 && step + COPIED < steps) copy(factors, shape, copied + BLOCKS * RAW_BYTES * from.stage, copied_full + 8 * from.stage, first + step + COPIED);
+        __syncwarp();
+        from.advance();
+#endif
         products_wait<1>();
         if (step > 0 && threadIdx.x % 128 == 0) arrive(empty + 8 * before);
         before = ring.stage;
@@ -162,7 +180,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) across(const __grid_con
     u32 group = threadIdx.x / 128, first = blockIdx.z * shape.steps_of_part, end = min(shape.steps, first + shape.steps_of_part);
     if (threadIdx.x == 0) {
         for (u32 stage = 0; stage < STAGES; stage++) {
-            init_barrier(full + 8 * stage, 1);
+            init_barrier(full + 8 * stage, COPIED > 0 ? 128 : 1);
             init_barrier(empty + 8 * stage, 2);
         }
         for (u32 stage = 0; stage < COPIED; stage++) init_barrier(copied_full + 8 * stage, 1);
@@ -170,12 +188,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) across(const __grid_con
     }
     __syncthreads();
     if (group == 2) {
-        give_registers<72>();
+        give_registers<88>();
         feed({map_a, map_b}, shape, stages, full, empty, copied, copied_full, first, end);
     } else {
-        take_registers<216>();
+        take_registers<208>();
         float sums[WIDTH / 2];
-        sum(sums, stages, full, empty, group, end - first);
+        sum(sums, {map_a, map_b}, shape, stages, full, empty, copied, copied_full, group, first, end - first);
         store(sums, shape, group, parts);
     }
 }

@@ -23,20 +23,23 @@ __device__ inline float finished(const Epilogue& epilogue, float sum, u64 index,
     return epilogue.relu && value < 0 ? 0 : value;
 }
 
-// The values of elements index .. index + 8 of the output, from their sums, in columns from `column` on; both are multiples of 8.
+// The values of elements index .. index + 8 of the output, from their sums, in columns from `column` on; both are multiples of 8. NaNs are any: what stores them
+// knows one.
 template <class Residual>
 __device__ inline void finish8(const Epilogue& epilogue, float (&values)[8], u64 index, u32 column) {
+    if (epilogue.alpha != 1) {
 #pragma unroll
-    for (int i = 0; i < 8; i++) values[i] = values[i] != values[i] ? canonical(values[i]) : epilogue.alpha * values[i];
+        for (int i = 0; i < 8; i++) values[i] = epilogue.alpha * values[i];
+    }
     if (epilogue.bias) {
 #pragma unroll
-        for (int i = 0; i < 8; i++) values[i] = canonical(values[i] + epilogue.bias[column + i]);
+        for (int i = 0; i < 8; i++) values[i] = values[i] + epilogue.bias[column + i];
     }
     if constexpr (Residual::PRESENT) {
         float residual[8];
         load8<Residual>(static_cast<const typename Residual::Code*>(epilogue.residual), index, index + 8, residual);
 #pragma unroll
-        for (int i = 0; i < 8; i++) values[i] = canonical(values[i] + residual[i]);
+        for (int i = 0; i < 8; i++) values[i] = values[i] + residual[i];
     }
     if (epilogue.relu) {
 #pragma unroll

@@ -168,26 +168,30 @@ __device__ inline void sum(float (&totals)[TILE_N / 2], const Shape& shape, u32 
 #endif
 }
 
+// Columns of a warp that are stored together.
+const u32 STORED = TILE_N == 64 ? 64 : 32;
+
 // Stores 64 rows of a tile; a warp has 16 of them.
 __device__ inline void store(const float (&totals)[TILE_N / 2], const Shape& shape, Tile tile, u32 group, float* room, const Rows& rows, const Epilogue& epilogue, Y::Code* y) {
     u32 warp = group * 4 + threadIdx.x / 32 % 4;
+    PairsRows of_thread(rows, tile.row + warp * 16, shape.rows, shape.columns);
     // Once in the code, as it is long: the registers are picked by comparing.
 #pragma unroll 1
-    for (u32 first = 0; first < TILE_N; first += 32) {
-        float pairs[16];
+    for (u32 first = 0; first < TILE_N; first += STORED) {
+        float pairs[STORED / 2];
 #pragma unroll
-        for (u32 known = 0; known < TILE_N; known += 32)
+        for (u32 known = 0; known < TILE_N; known += STORED)
             if (first == known)
 #pragma unroll
-                for (u32 i = 0; i < 16; i++) pairs[i] = totals[known / 2 + i];
-        store_pairs<R, Y, Y_ROUNDING>(pairs, room + warp * PAIRS_ROOM, tile.row + warp * 16, tile.column + first, shape.rows, shape.columns, rows, epilogue, y);
+                for (u32 i = 0; i < STORED / 2; i++) pairs[i] = totals[known / 2 + i];
+        store_pairs<R, Y, Y_ROUNDING, true, STORED>(pairs, room + warp * pairs_room(STORED), of_thread, tile.column + first, shape.columns, epilogue, y);
     }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) __cluster_dims__(CLUSTER, 1, 1) hopper(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b, Shape shape, Rows rows, Epilogue epilogue, Y::Code* y) {
     extern __shared__ u8 memory[];
     __shared__ alignas(8) u64 barriers[2 * STAGES];
-    __shared__ alignas(16) float room[8 * PAIRS_ROOM];
+    __shared__ alignas(16) float room[8 * pairs_room(STORED)];
     u32 stages = (shared_address(memory) + 1023) & ~1023u, full = shared_address(barriers), empty = full + 8 * STAGES;
     u32 group = threadIdx.x / 128;
     if (threadIdx.x == 0) {

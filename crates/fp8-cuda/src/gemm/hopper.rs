@@ -22,7 +22,7 @@ const TILE_M: usize = 128;
 const PACKED: usize = 64;
 /// Shared memory of a multiprocessor; what a block has besides its stages: what the kernel declares, what the system takes, and what moves stages to a boundary.
 const ROOM: usize = 228 << 10;
-const BESIDES: usize = (21 << 10) + 1024 + 1024;
+const BESIDES: usize = 1024 + 1024 + 512;
 const MOST_STAGES: usize = 8;
 
 /// Columns of a tile, how many of its blocks share a multiprocessor, and, roughly, how many clocks it takes: for 128 bytes of k, and to store.
@@ -109,7 +109,9 @@ impl Plan {
     /// Bytes of a stage, and how many there are.
     fn stages(&self) -> (usize, usize) {
         let (bytes, room) = ((TILE_M + self.tile_n) * self.depth, ROOM / self.resident);
-        (bytes, ((room - BESIDES) / bytes).min(MOST_STAGES))
+        // What passes from registers to memory: of eight warps, 16 rows of so many floats.
+        let stored = 8 * 16 * 4 * (if self.tile_n == 64 { 64 } else { 32 } + 8);
+        (bytes, ((room - stored - BESIDES) / bytes).min(MOST_STAGES))
     }
 }
 

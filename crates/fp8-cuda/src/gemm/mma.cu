@@ -118,7 +118,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) whole(Size size, LINES_A l
     sum(sums, tiles, size, lines_a, a, lines_b, b, 0, size.k);
     __syncthreads();
     u32 warp = threadIdx.x / 32;
-    float* room = reinterpret_cast<float*>(tiles) + warp * PAIRS_ROOM;
+    float* room = reinterpret_cast<float*>(tiles) + warp * pairs_room(32);
     // Once in the code, as it is long: the registers are picked by comparing.
 #pragma unroll 1
     for (u32 i = 0; i < 4; i++) {
@@ -129,7 +129,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) whole(Size size, LINES_A l
 #pragma unroll
                 for (u32 j = 0; j < 16; j++) pairs[j] = sums[known][j];
         u32 row = blockIdx.x * TILE + warp / 4 * 64 + i * 16, column = blockIdx.y * TILE + warp % 4 * 32;
-        store_pairs<R, Y, Y_ROUNDING>(pairs, room, row, column, size.rows, size.columns, rows, epilogue, y);
+        store_pairs<R, Y, Y_ROUNDING, false, 32>(pairs, room, PairsRows(rows, row, size.rows, size.columns), column, size.columns, epilogue, y);
     }
 }
 
