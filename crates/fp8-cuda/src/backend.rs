@@ -6,8 +6,8 @@ use fp8_kernels::{
     AdditiveAttention, AdditiveBackward, AdditiveGradients, AdditiveOperands, Attention, AttentionBackward,
     AttentionGradients, AttentionOperands, Backend, BatchNorm, BatchNormBackward, BatchNormForward, BatchNormGradients,
     BatchStatistics, Buffer, Conv2d, CrossEntropy, DType, Dropout, Embedding, EmbeddingBackward, EmbeddingForward,
-    Epilogue, Gemm, Later, LayerNorm, LayerNormBackward, LayerNormForward, LayerNormGradients, Lstm, LstmBackward,
-    LstmForward, Memory, ParameterUpdate, Pool2d, Result, Store, UpdateRule,
+    Epilogue, Gemm, Later, LayerNorm, LayerNormBackward, LayerNormForward, LayerNormGradients, LinearCrossEntropy,
+    LogitsError, Lstm, LstmBackward, LstmForward, Memory, ParameterUpdate, Pool2d, Result, Store, UpdateRule,
 };
 
 use crate::accumulation::Accumulation;
@@ -372,3 +372,13 @@ impl Backend for CudaBackend {
         update::update(&self.device, rule, parameter)
     }
 }
+    fn linear_cross_entropy(
+        &self,
+        spec: &CrossEntropy,
+        arguments: &LinearCrossEntropy<'_>,
+        losses: &mut Buffer,
+        error: Option<LogitsError<'_>>,
+    ) -> Result<()> {
+        cross_entropy::linear(&self.device, spec, arguments, losses, error)
+    }
+

@@ -40,6 +40,8 @@ pub(crate) const HEADERS: &[(&str, &str)] = &[
     ("warp.cuh", include_str!("codec/warp.cuh")),
     ("additive.cuh", include_str!("additive_attention/additive.cuh")),
     ("attention.cuh", include_str!("attention/attention.cuh")),
+    ("tiles.cuh", include_str!("attention/tiles.cuh")),
+    ("loss.cuh", include_str!("cross_entropy/loss.cuh")),
     ("eight.cuh", include_str!("elementwise/eight.cuh")),
     ("octets.cuh", include_str!("elementwise/octets.cuh")),
     ("hopper.cuh", include_str!("gemm/hopper.cuh")),

@@ -14,8 +14,9 @@ type Row = (&'static Source, Names, Names, Names);
 type Names = &'static [&'static str];
 
 /// Sources, and the macros of their types: of inputs, of inputs that may be absent, of outputs; each output has a rounding.
-const SOURCES: [Row; 29] = [
+const SOURCES: [Row; 30] = [
     (&elementwise::CAST, &["X"], &[], &["Y"]),
+    (&elementwise::LOOK_UP, &[], &[], &["Y"]),
     (&elementwise::ADD, &["A"], &["B"], &["Y"]),
     (&elementwise::RELU_BACKWARD, &["DY"], &["Y", "R"], &["DX"]),
     (&elementwise::DROPOUT, &["X"], &["R"], &["Y"]),
@@ -39,6 +40,7 @@ const SOURCES: [Row; 29] = [
     (&columns::JOIN, &["X"], &[], &["Y"]),
     (&columns::COLUMNS, &["X"], &["R"], &["Y"]),
     (&cross_entropy::CROSS_ENTROPY, &["X"], &[], &["Y"]),
+    (&cross_entropy::ROWS, &["X"], &[], &["Y"]),
     (&layer_norm::LAYER_NORM, &["X"], &["DY", "R"], &["Y"]),
     (&attention::SCORES, &["A", "B"], &[], &[]),
     (&attention::SUMS, &["X"], &["R"], &["Y"]),
@@ -47,13 +49,31 @@ const SOURCES: [Row; 29] = [
 ];
 
 /// Those with more of their own than a table has room for.
-const OTHERS: [(&Source, &[(&str, &str)]); 5] = [
+const OTHERS: [(&Source, &[(&str, &str)]); 9] = [
     (&lstm::LSTM, &[("DY", "None"), ("Y", "E5M2"), ("Y_ROUNDING", "SR")]),
     (&lstm::RECURRENT_FORWARD, &[("DY", "None"), ("Y_ROUNDING", "SR"), ("HIDDEN", "1024")]),
     (&lstm::RECURRENT_FORWARD, &[("DY", "None"), ("Y_ROUNDING", "RNE"), ("HIDDEN", "128")]),
     (&lstm::RECURRENT_BACKWARD, &[("DY", "E5M2"), ("Y_ROUNDING", "SR"), ("HIDDEN", "1024")]),
     (&lstm::RECURRENT_BACKWARD, &[("DY", "F16"), ("Y_ROUNDING", "SR_WIDE"), ("HIDDEN", "384")]),
+    (&attention::TILED, &TILED[0]),
+    (&attention::TILED_QUERIES, &TILED[0]),
+    (&attention::TILED_KEYS, &TILED[0]),
+    (&attention::TILED_KEYS, &TILED[1]),
 ];
+
+/// Of attention by tiles.
+const TILED: [[(&str, &str); 12]; 2] = [
+    tiled("Bf16", "64", "E5M2", "None", "E5M2", "SR"),
+    tiled("F16", "104", "E3M4", "F16", "F32", "RNE"),
+];
+
+const fn tiled<'a>(half: &'a str, width: &'a str, x: &'a str, r: &'a str, y: &'a str, rounding: &'a str) -> [(&'a str, &'a str); 12] {
+    let inputs = [("QUERY", x), ("KEY", x), ("VALUE", x), ("DY", "E5M2"), ("R", r), ("VR", r)];
+    let outputs = [("Y", y), ("VY", y), ("Y_ROUNDING", rounding), ("VY_ROUNDING", rounding)];
+    let [a, b, c, d, e, f] = inputs;
+    let [g, h, i, j] = outputs;
+    [a, b, c, d, e, f, g, h, i, j, ("HALF", half), ("WIDTH", width)]
+}
 
 /// Plans of Hopper's own kernel: type of the factors, IMAGES, TILE_N, DEPTH, STAGES, CLUSTER, RESIDENT, SUMS.
 const HOPPER: [[&str; 8]; 6] = [

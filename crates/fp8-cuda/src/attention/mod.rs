@@ -1,4 +1,7 @@
-//! Multi-head attention by scaled products, as `fp8_kernels::attention`.
+//! Multi-head attention by scaled products, as `fp8_kernels::attention`: with the CPU's sums, of scores in memory; or, where sums may have any order, on tensor
+//! cores ([`tiled`]).
+
+mod tiled;
 
 use std::sync::Arc;
 
@@ -10,6 +13,10 @@ use crate::device::Device;
 use crate::kernels::{Argument, Grid, Source, source};
 use crate::memory::DeviceMemory;
 use crate::operand::{Op, Operand};
+
+use self::tiled::Tiled;
+#[cfg(test)]
+pub(crate) use self::tiled::{TILED, TILED_KEYS, TILED_QUERIES};
 
 pub(crate) static SCORES: Source = source!("attention/scores.cu");
 pub(crate) static SUMS: Source = source!("attention/sums.cu");
@@ -32,6 +39,15 @@ struct Shape {
 
 // SAFETY: the layout is that of the C struct.
 unsafe impl Argument for Shape {}
+
+impl Shape {
+    fn new(shape: &Attention, lengths: Operand, first: usize, tasks: usize) -> Self {
+        let &Attention { queries, keys, batch, heads, head_width, causal } = shape;
+        let sizes = [queries, keys, batch, heads, head_width, usize::from(causal)].map(|size| size as u32);
+        let scale = 1.0 / (head_width as f32).sqrt();
+        Self { sizes, first_task: first as u32, tasks: tasks as u32, scale, lengths: lengths.address }
+    }
+}
 
 /// q, k, values, and the lengths.
 struct Operands {
@@ -62,17 +78,14 @@ fn each(
     kinds: usize,
     mut body: impl FnMut(&Shape, usize) -> Result<()>,
 ) -> Result<()> {
-    let &Attention { queries, keys, batch, heads, head_width, causal } = shape;
+    let &Attention { queries, keys, batch, heads, .. } = shape;
     if queries == 0 {
         return Ok(());
     }
     let together = (ROOM / (4 * kinds * queries * keys.max(1))).clamp(1, MOST);
     for first in (0..batch * heads).step_by(together) {
         let tasks = together.min(batch * heads - first);
-        let sizes = [queries, keys, batch, heads, head_width, usize::from(causal)].map(|size| size as u32);
-        let scale = 1.0 / (head_width as f32).sqrt();
-        let some = Shape { sizes, first_task: first as u32, tasks: tasks as u32, scale, lengths: lengths.address };
-        body(&some, tasks)?;
+        body(&Shape::new(shape, lengths, first, tasks), tasks)?;
     }
     Ok(())
 }
@@ -127,8 +140,12 @@ pub(crate) fn forward(
 ) -> Result<()> {
     let op = device.op("attention");
     let [len, _] = op.attention(shape)?;
-    let Operands { q, k, values, lengths } = Operands::new(op, shape, operands)?;
+    let operands = Operands::new(op, shape, operands)?;
     let y = op.output("y", y, store, len)?;
+    if let Some(tiled) = Tiled::new(device, shape, &operands, Operand::default()) {
+        return tiled.forward(store, y);
+    }
+    let Operands { q, k, values, lengths } = operands;
     each(shape, lengths, 1, |some, tasks| {
         let shares = scores(device, shape, tasks)?;
         score(device, "shares", shape, some, [q, k], &[&shares])?;
@@ -146,7 +163,7 @@ pub(crate) fn backward(
 ) -> Result<()> {
     let op = device.op("attention_backward");
     let [q_len, k_len] = op.attention(shape)?;
-    let Operands { q, k, values, lengths } = Operands::new(op, shape, &arguments.operands)?;
+    let operands = Operands::new(op, shape, &arguments.operands)?;
     let dy = op.float("dy", arguments.dy, q_len)?;
     let ([dq_store, dk_store, dvalues_store], [dq_more, dk_more, dvalues_more]) =
         (&arguments.stores, arguments.residuals);
@@ -156,6 +173,11 @@ pub(crate) fn backward(
     let dq_more = op.optional("residual of dq", dq_more, q_len)?.unwrap_or_default();
     let dk_more = op.optional("residual of dk", dk_more, k_len)?.unwrap_or_default();
     let dvalues_more = op.optional("residual of dvalues", dvalues_more, k_len)?.unwrap_or_default();
+    if let Some(tiled) = Tiled::new(device, shape, &operands, dy) {
+        let outputs = [(dq_more, dq_store, dq), (dk_more, dk_store, dk), (dvalues_more, dvalues_store, dvalues)];
+        return tiled.backward(outputs);
+    }
+    let Operands { q, k, values, lengths } = operands;
     each(shape, lengths, 2, |some, tasks| {
         let (shares, errors) = (scores(device, shape, tasks)?, scores(device, shape, tasks)?);
         score(device, "shares", shape, some, [q, k], &[&shares])?;

@@ -1,12 +1,22 @@
-// exp, tanh, sigmoid by the card's own instructions, to some 1e-6 of the result: beside sums whose order is not the CPU's, its bits are of no use.
+// 2^x, log2, exp, tanh, sigmoid by the card's own instructions, to some 1e-6 of the result: beside sums whose order is not the CPU's, its bits are of no use.
 #pragma once
 #include "codec.cuh"
 
-__device__ inline float quick_exponential(float x) {
+// 2^x.
+__device__ inline float quick_power(float x) {
     float power;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x * 1.44269504088896340736f));
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
     return power;
 }
+
+// The logarithm to base 2.
+__device__ inline float quick_logarithm(float x) {
+    float logarithm;
+    asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(logarithm) : "f"(x));
+    return logarithm;
+}
+
+__device__ inline float quick_exponential(float x) { return quick_power(x * 1.44269504088896340736f); }
 
 __device__ inline float quick_reciprocal(float x) {
     float reciprocal;
