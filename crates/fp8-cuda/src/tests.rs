@@ -16,7 +16,6 @@ type Names = &'static [&'static str];
 /// Sources, and the macros of their types: of inputs, of inputs that may be absent, of outputs; each output has a rounding.
 const SOURCES: [Row; 30] = [
     (&elementwise::CAST, &["X"], &[], &["Y"]),
-    (&elementwise::LOOK_UP, &[], &[], &["Y"]),
     (&elementwise::ADD, &["A"], &["B"], &["Y"]),
     (&elementwise::RELU_BACKWARD, &["DY"], &["Y", "R"], &["DX"]),
     (&elementwise::DROPOUT, &["X"], &["R"], &["Y"]),
