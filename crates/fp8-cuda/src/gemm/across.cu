@@ -41,6 +41,11 @@ struct Factors {
     const TensorMap &a, &b;
 };
 
+// Addresses in shared memory: stages of what is multiplied and of what is copied and not yet widened, and their barriers.
+struct Stages {
+    u32 multiplied, full, empty, copied, copied_full, copied_empty;
+};
+
 // Copies the tiles of one step.
 __device__ inline void copy(const Factors& factors, const Shape& shape, u32 to, u32 barrier, u32 step) {
     u32 row = blockIdx.x * TILE_M, column = blockIdx.y * TILE_N;
@@ -66,20 +71,14 @@ __device__ inline u32 widened<E4M3>(u32 codes) {
     return halves;
 }
 
-// Runs of sixteen lines of one k that a thread of a group of four warps has of A and of B.
-const u32 A_RUNS = A_BLOCKS * STEP * LINES / 16 / 128, B_RUNS = (BLOCKS - A_BLOCKS) * STEP * LINES / 16 / 128;
+// Runs of sixteen lines of one k: of A, of both; how many a thread has in registers.
+const u32 A_RUNS = A_BLOCKS * STEP * LINES / 16, ALL_RUNS = BLOCKS * STEP * LINES / 16, TOGETHER = 8;
 
-// Loads come before stores, all of them: each takes its time.
-template <int COUNT>
-__device__ inline void load_runs(uint4 (&runs)[COUNT], u32 raw) {
-#pragma unroll
-    for (u32 i = 0; i < COUNT; i++) {
-        uint4& run = runs[i];
-        asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(run.x), "=r"(run.y), "=r"(run.z), "=r"(run.w) : "r"(raw + 16 * (threadIdx.x % 128 + 128 * i)));
-    }
+__device__ inline void load_run(uint4& run, u32 from) {
+    asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(run.x), "=r"(run.y), "=r"(run.z), "=r"(run.w) : "r"(from));
 }
 
-// Widens `run` of the blocks from `block` on. Neighbours in memory stay neighbours, and banks do not meet on either side.
+// Widens run `index` of the blocks from `block` on. Neighbours in memory stay neighbours, and banks do not meet on either side.
 template <class T>
 __device__ inline void store_run(const uint4& run, u32 index, u32 block) {
     u32 k = index / 4 % STEP, chunk = index % 4 * 2, row = block + index / (STEP * 4) * BLOCK_BYTES + k * 128;
@@ -88,55 +87,62 @@ __device__ inline void store_run(const uint4& run, u32 index, u32 block) {
     asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(after), "r"(widened<T>(run.z)), "r"(widened<T>(run.z >> 16)), "r"(widened<T>(run.w)), "r"(widened<T>(run.w >> 16)) : "memory");
 }
 
-template <class T, int COUNT>
-__device__ inline void store_runs(const uint4 (&runs)[COUNT], u32 block) {
-#pragma unroll
-    for (u32 i = 0; i < COUNT; i++) store_run<T>(runs[i], threadIdx.x % 128 + 128 * i, block);
-}
+// Threads of a group that widen; one of the others has what they widen copied.
+const u32 FEEDERS = 96;
 
 #if COPIED > 0
-// A group of four warps: widens what has been copied.
-__device__ inline void feed(const Factors&, const Shape&, u32 stages, u32 full, u32 empty, u32 copied, u32 copied_full, u32 first, u32 end) {
+__device__ inline void feed(const Factors& factors, const Shape& shape, const Stages& stages, u32 first, u32 end) {
     Ring<COPIED> from;
     Ring<STAGES> ring;
+    if (threadIdx.x % 128 >= FEEDERS) {
+        for (u32 step = first; threadIdx.x % 128 == FEEDERS && step < end; step++, from.advance()) {
+            wait(stages.copied_empty + 8 * from.stage, from.phase ^ 1);
+            copy(factors, shape, stages.copied + BLOCKS * RAW_BYTES * from.stage, stages.copied_full + 8 * from.stage, step);
+        }
+        return;
+    }
     for (u32 step = first; step < end; step++, from.advance(), ring.advance()) {
-        u32 raw = copied + BLOCKS * RAW_BYTES * from.stage, to = stages + BLOCKS * BLOCK_BYTES * ring.stage;
-        uint4 a[A_RUNS], b[B_RUNS];
-        wait(copied_full + 8 * from.stage, from.phase);
-        load_runs(a, raw);
-        load_runs(b, raw + A_BLOCKS * RAW_BYTES);
-        wait(empty + 8 * ring.stage, ring.phase ^ 1);
-        store_runs<A>(a, to);
-        store_runs<B>(b, to + A_BLOCKS * BLOCK_BYTES);
+        u32 raw = stages.copied + BLOCKS * RAW_BYTES * from.stage, to = stages.multiplied + BLOCKS * BLOCK_BYTES * ring.stage;
+        wait(stages.copied_full + 8 * from.stage, from.phase);
+        wait(stages.empty + 8 * ring.stage, ring.phase ^ 1);
+        // Loads come before stores, as many as registers hold: each takes its time.
+#pragma unroll
+        for (u32 before = 0; before < ALL_RUNS; before += TOGETHER * FEEDERS) {
+            uint4 runs[TOGETHER];
+#pragma unroll
+            for (u32 i = 0; i < TOGETHER; i++) {
+                u32 run = before + threadIdx.x % 128 + FEEDERS * i;
+                if (run < ALL_RUNS) load_run(runs[i], raw + 16 * run);
+            }
+#pragma unroll
+            for (u32 i = 0; i < TOGETHER; i++) {
+                u32 run = before + threadIdx.x % 128 + FEEDERS * i;
+                if (run < A_RUNS) store_run<A>(runs[i], run, to);
+                else if (run < ALL_RUNS) store_run<B>(runs[i], run, to);
+            }
+        }
         publish_stores();
-        arrive(full + 8 * ring.stage);
+        arrive(stages.full + 8 * ring.stage);
+        arrive(stages.copied_empty + 8 * from.stage);
     }
 }
 #else
 // One thread of a group has what is multiplied copied.
-__device__ inline void feed(const Factors& factors, const Shape& shape, u32 stages, u32 full, u32 empty, u32, u32, u32 first, u32 end) {
+__device__ inline void feed(const Factors& factors, const Shape& shape, const Stages& stages, u32 first, u32 end) {
     Ring<STAGES> ring;
     for (u32 step = first; threadIdx.x % 128 == 0 && step < end; step++, ring.advance()) {
-        wait(empty + 8 * ring.stage, ring.phase ^ 1);
-        copy(factors, shape, stages + BLOCKS * BLOCK_BYTES * ring.stage, full + 8 * ring.stage, step);
+        wait(stages.empty + 8 * ring.stage, ring.phase ^ 1);
+        copy(factors, shape, stages.multiplied + BLOCKS * BLOCK_BYTES * ring.stage, stages.full + 8 * ring.stage, step);
     }
 }
 #endif
 
-// Sums the steps. What is to be widened is copied by a thread of these, who know when its place is free: what was there has been multiplied.
-__device__ inline void sum(float (&sums)[WIDTH / 2], const Factors& factors, const Shape& shape, u32 stages, u32 full, u32 empty, u32 copied, u32 copied_full, u32 group, u32 first, u32 steps) {
+__device__ inline void sum(float (&sums)[WIDTH / 2], const Stages& stages, u32 group, u32 steps) {
     Ring<STAGES> ring;
-#if COPIED > 0
-    Ring<COPIED> from;
-    for (u32 step = 0; threadIdx.x == 0 && step < min(steps, u32(COPIED)); step++) {
-        copy(factors, shape, copied + BLOCKS * RAW_BYTES * step, copied_full + 8 * step, first + step);
-    }
-    __syncwarp();
-#endif
     u32 before = 0, a_block = TILE_M == 128 ? group : 0, b_block = A_BLOCKS + (TILE_M == 128 ? 0 : group * WIDTH / LINES);
     for (u32 step = 0; step < steps; step++, ring.advance()) {
-        wait(full + 8 * ring.stage, ring.phase);
-        u32 stage = stages + BLOCKS * BLOCK_BYTES * ring.stage;
+        wait(stages.full + 8 * ring.stage, ring.phase);
+        u32 stage = stages.multiplied + BLOCKS * BLOCK_BYTES * ring.stage;
         hold(sums);
         products_begin();
 #pragma unroll
@@ -145,13 +151,8 @@ __device__ inline void sum(float (&sums)[WIDTH / 2], const Factors& factors, con
         }
         products_commit();
         hold(sums);
-#if COPIED > 0
-        if (threadIdx.x == 0 && step + COPIED < steps) copy(factors, shape, copied + BLOCKS * RAW_BYTES * from.stage, copied_full + 8 * from.stage, first + step + COPIED);
-        __syncwarp();
-        from.advance();
-#endif
         products_wait<1>();
-        if (step > 0 && threadIdx.x % 128 == 0) arrive(empty + 8 * before);
+        if (step > 0 && threadIdx.x % 128 == 0) arrive(stages.empty + 8 * before);
         before = ring.stage;
     }
     products_wait<0>();
@@ -173,27 +174,29 @@ __device__ inline void store(const float (&sums)[WIDTH / 2], const Shape& shape,
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1) across(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b, Shape shape, float* parts) {
     extern __shared__ u8 memory[];
-    // Full and empty stages; full stages of what is copied and not yet widened.
-    __shared__ alignas(8) u64 barriers[2 * STAGES + COPIED];
-    u32 stages = (shared_address(memory) + 1023) & ~1023u, full = shared_address(barriers), empty = full + 8 * STAGES;
-    u32 copied = stages + STAGES * BLOCKS * BLOCK_BYTES, copied_full = empty + 8 * STAGES;
+    __shared__ alignas(8) u64 barriers[2 * STAGES + 2 * COPIED];
+    u32 base = (shared_address(memory) + 1023) & ~1023u, full = shared_address(barriers), copied_full = full + 16 * STAGES;
+    Stages stages = {base, full, full + 8 * STAGES, base + STAGES * BLOCKS * BLOCK_BYTES, copied_full, copied_full + 8 * COPIED};
     u32 group = threadIdx.x / 128, first = blockIdx.z * shape.steps_of_part, end = min(shape.steps, first + shape.steps_of_part);
     if (threadIdx.x == 0) {
         for (u32 stage = 0; stage < STAGES; stage++) {
-            init_barrier(full + 8 * stage, COPIED > 0 ? 128 : 1);
-            init_barrier(empty + 8 * stage, 2);
+            init_barrier(stages.full + 8 * stage, COPIED > 0 ? FEEDERS : 1);
+            init_barrier(stages.empty + 8 * stage, 2);
         }
-        for (u32 stage = 0; stage < COPIED; stage++) init_barrier(copied_full + 8 * stage, 1);
+        for (u32 stage = 0; stage < COPIED; stage++) {
+            init_barrier(stages.copied_full + 8 * stage, 1);
+            init_barrier(stages.copied_empty + 8 * stage, FEEDERS);
+        }
         publish_barriers();
     }
     __syncthreads();
     if (group == 2) {
         give_registers<88>();
-        feed({map_a, map_b}, shape, stages, full, empty, copied, copied_full, first, end);
+        feed({map_a, map_b}, shape, stages, first, end);
     } else {
         take_registers<208>();
         float sums[WIDTH / 2];
-        sum(sums, {map_a, map_b}, shape, stages, full, empty, copied, copied_full, group, first, end - first);
+        sum(sums, stages, group, end - first);
         store(sums, shape, group, parts);
     }
 }

@@ -22,8 +22,10 @@ const LINES: usize = 64;
 const STEP: usize = 64;
 /// Shared memory that stages may take.
 const ROOM: usize = (227 << 10) - 2048;
-/// Steps that a block spends on other things than its products.
-const OVERHEAD: usize = 12;
+/// Clocks of a block but for its steps, and of a step for each line of a tile; bytes of parts that the card writes and reads again in a clock.
+const OVERHEAD: usize = 12_000;
+const CLOCKS_OF_LINE: usize = 6;
+const BYTES_OF_CLOCK: usize = 1500;
 
 /// How a product is cut up.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,10 +58,9 @@ impl Plan {
             let tiles = rows.div_ceil(tile_m) * columns.div_ceil(tile_n);
             let widest = (4 * cards).div_ceil(tiles).min(most);
             (1..=widest).map(move |parts| {
-                // Narrow tiles wait for shared memory.
-                let step = tile_n + 64;
-                let time = (tiles * parts).div_ceil(cards) * (steps.div_ceil(parts) + OVERHEAD) * step;
-                (time, tile_n, parts)
+                let block = steps.div_ceil(parts) * CLOCKS_OF_LINE * (tile_n + 64) + OVERHEAD;
+                let sum = 8 * rows * columns * parts / BYTES_OF_CLOCK;
+                ((tiles * parts).div_ceil(cards) * block + sum, tile_n, parts)
             })
         });
         let (_, tile_n, parts) = plans.min().unwrap_or((0, 128, 1));
