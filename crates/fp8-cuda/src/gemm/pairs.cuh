@@ -26,8 +26,8 @@ struct PairsRows {
     }
 };
 
-// Stores COLUMNS columns of a warp, from `column` on. ALIGNED: the matrix has a multiple of eight.
-template <class Residual, class Result, int ROUNDING, bool ALIGNED, int COLUMNS>
+// Stores COLUMNS columns of a warp, from `column` on. OCTETS: the matrix has a multiple of eight.
+template <class Residual, class Result, int ROUNDING, bool OCTETS, int COLUMNS>
 __device__ inline void store_pairs(const float (&pairs)[COLUMNS / 2], float* room, const PairsRows& rows, u32 column, u32 columns, const Epilogue& epilogue, typename Result::Code* y) {
     constexpr u32 PITCH = pairs_pitch(COLUMNS);
     u32 lane = threadIdx.x % 32;
@@ -40,7 +40,7 @@ __device__ inline void store_pairs(const float (&pairs)[COLUMNS / 2], float* roo
     __syncwarp();
 #pragma unroll 1
     for (u32 first = lane % 4 * 8; first < COLUMNS && column + first < columns; first += 32) {
-        if (ALIGNED || columns % 8 == 0) {
+        if (OCTETS || columns % 8 == 0) {
             // Both rows side by side: one waits while the other computes.
             Eight<typename Result::Code> codes[2];
 #pragma unroll
