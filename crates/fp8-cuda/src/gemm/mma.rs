@@ -7,7 +7,7 @@ use fp8_kernels::{DType, Result};
 use super::Tail;
 use super::lines::Lines;
 use super::parts;
-use super::plain::{Factor, Product};
+use super::plain::Product;
 use crate::accumulation::Accumulation;
 use crate::device::Device;
 use crate::kernels::{Argument, Grid, Source, source};
@@ -57,8 +57,8 @@ pub(crate) fn compute<A: Lines, B: Lines>(
         ("LINES_B", B::NAME),
         ("A_ALONG_K", flag(product.a.along_k)),
         ("B_ALONG_K", flag(product.b.along_k)),
-        ("A_WHOLE", flag(is_whole(&product.a, rows, k))),
-        ("B_WHOLE", flag(is_whole(&product.b, columns, k))),
+        ("A_WHOLE", flag(product.a.is_whole(rows, k))),
+        ("B_WHOLE", flag(product.b.is_whole(columns, k))),
         ("BRAIN", flag(in_bf16)),
         r,
         y,
@@ -90,9 +90,4 @@ pub(crate) fn compute<A: Lines, B: Lines>(
         device.launch(&kernel, grid(count), &arguments)
     })?;
     Ok(true)
-}
-
-/// Whether eight neighbours in the direction of memory lie beside each other, on a boundary of eight.
-fn is_whole<L: Lines>(factor: &Factor<L>, lines: usize, k: usize) -> bool {
-    factor.lines.run(if factor.along_k { k } else { lines }).is_multiple_of(8)
 }

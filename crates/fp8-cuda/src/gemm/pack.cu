@@ -1,19 +1,45 @@
-// packed (lines, pitch) = lines of a factor, each along k, zeros past its end: what bulk copies and tensor cores take.
+// packed (lines, pitch) = lines of a factor, each along k, zeros past its end: what bulk copies and tensor cores take. The pitch is a multiple of 8 elements where
+// runs are whole: eight neighbours in the direction of memory lie beside each other, on a boundary of eight, and are inside or outside together.
 #include "lines.cuh"
 
-const u32 TILE = 64;
+const u32 TILE = 64, THREADS = 256;
 
-extern "C" __global__ void __launch_bounds__(256) pack(LINES lines, const A::Code* codes, u32 count, u32 k, u32 along_k, u32 pitch, A::Code* packed) {
-    __shared__ A::Code tile[TILE][TILE + 4 / sizeof(A::Code)];
+typedef A::Code Code;
+
+__device__ inline u32 tile_line(u32 i, u32 run, bool along_k) { return along_k ? i / (TILE / run) : i % (TILE / run) * run; }
+__device__ inline u32 tile_k(u32 i, u32 run, bool along_k) { return along_k ? i % (TILE / run) * run : i / (TILE / run); }
+
+extern "C" __global__ void __launch_bounds__(THREADS) pack(LINES lines, const Code* codes, u32 count, u32 k, u32 along_k, u32 pitch, Code* packed) {
+    constexpr u32 RUN = WHOLE ? 8 : 1;
+    __shared__ Code tile[TILE][TILE + 4 / sizeof(Code)];
     u32 first_line = blockIdx.y * TILE, first_k = blockIdx.x * TILE;
-    for (u32 i = threadIdx.x; i < TILE * TILE; i += blockDim.x) {
-        u32 line = along_k ? i / TILE : i % TILE, step = along_k ? i % TILE : i / TILE;
+#pragma unroll 2
+    for (u32 i = threadIdx.x; i < TILE * TILE / RUN; i += THREADS) {
+        u32 line = tile_line(i, RUN, along_k), step = tile_k(i, RUN, along_k);
         bool inside = first_line + line < count && first_k + step < k;
-        tile[line][step] = inside ? codes[lines.place(first_line + line, first_k + step)] : A::Code(0);
+        const Code* from = codes + (inside ? lines.place(first_line + line, first_k + step) : 0);
+        if constexpr (WHOLE) {
+            Eight<Code> run = {};
+            if (inside) run = *reinterpret_cast<const Eight<Code>*>(from);
+#pragma unroll
+            for (u32 j = 0; j < 8; j++) tile[along_k ? line : line + j][along_k ? step + j : step] = run.codes[j];
+        } else {
+            tile[line][step] = inside ? *from : Code(0);
+        }
     }
     __syncthreads();
-    for (u32 i = threadIdx.x; i < TILE * TILE; i += blockDim.x) {
-        u32 line = first_line + i / TILE, step = first_k + i % TILE;
-        if (line < count && step < pitch) packed[u64(line) * pitch + step] = tile[i / TILE][i % TILE];
+#pragma unroll 2
+    for (u32 i = threadIdx.x; i < TILE * TILE / RUN; i += THREADS) {
+        u32 line = tile_line(i, RUN, true), step = tile_k(i, RUN, true);
+        if (first_line + line >= count || first_k + step >= pitch) continue;
+        Code* to = packed + u64(first_line + line) * pitch + first_k + step;
+        if constexpr (WHOLE) {
+            Eight<Code> run;
+#pragma unroll
+            for (u32 j = 0; j < 8; j++) run.codes[j] = tile[line][step + j];
+            *reinterpret_cast<Eight<Code>*>(to) = run;
+        } else {
+            *to = tile[line][step];
+        }
     }
 }

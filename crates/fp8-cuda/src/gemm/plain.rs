@@ -26,6 +26,13 @@ pub(crate) struct Factor<L> {
     pub along_k: bool,
 }
 
+impl<L: Lines> Factor<L> {
+    /// Whether eight neighbours in the direction of memory, of `lines` lines of `k`, lie beside each other, on a boundary of eight.
+    pub fn is_whole(&self, lines: usize, k: usize) -> bool {
+        self.lines.run(if self.along_k { k } else { lines }).is_multiple_of(8)
+    }
+}
+
 /// C (rows, columns) = A B over k.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Product<A, B> {
