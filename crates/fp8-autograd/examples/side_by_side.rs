@@ -63,7 +63,7 @@ impl Run {
         let report = self.optimizer.step(&mut self.parameters, &gradients, 0.2, &step)?;
         self.scaler.update(report.overflowed);
         let right = values.chunks(2).zip(classes).filter(|(row, class)| u32::from(row[1] > row[0]) == **class).count();
-        Ok(Report { loss: loss.value, accuracy: right as f32 / POINTS as f32, saved })
+        Ok(Report { loss: loss.value()?, accuracy: right as f32 / POINTS as f32, saved })
     }
 }
 

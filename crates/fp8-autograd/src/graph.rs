@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use fp8_kernels::Backend;
+use fp8_kernels::{Backend, Buffer};
 
 use crate::gradients::{Gradients, StatisticsUpdate};
 use crate::output::{Output, QNode, quantised};
+use crate::tensor::upload_f32;
 use crate::{Error, Loss, ParameterId, Parameters, Recipe, Result, Role, RoleFormat, Scaling, Step, Tensor};
 
 /// A tensor in a graph. Dropping it frees its memory unless a backward pass needs it.
@@ -112,11 +113,30 @@ impl<'a> Graph<'a> {
             let reason = format!("{} values for the shape {shape:?}", values.len());
             return Err(Error::Shape { op: "input", reason });
         }
-        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+        // Over blocks, so that it is done with many at once; who has found one looks for it.
+        let finite = |block: &[f32]| block.iter().fold(true, |finite, value| finite & value.is_finite());
+        if !values.chunks(4096).all(finite) && let Some(index) = values.iter().position(|value| !value.is_finite()) {
             return Err(Error::NonFinite { what: "input", index, value: values[index] });
         }
         let wide = Tensor::from_f32(&**self.backend(), shape.to_vec(), values)?;
         self.input_tensor(&wide)
+    }
+
+    /// The same with bytes (…, channels) on the device, U8, each of which stands for a finite value by the table of its channel. A quarter of
+    /// the bytes has travelled.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when shape, bytes and tables do not go together or there are none.
+    pub fn input_bytes(&mut self, shape: &[usize], bytes: &Buffer, tables: &[[f32; 256]]) -> Result<Var> {
+        if shape.iter().product::<usize>() != bytes.len() || bytes.is_empty() || shape.last() != Some(&tables.len()) {
+            let reason = format!("{} bytes and {} tables for the shape {shape:?}", bytes.len(), tables.len());
+            return Err(Error::Shape { op: "input_bytes", reason });
+        }
+        let backend = self.backend().clone();
+        let table = upload_f32(&*backend, tables.as_flattened())?;
+        let (_, mut output) = self.open("input", Role::Activation, shape.to_vec())?;
+        backend.look_up(tables.len(), bytes, &table, &output.store, &mut output.buffer)?;
+        Ok(self.constant(output.close(&*backend)?))
     }
 
     /// The same with values that are on the device already, and finite.

@@ -34,7 +34,7 @@
 //!         let gradients = graph.backward(&loss)?;
 //!         let report = optimizer.step(&mut parameters, &gradients, 0.5, &step)?;
 //!         scaler.update(report.overflowed);
-//!         last = loss.value;
+//!         last = loss.value()?;
 //!     }
 //!     Ok(last)
 //! }
@@ -70,4 +70,4 @@ pub use parameters::{
 pub use recipe::{Exempt, Recipe, Role, RoleFormat, Scaling, table};
 pub use scaler::{LossScaler, LossScaling, ScaleEvent, ScalerState};
 pub use step::Step;
-pub use tensor::Tensor;
+pub use tensor::{LaterValues, Tensor, upload_u8};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fp8_kernels::{Backend, Buffer, DType, Store};
+use fp8_kernels::{Backend, Buffer, DType, Later, Store};
 use half::{bf16, f16};
 
 use crate::Result;
@@ -34,11 +34,13 @@ impl Tensor {
 
     /// The values on the host, un-scaled.
     pub fn to_f32(&self, backend: &dyn Backend) -> Result<Vec<f32>> {
-        let mut values = download_f32(backend, &self.buffer)?;
-        if self.scale != 1.0 {
-            values.iter_mut().for_each(|value| *value /= self.scale);
-        }
-        Ok(values)
+        Ok(unscaled(download_f32(backend, &self.buffer)?, self.scale))
+    }
+
+    /// The same as they are now, without waiting for them.
+    pub fn to_f32_later(&self, backend: &dyn Backend) -> Result<LaterValues> {
+        let bytes = backend.download_later(&self.buffer)?;
+        Ok(LaterValues { bytes, dtype: self.buffer.dtype(), scale: self.scale })
     }
 
     /// Number of elements.
@@ -62,27 +64,60 @@ impl Tensor {
     }
 }
 
+/// Values of a [`Tensor`] that its device may still be computing.
+pub struct LaterValues {
+    bytes: Box<dyn Later>,
+    dtype: DType,
+    scale: f32,
+}
+
+impl LaterValues {
+    /// The values, un-scaled; waits for them.
+    pub fn values(self) -> Result<Vec<f32>> {
+        Ok(unscaled(decoded(self.dtype, &self.bytes.bytes()?)?, self.scale))
+    }
+}
+
+fn unscaled(mut values: Vec<f32>, scale: f32) -> Vec<f32> {
+    if scale != 1.0 {
+        values.iter_mut().for_each(|value| *value /= scale);
+    }
+    values
+}
+
 /// A new F32 buffer with these values.
 pub fn upload_f32(backend: &dyn Backend, values: &[f32]) -> Result<Buffer> {
-    upload(backend, DType::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+    upload(backend, DType::F32, values.iter().map(|value| value.to_le_bytes()))
 }
 
 /// A new U32 buffer with these numbers.
 pub fn upload_u32(backend: &dyn Backend, numbers: &[u32]) -> Result<Buffer> {
-    upload(backend, DType::U32, numbers.iter().flat_map(|number| number.to_le_bytes()).collect())
+    upload(backend, DType::U32, numbers.iter().map(|number| number.to_le_bytes()))
 }
 
-fn upload(backend: &dyn Backend, dtype: DType, bytes: Vec<u8>) -> Result<Buffer> {
-    let mut buffer = backend.alloc(dtype, bytes.len() / dtype.size())?;
-    backend.upload(&bytes, &mut buffer)?;
+/// A new U8 buffer with these bytes.
+pub fn upload_u8(backend: &dyn Backend, bytes: &[u8]) -> Result<Buffer> {
+    let mut buffer = backend.alloc(DType::U8, bytes.len())?;
+    backend.upload(bytes, &mut buffer)?;
+    Ok(buffer)
+}
+
+/// Words of whole arrays are collected as one copy; single bytes are not.
+fn upload(backend: &dyn Backend, dtype: DType, words: impl ExactSizeIterator<Item = [u8; 4]>) -> Result<Buffer> {
+    let mut buffer = backend.alloc(dtype, words.len())?;
+    backend.upload(words.collect::<Vec<_>>().as_flattened(), &mut buffer)?;
     Ok(buffer)
 }
 
 /// The values of a floating buffer on the host, exactly.
 pub fn download_f32(backend: &dyn Backend, buffer: &Buffer) -> Result<Vec<f32>> {
-    let bytes = download(backend, buffer)?;
+    decoded(buffer.dtype(), &download(backend, buffer)?)
+}
+
+/// The values of codes of a floating type.
+fn decoded(dtype: DType, bytes: &[u8]) -> Result<Vec<f32>> {
     let words = || bytes.chunks_exact(2).map(|code| u16::from_le_bytes([code[0], code[1]]));
-    Ok(match buffer.dtype() {
+    Ok(match dtype {
         DType::F32 => {
             bytes.chunks_exact(4).map(|code| f32::from_le_bytes([code[0], code[1], code[2], code[3]])).collect()
         }

@@ -60,7 +60,7 @@ fn check(shapes: Shapes<'_>, forward: Forward<'_>) {
             let mut loss_at = |distance: f32| {
                 let moved: Vec<f32> = values.iter().zip(&direction).map(|(v, d)| v + distance * d).collect();
                 parameters.set(&fp8_autograd::Array { values: moved.into(), ..array.clone() }).unwrap();
-                f64::from(loss(&mut Graph::new(&parameters, step), forward).unwrap().value)
+                f64::from(loss(&mut Graph::new(&parameters, step), forward).unwrap().value().unwrap())
             };
             let difference = (loss_at(0.004) - loss_at(-0.004)) / 0.008;
             loss_at(0.0);
@@ -315,7 +315,7 @@ fn ignored_targets() {
             let x = graph.input(&[rows, 4], &numbers(5, 16)[..4 * rows]).unwrap();
             let logits = graph.linear(&x, id(&graph, "fc.weight"), Some(id(&graph, "fc.bias")), Role::Logits).unwrap();
             let loss = graph.cross_entropy(&logits, targets, 0.1).unwrap();
-            (loss.value, loss.rows, graph.backward(&loss).unwrap().arrays(&parameters).unwrap())
+            (loss.value().unwrap(), loss.rows, graph.backward(&loss).unwrap().arrays(&parameters).unwrap())
         };
         let none = CrossEntropy::IGNORED;
         let (loss, rows, gradients) = run(4, &[2, 0, none, none]);
@@ -353,7 +353,7 @@ fn losses_without_logits() {
                 };
                 let loss = loss.unwrap();
                 let gradients = graph.backward(&loss).unwrap();
-                (loss.value, loss.rows, gradients.arrays(&parameters).ok(), gradients.flushed().to_vec())
+                (loss.value().unwrap(), loss.rows, gradients.arrays(&parameters).ok(), gradients.flushed().to_vec())
             };
             let expected = run(true);
             assert_eq!(expected.2.is_some(), step.training);

@@ -50,7 +50,7 @@ impl Network {
         let mut graph = Graph::new(parameters, step);
         let logits = self.forward(&mut graph).unwrap();
         let loss = graph.cross_entropy(&logits, &[0, 1, 2, 3, 3, 2, 1, 0], 0.0).unwrap();
-        (loss.value, graph.backward(&loss).unwrap())
+        (loss.value().unwrap(), graph.backward(&loss).unwrap())
     }
 }
 

@@ -117,6 +117,10 @@ impl Backend for CudaBackend {
         elementwise::cast(&self.device, x, x_scale, store, y)
     }
 
+    fn look_up(&self, channels: usize, x: &Buffer, table: &Buffer, store: &Store, y: &mut Buffer) -> Result<()> {
+        elementwise::look_up(&self.device, channels, x, table, store, y)
+    }
+
     fn amax(&self, x: &Buffer) -> Result<f32> {
         reduce::amax(&self.device, x)
     }

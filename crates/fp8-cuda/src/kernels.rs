@@ -90,6 +90,9 @@ unsafe impl Sync for Kernel {}
 const MOST_ARGUMENTS: usize = 32;
 
 /// How the driver starts a function: with blocks, threads, shared memory, stream and arguments.
+///
+/// # Safety
+/// Number and sizes of the arguments are those of the function.
 type Launch = unsafe fn(
     sys::CUfunction,
     (u32, u32, u32),

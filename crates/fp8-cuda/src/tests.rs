@@ -14,8 +14,9 @@ type Row = (&'static Source, Names, Names, Names);
 type Names = &'static [&'static str];
 
 /// Sources, and the macros of their types: of inputs, of inputs that may be absent, of outputs; each output has a rounding.
-const SOURCES: [Row; 30] = [
+const SOURCES: [Row; 31] = [
     (&elementwise::CAST, &["X"], &[], &["Y"]),
+    (&elementwise::LOOK_UP, &[], &[], &["Y"]),
     (&elementwise::ADD, &["A"], &["B"], &["Y"]),
     (&elementwise::RELU_BACKWARD, &["DY"], &["Y", "R"], &["DX"]),
     (&elementwise::DROPOUT, &["X"], &["R"], &["Y"]),
@@ -104,6 +105,7 @@ fn defines(n: usize, [inputs, optional, outputs]: [Names; 3]) -> Vec<(String, St
     let absent = if even { "None" } else { TYPES[n] };
     let roundings = outputs.iter().map(|name| (format!("{name}_ROUNDING"), ROUNDINGS[n].to_string())).collect();
     let kinds = [
+        ("CHANNELS", "3", "1"),
         ("LINES_A", "Dense", "Patches"),
         ("LINES_B", "Taps", "PatchElements"),
         ("LINES", "Dense", "Taps"),

@@ -165,7 +165,10 @@ impl Dataset for Cifar {
         let (labels, planes) = record.split_at(self.variant.label_bytes());
         let (red, rest) = planes.split_at(PIXELS);
         let (green, blue) = rest.split_at(PIXELS);
-        let pixels = red.iter().zip(green).zip(blue).flat_map(|((&r, &g), &b)| [r, g, b]).collect();
+        let mut pixels = vec![0; 3 * PIXELS];
+        for (pixel, ((&r, &g), &b)) in pixels.as_chunks_mut().0.iter_mut().zip(red.iter().zip(green).zip(blue)) {
+            *pixel = [r, g, b];
+        }
         let label = u32::from(labels[labels.len() - 1]);
         Ok(Example { image: Image { height: SIZE, width: SIZE, channels: 3, pixels }, label })
     }

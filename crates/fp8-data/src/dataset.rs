@@ -63,6 +63,17 @@ pub struct Normalization {
     pub deviation: [f32; 3],
 }
 
+impl Normalization {
+    /// For each of the first `channels`, what each byte becomes.
+    ///
+    /// # Panics
+    /// With more than three.
+    pub fn tables(&self, channels: usize) -> Vec<[f32; 256]> {
+        let table = |(mean, deviation): (&f32, &f32)| std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / deviation);
+        self.mean[..channels].iter().zip(&self.deviation).map(table).collect()
+    }
+}
+
 /// Images with labels, in a fixed order.
 ///
 /// [`get`](Dataset::get) is called by several threads at once and must give the same example for the same index every time.
@@ -89,4 +100,17 @@ pub trait Dataset: Send + Sync {
 
     /// Example `index`. Panics unless `index < len()`.
     fn get(&self, index: usize) -> Result<Example>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_normalised_by_channel() {
+        let normalization = Normalization { mean: [0.5, 0.25, 0.0], deviation: [0.5, 0.25, 1.0] };
+        let tables = normalization.tables(3);
+        assert_eq!([tables[0][255], tables[1][51], tables[2][51]], [1.0, (51.0 / 255.0 - 0.25) / 0.25, 0.2]);
+        assert_eq!(normalization.tables(1), tables[..1]);
+    }
 }

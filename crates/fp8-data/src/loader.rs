@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::random::{Purpose, Random};
 use crate::transform::Transformer;
-use crate::{Dataset, Error, Result, Transform};
+use crate::{Dataset, Error, Normalization, Result, Transform};
 pub use queue::Batches;
 
 /// What happens to the examples that do not fill a batch at the end of an epoch.
@@ -94,8 +94,10 @@ impl Options {
 pub struct Batch {
     /// Number of the batch in its epoch, from 0.
     pub number: usize,
-    /// Images, `(N, H, W, C)`, normalised.
-    pub images: Vec<f32>,
+    /// Images, `(N, H, W, C)`, before they are normalised.
+    pub images: Vec<u8>,
+    /// What is to be done with each channel.
+    pub normalization: Normalization,
     /// Their shape: N, H, W, C.
     pub shape: [usize; 4],
     /// Classes, `(N)`.
@@ -104,6 +106,15 @@ pub struct Batch {
     pub indices: Vec<usize>,
     /// Examples that belong here and could not be read: their place in the data set, and why.
     pub skipped: Vec<(usize, Error)>,
+}
+
+impl Batch {
+    /// The images as a model reads them, `(N, H, W, C)`.
+    pub fn values(&self) -> Vec<f32> {
+        let tables = self.normalization.tables(self.shape[3]);
+        let value = |(byte, table): (&u8, &[f32; 256])| table[usize::from(*byte)];
+        self.images.chunks_exact(tables.len().max(1)).flat_map(|pixel| pixel.iter().zip(&tables).map(value)).collect()
+    }
 }
 
 /// Makes batches of a data set.
@@ -117,10 +128,10 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// A loader of `dataset`, whose images go through `transform` and the data set's normalisation.
+    /// A loader of `dataset`, whose images go through `transform`.
     pub fn new(dataset: Arc<dyn Dataset>, transform: Transform, options: Options) -> Result<Self> {
         options.check()?;
-        Transformer::new(transform, &dataset.normalization(), dataset.channels())?;
+        Transformer::new(transform, dataset.channels())?;
         Ok(Self { dataset, transform, options })
     }
 
@@ -171,7 +182,7 @@ struct Plan {
 
 impl Plan {
     fn transformer(&self) -> Result<Transformer> {
-        Transformer::new(self.transform, &self.dataset.normalization(), self.dataset.channels())
+        Transformer::new(self.transform, self.dataset.channels())
     }
 
     /// Batch `number`, or nothing when `stopped` says that nobody waits for it.
@@ -181,7 +192,8 @@ impl Plan {
         let image_len = transformer.output_len();
         let mut batch = Batch {
             number,
-            images: vec![0.0; indices.len() * image_len],
+            images: vec![0; indices.len() * image_len],
+            normalization: self.dataset.normalization(),
             shape: [0, self.transform.size, self.transform.size, self.dataset.channels()],
             labels: Vec::with_capacity(indices.len()),
             indices: Vec::with_capacity(indices.len()),
@@ -210,7 +222,7 @@ impl Plan {
     }
 
     /// Writes an example's image, returns its label.
-    fn example(&self, index: usize, transformer: &mut Transformer, output: &mut [f32]) -> Result<u32> {
+    fn example(&self, index: usize, transformer: &mut Transformer, output: &mut [u8]) -> Result<u32> {
         let example = self.dataset.get(index)?;
         let mut random = Random::new(self.options.seed, Purpose::Augmentation, self.epoch, index as u64);
         transformer.apply(&example.image, &mut random, output)?;

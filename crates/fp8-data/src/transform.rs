@@ -1,11 +1,11 @@
-//! From an image of bytes to the floats that a model reads: crop, resize, flip, normalise.
+//! From an image to the square of bytes that a model reads, normalised later: crop, resize, flip.
 
 use fast_image_resize::images::{Image as Target, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 
 use crate::random::Random;
-use crate::{Error, Image, Normalization, Result, Split};
+use crate::{Error, Image, Result, Split};
 
 /// What is cut out of an image, and becomes the square that a model sees.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -131,37 +131,31 @@ impl Rectangle {
 pub struct Transformer {
     transform: Transform,
     channels: usize,
-    /// For each channel, what each byte becomes.
-    floats: Vec<[f32; 256]>,
     resizer: Resizer,
     /// `(size, size, channels)`.
     square: Vec<u8>,
 }
 
 impl Transformer {
-    /// For images of `channels` (1 or 3), normalised by `normalization`.
-    pub fn new(transform: Transform, normalization: &Normalization, channels: usize) -> Result<Self> {
+    /// For images of `channels` (1 or 3).
+    pub fn new(transform: Transform, channels: usize) -> Result<Self> {
         transform.check()?;
         if channels != 1 && channels != 3 {
             return Err(Error::Option { option: "channels", value: channels.to_string(), expected: "1 or 3" });
         }
-        let floats = |channel: usize| {
-            let (mean, deviation) = (normalization.mean[channel], normalization.deviation[channel]);
-            std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / deviation)
-        };
         let square = vec![0; transform.size * transform.size * channels];
-        Ok(Self { transform, channels, floats: (0..channels).map(floats).collect(), resizer: Resizer::new(), square })
+        Ok(Self { transform, channels, resizer: Resizer::new(), square })
     }
 
-    /// Floats of an image that comes out: `size * size * channels`.
+    /// Bytes of an image that comes out: `size * size * channels`.
     pub fn output_len(&self) -> usize {
         self.square.len()
     }
 
     /// Writes `image` to `output`, `(size, size, channels)`. What chance decides is drawn from `random`.
     ///
-    /// Panics unless `output` holds [`output_len`](Self::output_len) floats.
-    pub fn apply(&mut self, image: &Image, random: &mut Random, output: &mut [f32]) -> Result<()> {
+    /// Panics unless `output` holds [`output_len`](Self::output_len) bytes.
+    pub fn apply(&mut self, image: &Image, random: &mut Random, output: &mut [u8]) -> Result<()> {
         assert_eq!(output.len(), self.output_len(), "the output's length");
         let Image { height, width, channels, ref pixels } = *image;
         if channels != self.channels || height * width == 0 || pixels.len() != height * width * channels {
@@ -182,7 +176,10 @@ impl Transformer {
             }
         }
         let mirrored = self.transform.flip && random.coin();
-        self.normalize(mirrored, output);
+        match mirrored {
+            true => self.mirror(output),
+            false => output.copy_from_slice(&self.square),
+        }
         Ok(())
     }
 
@@ -234,24 +231,12 @@ impl Transformer {
         self.resizer.resize(&source, &mut target, &options).map_err(|_| shape(()))
     }
 
-    /// The square's bytes as floats.
-    fn normalize(&self, mirrored: bool, output: &mut [f32]) {
+    /// The square, left to right.
+    fn mirror(&self, output: &mut [u8]) {
         let row_len = self.transform.size * self.channels;
         for (row, target) in self.square.chunks_exact(row_len).zip(output.chunks_exact_mut(row_len)) {
-            let pixels = target.chunks_exact_mut(self.channels);
-            if mirrored {
-                self.normalize_row(row, pixels.rev());
-            } else {
-                self.normalize_row(row, pixels);
-            }
-        }
-    }
-
-    fn normalize_row<'a>(&self, row: &[u8], pixels: impl Iterator<Item = &'a mut [f32]>) {
-        for (source, target) in row.chunks_exact(self.channels).zip(pixels) {
-            for ((byte, float), floats) in source.iter().zip(target).zip(&self.floats) {
-                *float = floats[usize::from(*byte)];
-            }
+            let pixels = target.chunks_exact_mut(self.channels).rev();
+            row.chunks_exact(self.channels).zip(pixels).for_each(|(source, target)| target.copy_from_slice(source));
         }
     }
 }
@@ -260,9 +245,6 @@ impl Transformer {
 mod tests {
     use super::*;
     use crate::random::Purpose;
-
-    /// Mean 0 and deviation 1/255: the floats are the bytes.
-    const BYTES: Normalization = Normalization { mean: [0.0; 3], deviation: [1.0 / 255.0; 3] };
 
     fn random(index: u64) -> Random {
         Random::new(1, Purpose::Augmentation, 0, index)
@@ -275,21 +257,10 @@ mod tests {
     }
 
     fn apply(transform: Transform, image: &Image, index: u64) -> Vec<f32> {
-        let mut transformer = Transformer::new(transform, &BYTES, image.channels).unwrap();
-        let mut output = vec![f32::NAN; transformer.output_len()];
+        let mut transformer = Transformer::new(transform, image.channels).unwrap();
+        let mut output = vec![123; transformer.output_len()];
         transformer.apply(image, &mut random(index), &mut output).unwrap();
-        output.iter().map(|value| (value * 10.0).round() / 10.0).collect()
-    }
-
-    #[test]
-    fn bytes_are_normalised_by_channel() {
-        let normalization = Normalization { mean: [0.5, 0.25, 0.0], deviation: [0.5, 0.25, 1.0] };
-        let transform = Transform { size: 1, crop: Crop::Whole, flip: false };
-        let mut transformer = Transformer::new(transform, &normalization, 3).unwrap();
-        let image = Image { height: 1, width: 1, channels: 3, pixels: vec![255, 51, 51] };
-        let mut output = [0.0; 3];
-        transformer.apply(&image, &mut random(0), &mut output).unwrap();
-        assert_eq!(output, [1.0, (51.0 / 255.0 - 0.25) / 0.25, 0.2]);
+        output.into_iter().map(f32::from).collect()
     }
 
     /// Every place occurs, the border is black, and the mirror image of each occurs too.
@@ -362,8 +333,8 @@ mod tests {
     #[test]
     fn images_that_do_not_fit_are_errors() {
         let small = Transform::small(32, Split::Validation);
-        let mut transformer = Transformer::new(small, &BYTES, 1).unwrap();
-        let mut output = vec![0.0; 1024];
+        let mut transformer = Transformer::new(small, 1).unwrap();
+        let mut output = vec![0; 1024];
         let mut message =
             |image: Image| transformer.apply(&image, &mut random(0), &mut output).unwrap_err().to_string();
         assert!(message(ramp(32, 31, 0)).contains("32x31 where 32x32"));

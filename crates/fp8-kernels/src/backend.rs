@@ -18,7 +18,7 @@ use crate::spec::{
     AdditiveAttention, Attention, BatchNorm, Conv2d, CrossEntropy, Embedding, Epilogue, Gemm, LayerNorm, Layout, Lstm,
     Pool2d, Store, UpdateRule,
 };
-use crate::{Buffer, DType, Result};
+use crate::{Buffer, DType, Error, Result};
 
 /// One method per operation, over buffers of this backend. Object-safe; every implementation passes the same tests.
 ///
@@ -55,6 +55,24 @@ pub trait Backend: Send + Sync {
 
     /// y = store(x / x_scale): x holds codes of `x_scale` times the value.
     fn cast(&self, x: &Buffer, x_scale: f32, store: &Store, y: &mut Buffer) -> Result<()>;
+
+    /// y (rows, channels) = store(table[channel][x]): bytes and what each stands for. x U8 (rows, channels), table F32 (channels, 256), finite.
+    fn look_up(&self, channels: usize, x: &Buffer, table: &Buffer, store: &Store, y: &mut Buffer) -> Result<()> {
+        let fits = x.dtype() == DType::U8 && table.dtype() == DType::F32 && table.len() == channels.saturating_mul(256);
+        if !fits || channels == 0 || !x.len().is_multiple_of(channels) {
+            let reason = format!("{channels} channels of {x:?}, by {table:?}");
+            return Err(Error::Shape { op: "look_up", reason });
+        }
+        let (mut bytes, mut words) = (vec![0; x.bytes()], vec![0; table.bytes()]);
+        self.download(x, &mut bytes)?;
+        self.download(table, &mut words)?;
+        let (words, _) = words.as_chunks::<4>();
+        let tables = || words.as_chunks::<256>().0.iter().cycle();
+        let values: Vec<[u8; 4]> = bytes.iter().zip(tables()).map(|(byte, table)| table[usize::from(*byte)]).collect();
+        let mut wide = self.alloc(DType::F32, x.len())?;
+        self.upload(values.as_flattened(), &mut wide)?;
+        self.cast(&wide, 1.0, store, y)
+    }
 
     /// Largest finite or infinite |x|; NaN if any element is NaN; 0 when empty.
     fn amax(&self, x: &Buffer) -> Result<f32>;

@@ -117,7 +117,7 @@ fn step(fixture: &Fixture, backend: Arc<dyn Backend>) -> Differences {
     let squares = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
     let errors = logits.iter().zip(&fixture.logits).map(|(found, expected)| f64::from(*found) - expected);
     Differences {
-        loss: (f64::from(loss.value) - fixture.loss).abs() / fixture.loss,
+        loss: (f64::from(loss.value().unwrap()) - fixture.loss).abs() / fixture.loss,
         logits: squares(&mut errors.into_iter()) / squares(&mut fixture.logits.iter().copied()),
         tensors,
     }

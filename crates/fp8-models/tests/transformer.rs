@@ -98,7 +98,7 @@ fn every_recipe_learns_a_batch() {
             let logits = transformer.forward(&mut graph, source, &[3, 3], target).unwrap();
             let loss = graph.cross_entropy(&logits, &[9, 8, 7, 6, 2, 2], 0.0).unwrap();
             drop(logits);
-            losses.push(loss.value);
+            losses.push(loss.value().unwrap());
             let gradients = graph.backward(&loss).unwrap();
             let report = optimizer.step(&mut parameters, &gradients, 0.01, &step).unwrap();
             assert!(report.overflowed.is_empty(), "{name}: {:?}", report.overflowed);

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::ops::AddAssign;
 
-use fp8_autograd::Flushed;
+use fp8_autograd::{Flushed, LaterValues};
 use serde::{Deserialize, Serialize};
+
+use crate::Result;
 
 /// A line of metrics.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,6 +106,36 @@ impl fmt::Display for Score {
             percent.map_or(Ok(()), |percent| write!(f, ", {name} {percent:.2} %"))?;
         }
         self.bleu.map_or(Ok(()), |bleu| write!(f, ", BLEU {bleu:.2}"))
+    }
+}
+
+/// What is counted of a batch, once its loss, and of images its logits, have been computed.
+pub struct Counted {
+    count: u64,
+    /// Logits of images and their targets.
+    ranked: Option<(LaterValues, Vec<u32>)>,
+}
+
+impl Counted {
+    /// Tokens.
+    pub fn tokens(count: u64) -> Self {
+        Self { count, ranked: None }
+    }
+
+    /// Images: logits (images, classes) and targets.
+    pub fn images(logits: LaterValues, targets: &[u32]) -> Self {
+        Self { count: targets.len() as u64, ranked: Some((logits, targets.to_vec())) }
+    }
+
+    /// What it is, with the mean loss; waits for the device.
+    ///
+    /// # Errors
+    /// Where the device has failed.
+    pub fn tally(self, loss: f32) -> Result<Tally> {
+        Ok(match self.ranked {
+            Some((logits, targets)) => Tally::images(loss, &logits.values()?, &targets),
+            None => Tally::tokens(loss, self.count),
+        })
     }
 }
 

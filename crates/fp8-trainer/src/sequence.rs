@@ -7,7 +7,7 @@ use fp8_models::{Gnmt, GnmtConfig, Search, Sentences, SequenceModel, Transformer
 
 use crate::Result;
 use crate::config;
-use crate::metrics::Tally;
+use crate::metrics::Counted;
 use crate::task::Network;
 use crate::translate;
 
@@ -134,14 +134,14 @@ impl Network for SequenceNetwork {
         &batch.labels
     }
 
-    fn loss(&self, graph: &mut Graph<'_>, batch: &TokenBatch, smoothing: f32) -> Result<(Loss, Tally)> {
+    fn loss(&self, graph: &mut Graph<'_>, batch: &TokenBatch, smoothing: f32) -> Result<(Loss, Counted)> {
         let (source, target) = (batch.sentences(&batch.source), batch.sentences(&batch.target));
         let (lengths, labels) = (&batch.lengths, &batch.labels);
         let loss = match self {
             Self::Gnmt(gnmt) => gnmt.loss(graph, source, lengths, target, labels, smoothing)?,
             Self::Transformer(transformer) => transformer.loss(graph, source, lengths, target, labels, smoothing)?,
         };
-        let tally = Tally::tokens(loss.value, loss.rows as u64);
-        Ok((loss, tally))
+        let counted = Counted::tokens(loss.rows as u64);
+        Ok((loss, counted))
     }
 }

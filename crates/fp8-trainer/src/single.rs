@@ -5,14 +5,14 @@ mod batch;
 use std::path::Path;
 use std::sync::Arc;
 
-use fp8_autograd::{Array, ScalerState};
+use fp8_autograd::{Array, Graph, ScalerState};
 use fp8_kernels::Backend;
 use fp8_models::state_dict;
 use safetensors::SafeTensors;
 
 use self::batch::BatchFile;
 use crate::config;
-use crate::metrics::{Score, Tally};
+use crate::metrics::Score;
 use crate::run::images::{self, Images, Shape};
 use crate::run::translation::Translation;
 use crate::sequence::SequenceNetwork;
@@ -80,16 +80,16 @@ fn step_of<N: Network>(
     let batch = BatchFile::parse(&bytes).and_then(|file| batch(&file));
     let batch = batch.map_err(|reason| Error::content(files.batch, reason))?;
     let backend = state.parameters.backend().clone();
-    let outcome = state.step(config.training.learning_rate as f32, |network, graph, smoothing| {
+    let forward = |network: &N, graph: &mut Graph<'_>, smoothing| {
         let logits = network.logits(graph, &batch)?;
         let loss = graph.cross_entropy(&logits, N::targets(&batch), smoothing)?;
         Ok((loss, (logits.shape().to_vec(), logits.tensor().to_f32(&*backend)?)))
-    })?;
+    };
+    let (outcome, (shape, logits)) = state.step(config.training.learning_rate as f32, forward, || ())?;
     let Some(gradients) = &outcome.gradients else {
         let reason = format!("the loss is {}: activations overflow", outcome.loss);
         return Err(Error::Diverged { step: number.into(), reason });
     };
-    let (shape, logits) = outcome.read;
     let f32 = |name: &str, shape, values: Vec<f32>| Array { name: name.into(), shape, values: values.into() };
     let mut arrays = vec![f32("loss", Vec::new(), vec![outcome.loss]), f32("logits", shape, logits)];
     arrays.extend(gradients.arrays(&state.parameters)?.into_iter().map(|array| prefixed("grad", array)));
@@ -136,13 +136,16 @@ fn evaluate_on<T: Task>(
     }
     let mut state = State::new(config, backend, |parameters| task.network(config, parameters))?;
     load(&mut state, weights, &bytes)?;
-    let mut tally = Tally::default();
-    for (done, batch) in (1..).zip(task.validation()?) {
+    let batches = task.validation()?.map(|batch| {
         let batch = batch?;
         T::left_out(&batch);
-        tally += state.evaluate(&batch)?;
+        Ok(batch)
+    });
+    let tally = state.evaluate(batches, |done| {
         observer(&Event::Validation { done, of: task.validation_batches() });
-    }
+        true
+    })?;
+    let tally = tally.unwrap_or_default();
     Ok(Score { bleu: task.bleu(config, &state)?, ..tally.score() })
 }
 

@@ -7,7 +7,7 @@ use fp8_kernels::Backend;
 
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::config::Diagnostics;
-use crate::metrics::Tally;
+use crate::metrics::{Counted, Tally};
 use crate::task::Network;
 use crate::{Config, Error, Result};
 
@@ -23,11 +23,9 @@ pub struct State<N> {
 }
 
 /// What a training step found.
-pub struct Outcome<R> {
+pub struct Outcome {
     /// Mean over the batch.
     pub loss: f32,
-    /// What the forward pass read besides.
-    pub read: R,
     /// Times `loss_scale`; `None` when the loss is not finite.
     pub gradients: Option<Gradients>,
     /// Names of tensors with Inf or NaN: when there are any, nothing was updated.
@@ -71,12 +69,13 @@ impl<N: Network> State<N> {
     }
 
     /// One step. When the loss or a gradient is not finite, nothing is updated but the loss scaler. `forward` is given the label smoothing; what it
-    /// reads besides the loss is returned.
+    /// reads besides the loss is returned. `meanwhile` is what the host has to do while the device is at the backward pass.
     pub fn step<R>(
         &mut self,
         learning_rate: f32,
         forward: impl FnOnce(&N, &mut Graph<'_>, f32) -> Result<(Loss, R)>,
-    ) -> Result<Outcome<R>> {
+        meanwhile: impl FnOnce(),
+    ) -> Result<(Outcome, R)> {
         let number = self.steps();
         // The counter of the random bits has 32 bits: after 2^32 steps they come again.
         let loss_scale = self.loss_scale();
@@ -88,8 +87,7 @@ impl<N: Network> State<N> {
         let (loss, read) =
             forward(&self.network, &mut graph, self.label_smoothing).map_err(|error| in_step(number, error))?;
         let mut outcome = Outcome {
-            loss: loss.value,
-            read,
+            loss: f32::NAN,
             gradients: None,
             overflowed: vec!["loss".into()],
             gradient_norm: f32::INFINITY,
@@ -97,8 +95,10 @@ impl<N: Network> State<N> {
             scale_moved: false,
             flushed: Vec::new(),
         };
-        if loss.value.is_finite() {
-            let gradients = graph.backward(&loss).map_err(failed)?;
+        let gradients = graph.backward(&loss).map_err(failed)?;
+        meanwhile();
+        outcome.loss = loss.value().map_err(failed)?;
+        if outcome.loss.is_finite() {
             let report = self.optimizer.step(&mut self.parameters, &gradients, learning_rate, &step).map_err(failed)?;
             outcome.flushed = gradients.flushed().to_vec();
             outcome.gradients = Some(gradients);
@@ -106,13 +106,31 @@ impl<N: Network> State<N> {
         }
         let event = self.scaler.update(outcome.overflowed.clone());
         outcome.scale_moved = event.before != event.after;
-        Ok(outcome)
+        Ok((outcome, read))
     }
 
-    /// What is counted of a batch, by its mean loss without label smoothing and with running statistics.
-    pub fn evaluate(&self, batch: &N::Batch) -> Result<Tally> {
-        let mut graph = Graph::new(&self.parameters, Step::evaluation(self.seed));
-        Ok(self.network.loss(&mut graph, batch, 0.0)?.1)
+    /// What is counted of all batches, by their mean loss without label smoothing and with running statistics. `done` is told how many are done, and may
+    /// end it: then there is nothing. The device has the next batch before it is asked for the numbers of the one before.
+    pub fn evaluate(
+        &self,
+        batches: impl Iterator<Item = Result<N::Batch>>,
+        mut done: impl FnMut(u64) -> bool,
+    ) -> Result<Option<Tally>> {
+        let (mut tally, mut under_way) = (Tally::default(), None);
+        let finish = |(loss, counted): (Loss, Counted)| counted.tally(loss.value()?);
+        for (number, batch) in (1..).zip(batches) {
+            let mut graph = Graph::new(&self.parameters, Step::evaluation(self.seed));
+            if let Some(before) = under_way.replace(self.network.loss(&mut graph, &batch?, 0.0)?) {
+                tally += finish(before)?;
+            }
+            if !done(number) {
+                return Ok(None);
+            }
+        }
+        if let Some(last) = under_way {
+            tally += finish(last)?;
+        }
+        Ok(Some(tally))
     }
 
     /// Names of the weights with Inf or NaN.

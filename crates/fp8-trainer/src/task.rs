@@ -1,8 +1,9 @@
 //! What tasks differ in: networks, batches, what is measured. All else of a run is common to them.
 
 use fp8_autograd::{Graph, Loss, Parameters, Var};
+use fp8_kernels::Backend;
 
-use crate::metrics::Tally;
+use crate::metrics::Counted;
 use crate::state::State;
 use crate::{Config, Result};
 
@@ -11,6 +12,14 @@ pub trait Network {
     /// What it is given at once.
     type Batch;
 
+    /// Sends to the device what of a batch is large: it travels while the device is at something else.
+    ///
+    /// # Errors
+    /// Where the device has no memory for it.
+    fn stage(batch: Self::Batch, _: &dyn Backend) -> Result<Self::Batch> {
+        Ok(batch)
+    }
+
     /// Logits (…, classes) of a batch.
     fn logits(&self, graph: &mut Graph<'_>, batch: &Self::Batch) -> fp8_models::Result<Var>;
 
@@ -18,7 +27,7 @@ pub trait Network {
     fn targets(batch: &Self::Batch) -> &[u32];
 
     /// The mean loss of a batch with this label smoothing, and what is counted.
-    fn loss(&self, graph: &mut Graph<'_>, batch: &Self::Batch, smoothing: f32) -> Result<(Loss, Tally)>;
+    fn loss(&self, graph: &mut Graph<'_>, batch: &Self::Batch, smoothing: f32) -> Result<(Loss, Counted)>;
 }
 
 /// The batch of a task's network.

@@ -24,6 +24,7 @@ fn every_configuration_can_be_read_and_is_told_of() {
         &[
             "training.clip_norm=1.0",
             "log.checkpoint_every_steps=9",
+            "log.checkpoint_every_epochs=9",
             "loader.training_images=9",
             "loader.validation_images=9",
             "diagnostics={count_flushed_every = 9, spurious_overflow_every = 9}",

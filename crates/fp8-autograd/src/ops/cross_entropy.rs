@@ -1,8 +1,9 @@
 //! Softmax cross-entropy: the end of a graph.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use fp8_kernels::{Buffer, CrossEntropy, Gemm, LinearCrossEntropy, LogitsError};
+use fp8_kernels::reduce::sum_of;
+use fp8_kernels::{Backend, Buffer, CrossEntropy, Gemm, Later, LinearCrossEntropy, LogitsError};
 
 use super::linear::{self, Linear};
 use super::mismatch;
@@ -14,11 +15,30 @@ use crate::{Error, Graph, ParameterId, Result, Role, RoleFormat, Tensor, Var};
 /// A loss, from which [`Graph::backward`] starts.
 #[derive(Clone, Debug)]
 pub struct Loss {
-    /// Mean over the rows that count; 0 where none does.
-    pub value: f32,
+    mean: Arc<Mutex<Mean>>,
     /// Rows that count.
     pub rows: usize,
     start: Start,
+}
+
+/// The mean over the rows that count.
+enum Mean {
+    /// Losses of the rows, F32, which the device may still be computing.
+    Waiting(Box<dyn Later>),
+    /// It was asked for.
+    Known(f32),
+    /// The device could not compute it.
+    Failed,
+}
+
+impl std::fmt::Debug for Mean {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Waiting(_) => f.write_str("Waiting"),
+            Self::Known(value) => write!(f, "Known({value})"),
+            Self::Failed => f.write_str("Failed"),
+        }
+    }
 }
 
 /// Where a backward pass starts.
@@ -48,8 +68,7 @@ impl Graph<'_> {
         let logits = Var { tensor: logits.tensor.unscaled(backend)?, ..logits.clone() };
         let mut losses = f32_buffer(backend, rows)?;
         backend.cross_entropy(&spec, &logits.tensor.buffer, &targets, &mut losses)?;
-        let value = backend.sum(&losses)? / counted.max(1) as f32;
-        Ok(Loss { value, rows: counted, start: Start::Logits { logits, targets: targets.into(), spec } })
+        Loss::new(backend, &losses, counted, Start::Logits { logits, targets: targets.into(), spec })
     }
 
     /// [`Graph::cross_entropy`] of [`Graph::linear`] to [`Role::Logits`], to the bit; but only some rows of the logits exist at a time, and in
@@ -90,10 +109,9 @@ impl Graph<'_> {
         let factor = self.step().loss_scale / counted.max(1) as f32;
         let out = error.as_mut().map(|error| LogitsError { factor, store: error.store, dlogits: &mut error.buffer });
         backend.linear_cross_entropy(&spec, &arguments, &mut losses, out)?;
-        let value = backend.sum(&losses)? / counted.max(1) as f32;
         let node = Box::new(Linear { gemm, x: x.clone(), weight, w, bias });
         let start = error.map(|error| self.record_start(maker, error, node)).transpose()?;
-        Ok(Loss { value, rows: counted, start: Start::Error(start) })
+        Loss::new(&*backend, &losses, counted, Start::Error(start))
     }
 }
 
@@ -120,6 +138,27 @@ fn check(
 }
 
 impl Loss {
+    fn new(backend: &dyn Backend, losses: &Buffer, rows: usize, start: Start) -> Result<Self> {
+        let mean = Mean::Waiting(backend.download_later(losses)?);
+        Ok(Self { mean: Arc::new(mean.into()), rows, start })
+    }
+
+    /// Mean over the rows that count; 0 where none does. Waits for the device, but not for what it does after it.
+    ///
+    /// # Errors
+    /// Where the device has failed.
+    pub fn value(&self) -> Result<f32> {
+        let mut mean = self.mean.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *mean, Mean::Failed) {
+            Mean::Waiting(losses) => *mean = Mean::Known(sum_of(&losses.bytes()?) / self.rows.max(1) as f32),
+            other => *mean = other,
+        }
+        match *mean {
+            Mean::Known(value) => Ok(value),
+            _ => Err(Error::State("the loss could not be computed".into())),
+        }
+    }
+
     /// Starts a backward pass: the error of the logits, times the loss scale. `starts` are those of the graph.
     pub(crate) fn backward(&self, mut starts: Vec<(VarId, Tensor)>, pass: &mut Backward<'_>) -> Result<()> {
         match &self.start {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fp8_kernels::{Buffer, Dropout, Result, Store};
+use fp8_kernels::{Buffer, DType, Dropout, Result, Store};
 
 use crate::codec::{StoreArgument, StreamArgument, rounding_name};
 use crate::device::Device;
@@ -10,6 +10,7 @@ use crate::kernels::{Argument, Grid, Source, source};
 use crate::operand::Operand;
 
 pub(crate) static CAST: Source = source!("elementwise/cast.cu");
+pub(crate) static LOOK_UP: Source = source!("elementwise/look_up.cu");
 pub(crate) static ADD: Source = source!("elementwise/add.cu");
 pub(crate) static RELU_BACKWARD: Source = source!("elementwise/relu_backward.cu");
 pub(crate) static DROPOUT: Source = source!("elementwise/dropout.cu");
@@ -70,6 +71,25 @@ pub(crate) fn cast(device: &Arc<Device>, x: &Buffer, x_scale: f32, store: &Store
     let defines = [("X", x.type_name()), ("Y", y.type_name()), ("Y_ROUNDING", rounding_name(store)), at_once];
     let kernel = device.kernel(&CAST, "cast", &defines)?;
     device.launch(&kernel, grid, &[&x, &x_scale, &StoreArgument::from(store), &y, &(len as u64)])
+}
+
+/// y (rows, channels) = store(table[channel][x]).
+pub(crate) fn look_up(
+    device: &Arc<Device>,
+    channels: usize,
+    x: &Buffer,
+    table: &Buffer,
+    store: &Store,
+    y: &mut Buffer,
+) -> Result<()> {
+    let (op, len) = (device.op("look_up"), x.len());
+    op.require(channels > 0 && len.is_multiple_of(channels), || format!("{channels} channels of {x:?}"))?;
+    let x = op.exactly("x", x, DType::U8, len)?;
+    let table = op.exactly("table", table, DType::F32, op.len(&[channels, 256])?)?;
+    let (y, channels) = (op.output("y", y, store, len)?, channels.to_string());
+    let defines = [("CHANNELS", channels.as_str()), ("Y", y.type_name()), ("Y_ROUNDING", rounding_name(store))];
+    let kernel = device.kernel(&LOOK_UP, "look_up", &defines)?;
+    device.launch(&kernel, eights(len), &[&x, &table, &StoreArgument::from(store), &y, &(len as u64)])
 }
 
 /// y = store(relu?(a + b)).

@@ -36,9 +36,25 @@ pub(super) fn cases() -> Vec<Case> {
             }));
         }
     }
+    cases.extend(look_ups());
     cases.extend(columns());
     cases.extend(updates());
     cases
+}
+
+fn look_ups() -> Vec<Case> {
+    let sizes = [(1, 0), (1, 5), (3, 8 * 256), (3, 40_007)];
+    let case = |(n, (channels, rows)): (usize, (usize, usize))| {
+        Case::new(format!("look up {rows} of {channels}"), move |backend| {
+            let (inputs, store) = (Inputs(backend), store(n));
+            let bytes: Vec<u8> = (0..rows * channels).map(|at| (at * 7 + at / 251) as u8).collect();
+            let (x, table) = (inputs.uploaded(DType::U8, &bytes)?, inputs.float(DType::F32, 1, channels * 256)?);
+            let mut y = inputs.output(store.dtype, bytes.len())?;
+            backend.look_up(channels, &x, &table, &store, &mut y)?;
+            Ok(vec![y])
+        })
+    };
+    sizes.into_iter().enumerate().map(case).collect()
 }
 
 fn columns() -> Vec<Case> {

@@ -39,6 +39,11 @@ pub fn sum(isa: Isa, x: View<'_>) -> f32 {
     total(fold(isa, [Some(x)], CHUNK, Lanes::default, |_, sums, [x]| add_lanes(isa, sums, x)))
 }
 
+/// The sum of F32 elements on the host: to the bit that of [`Backend::sum`](crate::Backend::sum).
+pub fn sum_of(bytes: &[u8]) -> f32 {
+    sum(Isa::Scalar, View { dtype: DType::F32, bytes })
+}
+
 /// The sum of the squares of x / x_scale.
 pub fn sum_squares(isa: Isa, x: View<'_>, x_scale: f32) -> f32 {
     total(fold(isa, [Some(x)], CHUNK, Lanes::default, |_, sums, [x]| {

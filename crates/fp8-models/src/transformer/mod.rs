@@ -20,11 +20,13 @@ mod config;
 mod layers;
 mod positions;
 
+use std::sync::Arc;
+
 pub use config::{NormPlace, Tied, TransformerConfig};
-use fp8_autograd::{EmbeddingLayer, Graph, Kind, LayerNormLayer, Loss, ParameterId, Parameters, Role, Tensor, Var};
+use fp8_autograd::{EmbeddingLayer, Graph, Kind, LayerNormLayer, Loss, ParameterId, Parameters, Role, Var};
 
 use self::layers::{Attention, FeedForward, KeysAndValues, norm};
-use self::positions::sinusoids;
+use self::positions::Positions;
 use crate::builder::Builder;
 use crate::rows::select_columns;
 use crate::{Result, Sentences, SequenceModel};
@@ -40,6 +42,7 @@ pub struct Transformer {
     /// After the last layer of encoder and decoder, of a pre-norm network.
     last: Option<[LayerNormLayer; 2]>,
     classifier: (ParameterId, ParameterId),
+    positions: Arc<Positions>,
 }
 
 #[derive(Clone, Debug)]
@@ -111,7 +114,8 @@ impl Transformer {
         };
         let weight = if tied == Tied::Nothing { table(&mut builder, "classifier")? } else { target };
         let classifier = (weight, builder.constant("classifier.bias", Kind::Bias, &[vocabulary], 0.0)?);
-        Ok(Self { config: config.clone(), source, target, encoder, decoder, last, classifier })
+        let (config, positions) = (config.clone(), Arc::new(Positions::new(width)));
+        Ok(Self { config, source, target, encoder, decoder, last, classifier, positions })
     }
 
     /// Embeddings of tokens that stand at positions from `first` on.
@@ -124,7 +128,7 @@ impl Transformer {
         part: &str,
     ) -> Result<Var> {
         let (steps, width) = (sentences.steps(), self.config.width);
-        let positions = Tensor::from_f32(&**graph.backend(), vec![steps, width], &sinusoids(first, steps, width))?;
+        let positions = self.positions.from(first, steps, graph.backend())?;
         let layer = EmbeddingLayer {
             weight,
             factor: (width as f32).sqrt(),

@@ -1,7 +1,64 @@
 //! Sinusoidal positions, by operations that IEEE 754 defines to the bit (those of C libraries differ).
 
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fp8_autograd::Tensor;
+use fp8_kernels::Backend;
+
+use crate::Result;
+
+/// The positions of a width: computed, and sent to the device, once for all steps.
+pub(super) struct Positions {
+    width: usize,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// From the first position on.
+    values: Vec<f32>,
+    /// The same on the device that was last asked for them.
+    tensor: Option<(Arc<dyn Backend>, Tensor)>,
+}
+
+impl Positions {
+    pub fn new(width: usize) -> Self {
+        Self { width, known: Mutex::default() }
+    }
+
+    /// (count or more, width), positions from `first` on.
+    pub fn from(&self, first: usize, count: usize, backend: &Arc<dyn Backend>) -> Result<Tensor> {
+        let (width, end) = (self.width, first + count);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.values.len() < end * width {
+            let some = end.next_power_of_two().max(64);
+            *known = Known { values: sinusoids(0, some, width), tensor: None };
+        }
+        if first > 0 {
+            let values = &known.values[first * width..end * width];
+            return Ok(Tensor::from_f32(&**backend, vec![count, width], values)?);
+        }
+        match &known.tensor {
+            Some((of, tensor)) if Arc::ptr_eq(of, backend) => Ok(tensor.clone()),
+            _ => {
+                let shape = vec![known.values.len() / width, width];
+                let tensor = Tensor::from_f32(&**backend, shape, &known.values)?;
+                known.tensor = Some((backend.clone(), tensor.clone()));
+                Ok(tensor)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Positions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Positions({})", self.width)
+    }
+}
+
 /// (count, width), positions from `first` on: element (t, 2i) is sin(t w_i) and (t, 2i + 1) is cos(t w_i), w_i = 10000^(-2i / width).
-pub(super) fn sinusoids(first: usize, count: usize, width: usize) -> Vec<f32> {
+fn sinusoids(first: usize, count: usize, width: usize) -> Vec<f32> {
     let ratio = exp(-2.0 / width as f64 * LN_10000);
     let mut out = vec![0.0; count * width];
     let mut frequency = 1.0;

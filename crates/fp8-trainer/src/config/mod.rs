@@ -157,6 +157,13 @@ pub struct Log {
     /// Steps from one checkpoint to the next, besides those at the end of epochs; none unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_every_steps: Option<u64>,
+    /// Epochs from one checkpoint at their ends to the next; 1 unless given. A run that is stopped, and one that ends, has one in any case.
+    #[serde(skip_serializing_if = "is_one")]
+    pub checkpoint_every_epochs: u32,
+}
+
+fn is_one(number: &u32) -> bool {
+    *number == 1
 }
 
 impl Config {

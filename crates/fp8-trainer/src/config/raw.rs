@@ -88,4 +88,5 @@ pub struct Training {
 pub struct Log {
     pub every_steps: Option<u64>,
     pub checkpoint_every_steps: Option<u64>,
+    pub checkpoint_every_epochs: Option<u32>,
 }

@@ -40,6 +40,7 @@ pub fn resolve(raw: raw::Config) -> Result<Config> {
         log: Log {
             every_steps: raw.log.every_steps.unwrap_or(10),
             checkpoint_every_steps: raw.log.checkpoint_every_steps,
+            checkpoint_every_epochs: raw.log.checkpoint_every_epochs.unwrap_or(1),
         },
     };
     check(&config)?;
@@ -149,6 +150,7 @@ fn check(config: &Config) -> Result<()> {
         ("diagnostics.spurious_overflow_every", diagnostics.spurious_overflow_every != Some(0), AT_LEAST_1),
         ("log.every_steps", log.every_steps > 0, AT_LEAST_1),
         ("log.checkpoint_every_steps", log.checkpoint_every_steps != Some(0), AT_LEAST_1),
+        ("log.checkpoint_every_epochs", log.checkpoint_every_epochs > 0, AT_LEAST_1),
     ];
     let own = match &config.task {
         Task::Images(images) => check_images(images),

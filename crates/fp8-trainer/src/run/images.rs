@@ -1,11 +1,12 @@
 //! Classification of images.
 
 use fp8_autograd::{Graph, Loss, Parameters, Var};
-use fp8_data::{Batch, Loader, Options, Split};
+use fp8_data::{Batch, Loader, Normalization, Options, Split};
+use fp8_kernels::{Backend, Buffer};
 use fp8_models::{ResNet, ResNetConfig};
 
 use crate::config::{self, Config, FieldError};
-use crate::metrics::Tally;
+use crate::metrics::Counted;
 use crate::state::State;
 use crate::task::{Keepsake, Network, Task};
 use crate::{Error, Result};
@@ -30,23 +31,66 @@ pub fn network(model: &config::Model, shape: Shape, seed: u64, parameters: &mut 
     Ok(ResNet::new(&config, parameters, seed)?)
 }
 
-impl Network for ResNet {
-    type Batch = Batch;
+/// Images with their classes.
+pub struct ImageBatch {
+    /// N, H, W, C.
+    pub shape: [usize; 4],
+    pub pixels: Pixels,
+    /// (N).
+    pub labels: Vec<u32>,
+    /// Images that belong here and could not be read: their place in the data set, and why.
+    pub skipped: Vec<(usize, fp8_data::Error)>,
+}
 
-    fn logits(&self, graph: &mut Graph<'_>, batch: &Batch) -> fp8_models::Result<Var> {
-        let images = graph.input(&batch.shape, &batch.images)?;
+/// What images hold.
+pub enum Pixels {
+    /// Bytes, and how they are normalised.
+    Bytes(Vec<u8>, Normalization),
+    /// The same on the device.
+    Staged(Buffer, Normalization),
+    /// Values as the network reads them.
+    Values(Vec<f32>),
+}
+
+impl From<Batch> for ImageBatch {
+    fn from(Batch { images, normalization, shape, labels, skipped, .. }: Batch) -> Self {
+        Self { shape, pixels: Pixels::Bytes(images, normalization), labels, skipped }
+    }
+}
+
+impl Network for ResNet {
+    type Batch = ImageBatch;
+
+    fn stage(batch: ImageBatch, backend: &dyn Backend) -> Result<ImageBatch> {
+        let pixels = match batch.pixels {
+            Pixels::Bytes(bytes, normalization) => Pixels::Staged(fp8_autograd::upload_u8(backend, &bytes)?, normalization),
+            other => other,
+        };
+        Ok(ImageBatch { pixels, ..batch })
+    }
+
+    fn logits(&self, graph: &mut Graph<'_>, batch: &ImageBatch) -> fp8_models::Result<Var> {
+        let tables = |normalization: &Normalization| normalization.tables(batch.shape[3]);
+        let images = match &batch.pixels {
+            Pixels::Bytes(bytes, normalization) => {
+                let bytes = fp8_autograd::upload_u8(&**graph.backend(), bytes)?;
+                graph.input_bytes(&batch.shape, &bytes, &tables(normalization))?
+            }
+            Pixels::Staged(bytes, normalization) => graph.input_bytes(&batch.shape, bytes, &tables(normalization))?,
+            Pixels::Values(values) => graph.input(&batch.shape, values)?,
+        };
         self.forward(graph, &images)
     }
 
-    fn targets(batch: &Batch) -> &[u32] {
+    fn targets(batch: &ImageBatch) -> &[u32] {
         &batch.labels
     }
 
-    fn loss(&self, graph: &mut Graph<'_>, batch: &Batch, smoothing: f32) -> Result<(Loss, Tally)> {
+    fn loss(&self, graph: &mut Graph<'_>, batch: &ImageBatch, smoothing: f32) -> Result<(Loss, Counted)> {
         let logits = self.logits(graph, batch)?;
         let loss = graph.cross_entropy(&logits, &batch.labels, smoothing)?;
-        let tally = Tally::images(loss.value, &logits.tensor().to_f32(&**graph.backend())?, &batch.labels);
-        Ok((loss, tally))
+        let counted = Counted::images(logits.tensor().to_f32_later(&**graph.backend())?, &batch.labels);
+        Ok((loss, counted))
     }
 }
 
@@ -119,19 +163,19 @@ impl Task for Images {
         self.training.batches() as u64
     }
 
-    fn training(&self, epoch: u32, first: u64) -> Result<impl Iterator<Item = fp8_data::Result<Batch>>> {
-        Ok(self.training.epoch(epoch, first as usize)?)
+    fn training(&self, epoch: u32, first: u64) -> Result<impl Iterator<Item = fp8_data::Result<ImageBatch>>> {
+        Ok(self.training.epoch(epoch, first as usize)?.map(|batch| batch.map(ImageBatch::from)))
     }
 
     fn validation_batches(&self) -> u64 {
         self.validation.batches() as u64
     }
 
-    fn validation(&self) -> Result<impl Iterator<Item = fp8_data::Result<Batch>>> {
-        Ok(self.validation.epoch(0, 0)?)
+    fn validation(&self) -> Result<impl Iterator<Item = fp8_data::Result<ImageBatch>>> {
+        Ok(self.validation.epoch(0, 0)?.map(|batch| batch.map(ImageBatch::from)))
     }
 
-    fn left_out(batch: &Batch) -> u64 {
+    fn left_out(batch: &ImageBatch) -> u64 {
         for (index, error) in &batch.skipped {
             tracing::warn!(index, error = error as &dyn std::error::Error, "an image is left out");
         }

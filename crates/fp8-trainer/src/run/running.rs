@@ -1,6 +1,7 @@
 //! The loop over epochs and steps.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use fp8_models::state_dict;
@@ -99,8 +100,15 @@ impl<'a, 'o, T: Task> Running<'a, 'o, T> {
     /// The rest of the epoch under way, and its validation; false when stopped.
     fn epoch(&mut self) -> Result<bool> {
         let task = self.task;
-        for batch in task.training(self.progress.epoch, self.progress.batch)? {
-            self.step(&batch?)?;
+        let mut batches = task.training(self.progress.epoch, self.progress.batch)?;
+        let mut next = batches.next().map(|batch| batch.map_err(Error::from));
+        while let Some(batch) = next.take() {
+            let batch = batch?;
+            let backend = self.options.backend.clone();
+            self.step(&batch, || {
+                let stage = |batch: Result<_>| T::Network::stage(batch?, &*backend);
+                next = batches.next().map(|batch| batch.map_err(Error::from)).map(stage);
+            })?;
             let stopped = self.stopped();
             if stopped || self.checkpoint_is_due() {
                 self.save()?;
@@ -117,21 +125,30 @@ impl<'a, 'o, T: Task> Running<'a, 'o, T> {
         let Progress { stuck, seconds, .. } = self.progress;
         self.progress = Progress { epoch: record.epoch, stuck, seconds, ..Progress::default() };
         self.log(Record::Epoch(record.clone()))?;
-        self.save()?;
+        let ended = record.epoch == self.config.training.epochs;
+        let due = ended || record.epoch.is_multiple_of(self.config.log.checkpoint_every_epochs);
+        if due {
+            self.save()?;
+        }
         self.tell(Event::Epoch(&record));
-        Ok(!self.stopped() || self.progress.epoch == self.config.training.epochs)
+        if self.stopped() && !due {
+            self.save()?;
+        }
+        Ok(!self.stopped() || ended)
     }
 
-    fn step(&mut self, batch: &BatchOf<T>) -> Result<()> {
+    /// A step; `meanwhile` is what the host has to do while the device is at it.
+    fn step(&mut self, batch: &BatchOf<T>, meanwhile: impl FnOnce()) -> Result<()> {
         let start = Instant::now();
         self.progress.left_out += T::left_out(batch);
         let (step, steps_per_epoch) = (self.state.steps(), self.task.batches());
         let learning_rate = learning_rate(&self.config.training, &self.config.schedule, step, steps_per_epoch);
-        let outcome =
-            self.state.step(learning_rate, |network, graph, smoothing| network.loss(graph, batch, smoothing))?;
+        let (outcome, counted) =
+            self.state.step(learning_rate, |network, graph, smoothing| network.loss(graph, batch, smoothing), meanwhile)?;
         self.progress.batch += 1;
-        self.account(step, &outcome)?;
-        let per_second = outcome.read.score().count as f64 / start.elapsed().as_secs_f64();
+        let tally = counted.tally(outcome.loss)?;
+        self.account(step, &outcome, tally)?;
+        let per_second = tally.score().count as f64 / start.elapsed().as_secs_f64();
         self.speeds.push(per_second);
         let finite = |value: f32| value.is_finite().then_some(value);
         let record = StepRecord {
@@ -153,10 +170,10 @@ impl<'a, 'o, T: Task> Running<'a, 'o, T> {
     }
 
     /// Counts a step, and ends a run that leads nowhere.
-    fn account(&mut self, step: u64, outcome: &Outcome<Tally>) -> Result<()> {
+    fn account(&mut self, step: u64, outcome: &Outcome, tally: Tally) -> Result<()> {
         let diverged = |reason| Err(Error::Diverged { step, reason });
         if outcome.loss.is_finite() {
-            self.progress.tally += outcome.read;
+            self.progress.tally += tally;
         } else {
             let damaged = self.state.damaged_weights()?;
             if !damaged.is_empty() {
@@ -189,17 +206,18 @@ impl<'a, 'o, T: Task> Running<'a, 'o, T> {
 
     /// `None` when stopped.
     fn validate(&mut self) -> Result<Option<Score>> {
-        let task = self.task;
-        let (mut tally, of) = (Tally::default(), task.validation_batches());
-        for (done, batch) in (1..).zip(task.validation()?) {
+        let Self { task, state, options, progress, .. } = self;
+        let of = task.validation_batches();
+        let batches = task.validation()?.map(|batch| {
             let batch = batch?;
-            self.progress.left_out += T::left_out(&batch);
-            tally += self.state.evaluate(&batch)?;
-            self.tell(Event::Validation { done, of });
-            if self.stopped() {
-                return Ok(None);
-            }
-        }
+            progress.left_out += T::left_out(&batch);
+            Ok(batch)
+        });
+        let tally = state.evaluate(batches, |done| {
+            (options.observer)(&Event::Validation { done, of });
+            !options.stop.load(Ordering::Relaxed)
+        })?;
+        let (Some(tally), task) = (tally, self.task) else { return Ok(None) };
         let bleu = task.bleu(self.config, &self.state)?;
         Ok(Some(Score { bleu, ..tally.score() }))
     }
@@ -239,7 +257,7 @@ impl<'a, 'o, T: Task> Running<'a, 'o, T> {
     }
 
     fn stopped(&self) -> bool {
-        self.options.stop.load(std::sync::atomic::Ordering::Relaxed)
+        self.options.stop.load(Ordering::Relaxed)
     }
 
     fn checkpoint_is_due(&self) -> bool {
@@ -280,7 +298,7 @@ impl<'a, 'o, T: Task> Running<'a, 'o, T> {
 /// The configuration as far as it changes the result, and the digest of what belongs to the weights.
 fn identity(config: &Config, keepsake: Option<Keepsake<'_>>) -> String {
     let mut config = config.clone();
-    config.log = config::Log { every_steps: 1, checkpoint_every_steps: None };
+    config.log = config::Log { every_steps: 1, checkpoint_every_steps: None, checkpoint_every_epochs: 1 };
     config.diagnostics.count_flushed_every = None;
     *config.task.workers_mut() = 1;
     let keepsake = keepsake.map(|Keepsake { name, digest, .. }| format!("\n[sha256]\n\"{name}\" = \"{digest}\"\n"));

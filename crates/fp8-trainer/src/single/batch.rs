@@ -7,6 +7,7 @@ use fp8_data::text::{Dropped, PAD};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
+use crate::run::images::{ImageBatch, Pixels};
 use crate::sequence::{TokenBatch, ignoring_padding};
 
 /// The tensors of a batch.
@@ -43,7 +44,7 @@ impl<'a> BatchFile<'a> {
 }
 
 /// `input` (N, C, H, W), finite, and `target` (N).
-pub fn images(file: &BatchFile<'_>) -> Result<fp8_data::Batch, String> {
+pub fn images(file: &BatchFile<'_>) -> Result<ImageBatch, String> {
     let input = file.tensor("input", Dtype::F32, 4)?;
     let values: Vec<f32> = input.data().as_chunks().0.iter().map(|&code| f32::from_le_bytes(code)).collect();
     if let Some(index) = values.iter().position(|value| !value.is_finite()) {
@@ -56,7 +57,7 @@ pub fn images(file: &BatchFile<'_>) -> Result<fp8_data::Batch, String> {
     if labels.len() != shape[0] {
         return Err(format!("\"input\" is {:?}, \"target\" [{}]", input.shape(), labels.len()));
     }
-    Ok(fp8_data::Batch { number: 0, images, shape, indices: (0..labels.len()).collect(), labels, skipped: Vec::new() })
+    Ok(ImageBatch { shape, pixels: Pixels::Values(images), labels, skipped: Vec::new() })
 }
 
 /// `source` (N, S) and `target` (N, T + 1).
