@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::runs::Device;
+use crate::runs::{Device, Effort};
 
 /// Options of `cargo xtask reproduce`.
 #[derive(clap::Args)]
@@ -47,6 +47,8 @@ pub struct Making {
     /// Where to compute: cpu, cuda, or cuda:N for card N; `cuda,MODE` says how products are summed: ordered, exact, promoted, fast
     #[arg(long, default_value_t)]
     pub device: Device,
+    #[command(flatten)]
+    pub effort: Effort,
     /// Folder of the results; a reproduction that was begun there goes on [default: runs/EXPERIMENT/SCALE-DATA]
     #[arg(long)]
     pub output: Option<PathBuf>,

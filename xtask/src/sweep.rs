@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::provenance::Provenance;
 use crate::report::Estimate;
 use crate::repository;
-use crate::runs::{self, Device, Failure, Outcome, Plan, Run, count};
+use crate::runs::{self, Device, Effort, Failure, List, Outcome, Plan, Run, count};
 use crate::table::Table;
 
 /// Options of `cargo xtask sweep`.
@@ -33,6 +33,8 @@ pub struct Arguments {
     /// Where to compute: cpu, cuda, or cuda:N for card N; `cuda,MODE` says how products are summed: ordered, exact, promoted, fast
     #[arg(long, default_value_t)]
     device: Device,
+    #[command(flatten)]
+    effort: Effort,
     /// Folder of the results; a sweep that was begun there goes on [default: runs/sweep/CONFIG]
     #[arg(long)]
     output: Option<PathBuf>,
@@ -90,17 +92,19 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let stem = arguments.config.file_stem().unwrap_or_default();
     let folder = arguments.output.clone().unwrap_or_else(|| repository::root().join("runs/sweep").join(stem));
     let (combinations, plans) = plans(arguments)?;
-    let backend = arguments.device.open(None)?;
+    let stop = runs::stop_after(arguments.effort.minutes)?;
+    let backends = arguments.effort.backends(&arguments.device)?;
+    let (made, diverged) = earlier(&folder, &plans)?;
     let mut results = Results {
-        provenance: Provenance::here(backend.name()),
+        provenance: Provenance::here(backends.first().map(|backend| backend.name()).unwrap_or_default()),
         keys: arguments.vary.iter().map(|axis| axis.key.clone()).collect(),
         combinations,
-        runs: earlier(&folder, &plans)?,
-        failures: Vec::new(),
+        runs: made.clone(),
+        failures: diverged.clone(),
     };
     println!("{} on {}, into {}.", count(plans.len(), "run"), results.provenance.backend, folder.display());
-    let there = results.runs.clone();
-    let finished = runs::make(&plans, &there, &backend, &folder, |outcome| {
+    let list = List { plans: &plans, made: &made, failures: &diverged, backends: &backends, folder: &folder };
+    let finished = runs::make_until(stop, &list, |outcome| {
         match outcome {
             Outcome::Run(run) => results.runs.push(*run),
             Outcome::Failure(failure) => results.failures.push(failure),
@@ -155,15 +159,17 @@ fn file_name(text: &str) -> String {
 }
 
 /// The planned runs that the folder holds already.
-fn earlier(folder: &Path, plans: &[Plan]) -> Result<Vec<Run>> {
+fn earlier(folder: &Path, plans: &[Plan]) -> Result<(Vec<Run>, Vec<Failure>)> {
     let path = folder.join("results.json");
     if !path.exists() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     }
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    let results: Results =
+    let Results { mut runs, mut failures, .. } =
         serde_json::from_str(&text).with_context(|| format!("{} is not a sweep's", path.display()))?;
-    Ok(results.runs.into_iter().filter(|run| plans.iter().any(|plan| plan.made(run))).collect())
+    runs.retain(|run| plans.iter().any(|plan| plan.made(run)));
+    failures.retain(|failure| plans.iter().any(|plan| plan.failed(failure)));
+    Ok((runs, failures))
 }
 
 fn write(results: &Results, folder: &Path) -> Result<()> {
@@ -214,7 +220,7 @@ mod tests {
         fs::write(&config, TINY).unwrap();
         let vary = vary.iter().map(|axis| axis.parse().unwrap()).collect();
         let output = Some(folder.join("sweep"));
-        Arguments { config, vary, overrides: Vec::new(), seeds: 1, device: Device::Cpu, output }
+        Arguments { config, vary, overrides: Vec::new(), seeds: 1, device: Device::Cpu, effort: Effort::ALONE, output }
     }
 
     #[test]
@@ -249,9 +255,11 @@ mod tests {
         .unwrap();
         let backend = Device::Cpu.open(None).unwrap();
         let make = |stop: bool, name: &str, made: &[Run]| {
-            let mut runs = made.to_vec();
+            let (mut runs, own) = (made.to_vec(), folder.path().join(name));
+            let backends = [backend.clone()];
+            let list = List { plans: &plans, made, failures: &[], backends: &backends, folder: &own };
             let finished =
-                runs::make_until(&stop.into(), &plans, made, &backend, &folder.path().join(name), |outcome| {
+                runs::make_until(&stop.into(), &list, |outcome| {
                     match outcome {
                         Outcome::Run(run) => runs.push(*run),
                         Outcome::Failure(failure) => bail!("{}", failure.reason),
@@ -273,7 +281,7 @@ mod tests {
         let keys = vec!["loss_scaling.scale".into()];
         let results = Results { provenance, keys, combinations, runs: straight, failures: Vec::new() };
         write(&results, folder.path()).unwrap();
-        assert_eq!(earlier(folder.path(), &plans).unwrap().len(), 2);
+        assert_eq!(earlier(folder.path(), &plans).unwrap().0.len(), 2);
         let rows = table(&results).rows;
         assert_eq!((rows.len(), rows[1][0].as_str(), rows[1][5].as_str()), (2, "10000", "1"));
     }

@@ -1,8 +1,9 @@
 //! The tables of a report.
 
 use fp8_autograd::Role;
+use serde::{Deserialize, Serialize};
 
-use super::Estimate;
+use super::statistics::{Equivalence, Estimate};
 use crate::reproduce::experiment::{Experiment, Paper};
 use crate::reproduce::results::Results;
 use crate::runs::Run;
@@ -44,6 +45,47 @@ pub fn comparison(experiment: &Experiment, results: &Results) -> Table {
         }
         row.extend(paper(experiment, model));
         table.push(row);
+    }
+    table
+}
+
+/// A difference between a variant and the baseline of one model, tested.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Compared {
+    pub model: String,
+    pub variant: String,
+    pub baseline: String,
+    #[serde(flatten)]
+    pub equivalence: Equivalence,
+    /// Whether the mean difference is shown to lie within the margin.
+    pub is_shown: bool,
+}
+
+/// Of each model and variant with two pairs or more.
+pub fn compared(experiment: &Experiment, results: &Results) -> Vec<Compared> {
+    let mut all = Vec::new();
+    for model in distinct(results, |run| &run.model) {
+        let figures = Figures { figure: experiment.figure.of, results, model };
+        for variant in distinct(results, |run| &run.variant).into_iter().filter(|variant| *variant != BASELINE) {
+            if let Some(equivalence) = Equivalence::of(&figures.gains(variant), experiment.margin) {
+                let (model, variant, baseline) = (model.into(), variant.into(), BASELINE.into());
+                all.push(Compared { model, variant, baseline, equivalence, is_shown: equivalence.is_shown() });
+            }
+        }
+    }
+    all
+}
+
+/// A row for each of [`compared`].
+pub fn equivalence(experiment: &Experiment, results: &Results) -> Table {
+    let margin = format!("within ±{}", experiment.margin);
+    let mut table = Table::new(["run", "pairs", "difference, 95 %", "p", margin.as_str()]);
+    for Compared { model, variant, baseline, equivalence, is_shown } in compared(experiment, results) {
+        let Equivalence { pairs, mean, half_width, p, .. } = equivalence;
+        let difference = format!("{:+}", Estimate { mean, half_width: Some(half_width) });
+        let verdict = if is_shown { "shown" } else { "not shown" };
+        let run = format!("{model}, {variant} − {baseline}");
+        table.push([run, pairs.to_string(), difference, format!("{p:.4}"), verdict.into()]);
     }
     table
 }
@@ -190,10 +232,14 @@ impl<'a> Figures<'a> {
     }
 
     /// What the variant gains over the baseline, seed by seed.
-    fn gain(&self, variant: &str) -> String {
+    fn gains(&self, variant: &str) -> Vec<f64> {
         let baseline = |seed| self.runs(BASELINE).find(|run| run.seed == seed);
         let gain = |run: &Run| Some((self.figure)(run) - (self.figure)(baseline(run.seed)?));
-        let gains: Vec<f64> = self.runs(variant).filter_map(gain).collect();
-        Estimate::of(&gains).map_or("–".into(), |estimate| format!("{estimate:+}"))
+        self.runs(variant).filter_map(gain).collect()
+    }
+
+    /// Their mean.
+    fn gain(&self, variant: &str) -> String {
+        Estimate::of(&self.gains(variant)).map_or("–".into(), |estimate| format!("{estimate:+}"))
     }
 }

@@ -37,6 +37,7 @@ fn results(is_papers: bool, seeds: u64) -> Results {
         planned: runs.len() + 1,
         runs,
         failures: Vec::new(),
+        compared: Vec::new(),
     }
 }
 
@@ -96,6 +97,19 @@ fn a_stand_in_is_never_shown_as_imagenet() {
 fn differences_carry_an_interval_when_there_are_seeds() {
     assert!(terminal(&results(false, 1)).unwrap().contains("+0.25 "));
     assert!(terminal(&results(false, 3)).unwrap().contains("+0.25 ± 0.00"));
+}
+
+#[test]
+fn equivalence_is_tested_where_there_are_pairs() {
+    assert!(!terminal(&results(false, 1)).unwrap().contains("Equivalence"));
+    let said = terminal(&results(false, 3)).unwrap();
+    let row = said.lines().find(|line| line.starts_with("resnet50, fp8 − fp32")).unwrap();
+    assert!(row.contains("+0.25 ± 0.00") && row.ends_with("  shown") && said.contains("within ±1"), "{said}");
+    let mut results = results(false, 3);
+    let folder = tempfile::tempdir().unwrap();
+    results.write(folder.path()).unwrap();
+    let text = fs::read_to_string(folder.path().join("results.json")).unwrap();
+    assert!(text.contains("\"is_shown\": true") && text.contains("\"margin\": 1.0"), "{text}");
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub struct Experiment {
     pub papers_data: &'static str,
     /// What is compared.
     pub figure: Figure,
+    /// How far a recipe's figure may lie from FP32's, on average over seeds, to be called equivalent; it was chosen before any run was made.
+    pub margin: f64,
     /// The paper's figures; none where it gives none.
     pub paper: &'static [Paper],
     /// What figures of other data than the paper's can show.
@@ -91,6 +93,7 @@ pub static IMAGENET: Experiment = Experiment {
     title: "ResNets in FP8",
     papers_data: "ImageNet",
     figure: Figure { title: "Validation top-1 accuracy", name: "top-1", unit: "%", of: Run::top1, is_share: true },
+    margin: 1.0,
     paper: &[
         Paper { model: "resnet18", fp32: 69.23, fp8: 69.71, decimals: 2 },
         Paper { model: "resnet34", fp32: 72.96, fp8: 72.95, decimals: 2 },
@@ -99,7 +102,7 @@ pub static IMAGENET: Experiment = Experiment {
     shows: COMPARISON_SHOWS,
     chance: "Guessing would reach {} %.",
     remark: "",
-    sections: &[COMPARISON],
+    sections: &[COMPARISON, EQUIVALENCE, SCALINGS],
     columns: &[
         Column { heading: "top-1, %", cell: |run| format!("{:.2}", run.top1()) },
         Column { heading: "top-5, %", cell: |run| format!("{:.2}", run.top5()) },
@@ -126,6 +129,7 @@ pub static WMT16: Experiment = Experiment {
     title: "GNMT and Transformer in FP8",
     papers_data: "WMT16",
     figure: BLEU,
+    margin: 0.5,
     paper: &[
         Paper { model: "gnmt", fp32: 24.3, fp8: 24.6, decimals: 1 },
         Paper { model: "transformer", fp32: 23.6, fp8: 23.0, decimals: 1 },
@@ -134,7 +138,7 @@ pub static WMT16: Experiment = Experiment {
     chance: "Translations of other sentences would score BLEU {}.",
     remark: "BLEU is sacreBLEU's default (13a, mixed case) of greedy translations. Recipes with a loss scale have the paper's enhanced scaling, but \
              where the table of loss scalings says otherwise.",
-    sections: &[COMPARISON, SCALINGS],
+    sections: &[COMPARISON, EQUIVALENCE, SCALINGS],
     columns: TRANSLATION_COLUMNS,
     curves: &[TRAINING_CURVE, VALIDATION_CURVE, BLEU_CURVE, SCALE_CURVE],
 };
@@ -144,6 +148,7 @@ pub static LOSS_SCALING: Experiment = Experiment {
     title: "Loss scaling under overflows without cause",
     papers_data: "WMT16",
     figure: BLEU,
+    margin: 0.5,
     paper: &[],
     shows: "What they show is how ways of loss scaling behave where some steps overflow for no reason that lies in the training: the paper's enhanced \
             scaling guards GNMT on WMT16 against such; here they are made.",
@@ -181,6 +186,13 @@ const COMPARISON_SHOWS: &str = "What they can show is whether FP8 trains as well
                                 which stands in columns of its own.";
 
 const COMPARISON: Section = Section { title: "FP32 and FP8", table: tables::comparison, note: "" };
+const EQUIVALENCE: Section = Section {
+    title: "Equivalence with FP32",
+    table: tables::equivalence,
+    note: "Differences are taken seed by seed. The margin is part of the experiment, chosen before its runs. p: two one-sided t tests (TOST) of the mean \
+           difference being as far off as the margin or more; equivalence is shown where p < 0.05, which asks for enough seeds. Where it is not shown, \
+           nothing is.",
+};
 const SCALINGS: Section = Section {
     title: "Ways of loss scaling",
     table: tables::scalings,

@@ -30,17 +30,18 @@ pub struct Arguments {
     making: Making,
 }
 
-/// The files of the scales: quick, small, paper.
-pub const SCALES: [&str; 3] = [
+/// The files of the scales: quick, small, card, paper.
+pub const SCALES: [&str; 4] = [
     include_str!("scales/imagenet/quick.toml"),
     include_str!("scales/imagenet/small.toml"),
+    include_str!("scales/imagenet/card.toml"),
     include_str!("scales/imagenet/paper.toml"),
 ];
 
 /// Runs what is missing in the output folder, and reports.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let setting = arguments.scale.setting(SCALES)?;
-    let source = images::source(&arguments.data, &setting.generated)?;
+    let source = images::source(&arguments.data, &setting)?;
     let models = arguments.models.iter().map(Architecture::to_string).collect();
     let asked = Asked { models, recipes: &arguments.recipes, seeds: arguments.making.seeds };
     let plans = setting.plans(&source, source.size().is_some(), &asked)?;

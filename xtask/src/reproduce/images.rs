@@ -3,10 +3,9 @@
 use anyhow::{Context, Result};
 use fp8_data::{Source, Split};
 use fp8_trainer::Config;
-use toml::Table;
-
 use super::data::{Choice, Known, last};
 use super::results::DataSet;
+use super::scale::Setting;
 
 const PAPERS: Known = Known { name: "imagenet", title: "ImageNet", inside: &["."] };
 const CIFAR10: Known = Known { name: "cifar10", title: "CIFAR-10", inside: &[".", "cifar-10-batches-bin"] };
@@ -18,11 +17,14 @@ const IMAGENET: (usize, usize, usize) = (1000, 1_281_167, 50_000);
 ///
 /// # Errors
 /// Says where they were looked for, and how to get them.
-pub fn source(choice: &Choice, generated: &Table) -> Result<Source> {
+pub fn source(choice: &Choice, setting: &Setting) -> Result<Source> {
     let found = choice.open(&PAPERS, &[CIFAR10], |folder| Ok(Source::detect(folder)?))?;
     match found {
+        Some(Source::Cifar10 { folder, held_out }) => {
+            Ok(Source::Cifar10 { folder, held_out: setting.held_out.or(held_out) })
+        }
         Some(source) => Ok(source),
-        None => Ok(Source::Generated(generated.clone().try_into().context("the images to generate")?)),
+        None => Ok(Source::Generated(setting.generated.clone().try_into().context("the images to generate")?)),
     }
 }
 
@@ -121,7 +123,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let message = |path: &Path| {
             let choice = path.to_str().unwrap().parse().unwrap();
-            format!("{:#}", source(&choice, &Table::new()).unwrap_err())
+            format!("{:#}", source(&choice, &Setting::parse("about = ''\ngenerated = {}\nrun = {}").unwrap()).unwrap_err())
         };
         let missing = message(&folder.path().join("none"));
         assert!(missing.contains("none: no such folder"), "{missing}");

@@ -11,7 +11,7 @@ use super::Making;
 use super::experiment::Experiment;
 use super::results::{DataSet, Results};
 use crate::provenance::Provenance;
-use crate::runs::{self, Outcome, Plan, Run, count, spoken};
+use crate::runs::{self, List, Outcome, Plan, count, spoken};
 use crate::{report, repository};
 
 /// An experiment on some data, at some scale.
@@ -29,7 +29,7 @@ pub struct Reproduction {
 impl Reproduction {
     /// Runs what is missing in the output folder, and reports.
     pub fn make(self, making: &Making) -> Result<ExitCode> {
-        self.make_until(runs::stop_at_interrupt()?, making)
+        self.make_until(runs::stop_after(making.effort.minutes)?, making)
     }
 
     /// As [`Reproduction::make`], until `stop` is true.
@@ -37,29 +37,33 @@ impl Reproduction {
         if self.plans.is_empty() {
             bail!("--models and --recipes name no run");
         }
-        let backend = making.device.open(None)?;
+        let backends = making.effort.backends(&making.device)?;
         let folder = making.output.clone().unwrap_or_else(|| self.default_folder());
         let Self { experiment, data, scale, about, plans, .. } = self;
         let fresh = Results {
             experiment: experiment.name.into(),
-            provenance: Provenance::here(backend.name()),
+            provenance: Provenance::here(backends.first().map(|backend| backend.name()).unwrap_or_default()),
             data,
             scale,
             setting: about,
             planned: plans.len(),
             runs: Vec::new(),
             failures: Vec::new(),
+            compared: Vec::new(),
         };
         let mut results = continued(fresh, &folder, &plans)?;
         println!("{}", introduction(experiment, &results, &folder));
         let start = Instant::now();
         results.write(&folder)?;
-        let there = results.runs.clone();
-        let finished = runs::make_until(stop, &plans, &there, &backend, &folder, |outcome| {
+        let (made, failures) = (results.runs.clone(), results.failures.clone());
+        let list = List { plans: &plans, made: &made, failures: &failures, backends: &backends, folder: &folder };
+        let finished = runs::make_until(stop, &list, |outcome| {
             match outcome {
                 Outcome::Run(run) => results.runs.push(*run),
                 Outcome::Failure(failure) => results.failures.push(failure),
             }
+            // Those that are made at a time end in any order.
+            results.runs.sort_by_key(|run| plans.iter().position(|plan| plan.name == run.name));
             results.write(&folder)?;
             report::write(&results, &folder)
         })?;
@@ -98,9 +102,9 @@ fn continued(fresh: Results, folder: &Path, plans: &[Plan]) -> Result<Results> {
             earlier.data.name
         );
     }
-    let same = |run: &Run| plans.iter().any(|plan| plan.made(run));
-    earlier.runs.retain(same);
-    Ok(Results { runs: earlier.runs, ..fresh })
+    earlier.runs.retain(|run| plans.iter().any(|plan| plan.made(run)));
+    earlier.failures.retain(|failure| plans.iter().any(|plan| plan.failed(failure)));
+    Ok(Results { runs: earlier.runs, failures: earlier.failures, ..fresh })
 }
 
 fn introduction(experiment: &Experiment, results: &Results, folder: &Path) -> String {
@@ -113,7 +117,7 @@ fn introduction(experiment: &Experiment, results: &Results, folder: &Path) -> St
     }
     text += &format!("{}.\n", results.data.counts);
     text += &format!("{} on {}, into {}", count(results.planned, "run"), results.provenance.backend, folder.display());
-    match results.runs.len() {
+    match results.runs.len() + results.failures.len() {
         0 => text + ".",
         done => text + &format!("; {done} of them there already."),
     }

@@ -6,7 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::experiment::Experiment;
 use crate::provenance::Provenance;
+use crate::report::tables::{Compared, compared};
 use crate::repository;
 use crate::runs::{Failure, Run};
 
@@ -26,6 +28,9 @@ pub struct Results {
     /// Runs that led nowhere.
     #[serde(default)]
     pub failures: Vec<Failure>,
+    /// Differences from FP32, tested: computed from the runs when this is written.
+    #[serde(default)]
+    pub compared: Vec<Compared>,
 }
 
 /// What the runs saw.
@@ -53,7 +58,8 @@ impl Results {
     }
 
     /// Writes `results.json` into a folder.
-    pub fn write(&self, folder: &Path) -> Result<()> {
+    pub fn write(&mut self, folder: &Path) -> Result<()> {
+        self.compared = compared(Experiment::named(&self.experiment)?, self);
         repository::write_json(&folder.join("results.json"), self)
     }
 }

@@ -46,10 +46,11 @@ impl Network {
     }
 }
 
-/// The files of the scales: quick, small, paper.
-pub const SCALES: [&str; 3] = [
+/// The files of the scales: quick, small, card, paper.
+pub const SCALES: [&str; 4] = [
     include_str!("scales/wmt16/quick.toml"),
     include_str!("scales/wmt16/small.toml"),
+    include_str!("scales/wmt16/card.toml"),
     include_str!("scales/wmt16/paper.toml"),
 ];
 
@@ -59,7 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// What is to be run, by the files of the scales.
-pub fn reproduction(arguments: &Arguments, scales: [&str; 3]) -> Result<Reproduction> {
+pub fn reproduction(arguments: &Arguments, scales: [&str; 4]) -> Result<Reproduction> {
     let setting = arguments.scale.setting(scales)?;
     let source = texts::source(&arguments.data, &setting.generated)?;
     let models = arguments.models.iter().map(|model| model.name().into()).collect();

@@ -137,6 +137,18 @@ impl Progress {
     }
 }
 
+/// A line for each epoch of a run that is made beside others.
+pub fn tell_line(title: &str, event: &Event<'_>) {
+    match event {
+        Event::Start { steps: steps @ 1.., .. } => eprintln!("{title}: goes on after step {steps}"),
+        Event::Epoch(record) => {
+            let (training, validation, speed) = (&record.training, &record.validation, record.per_second);
+            eprintln!("{title}: epoch {}: {training}; validation {validation}; {speed:.0}/s", record.epoch);
+        }
+        _ => {}
+    }
+}
+
 /// `40 s`, `5 min`, `3.5 h`.
 pub fn spoken(time: Duration) -> String {
     match time.as_secs_f64() {

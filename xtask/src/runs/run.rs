@@ -13,6 +13,9 @@ use super::Plan;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Failure {
     pub run: String,
+    /// Resolved configuration, TOML.
+    #[serde(default)]
+    pub config: String,
     pub reason: String,
 }
 
