@@ -113,10 +113,11 @@ impl Gradients {
     /// Their norm, and which overflowed: one pass over each.
     pub fn report(&self, parameters: &Parameters) -> Result<StepReport> {
         let backend = parameters.backend();
+        let with_gradient = |(id, parameter)| Some((parameter, self.get(id)?));
+        let all: Vec<(&crate::Parameter, &Tensor)> = parameters.iter().filter_map(with_gradient).collect();
+        let tensors: Vec<_> = all.iter().map(|(_, gradient)| (&*gradient.buffer, gradient.scale)).collect();
         let (mut sum, mut overflowed) = (0.0_f64, Vec::new());
-        for (id, parameter) in parameters.iter() {
-            let Some(gradient) = self.get(id) else { continue };
-            let squares = backend.sum_squares(&gradient.buffer, gradient.scale)?;
+        for ((parameter, gradient), squares) in all.into_iter().zip(backend.sums_of_squares(&tensors)?) {
             // Squares of finite numbers can overflow, too.
             if !squares.is_finite() && backend.count_non_finite(&gradient.buffer)? > 0 {
                 overflowed.push(parameter.name.clone());

@@ -1,8 +1,9 @@
-//! Optimisers: one fused pass over each parameter, skipped whole on overflow.
+//! Optimisers: one fused pass over all parameters, skipped whole on overflow. A device is waited for once, for the norm of the gradients.
 
 use fp8_kernels::UpdateRule;
 use serde::{Deserialize, Serialize};
 
+use crate::parameters::Change;
 use crate::{Error, Gradients, Kind, Parameter, Parameters, Result, Step};
 
 /// Which rule, and its constants. The learning rate comes with each step.
@@ -129,13 +130,10 @@ impl Optimizer {
             return Ok(report);
         }
         let clip = self.clip_norm.map_or(1.0, |limit| clipping(limit, report.gradient_norm));
-        let ids: Vec<_> = parameters.iter().map(|(id, _)| id).collect();
-        for id in ids {
-            if let Some(gradient) = gradients.get(id) {
-                let rule = self.update_rule(learning_rate, parameters.get(id));
-                parameters.update(id, &rule, gradient, gradients.unscale(gradient) * clip, step)?;
-            }
-        }
+        parameters.update(step, |id, parameter| {
+            let (gradient, rule) = (gradients.get(id)?, self.update_rule(learning_rate, parameter));
+            Some(Change { rule, gradient, unscale: gradients.unscale(gradient) * clip })
+        })?;
         gradients.statistics().iter().try_for_each(|statistics| parameters.blend(statistics))?;
         Ok(report)
     }

@@ -343,7 +343,7 @@ fn update(part: usize) -> Case {
         UpdateRule::Sgd { lr: 0.1, momentum: 0.9, dampening: 0.0, nesterov: false, weight_decay: 1e-4, first: false };
     let name = format!("update of ResNet-50 (1/{part})");
     Case::new(name, &inputs, &outputs, move |backend, x, y| {
-        for ((gradient, outputs), &(_, weight)) in x.iter().zip(y.chunks_exact_mut(3)).zip(&parameters) {
+        let updates = x.iter().zip(y.chunks_exact_mut(3)).zip(&parameters).map(|((gradient, outputs), &(_, weight))| {
             let [master, moment, copy] = outputs else { unreachable!() };
             let parameter = ParameterUpdate {
                 gradient,
@@ -353,9 +353,9 @@ fn update(part: usize) -> Case {
                 moments: std::slice::from_mut(moment),
                 working: weight.then_some((copy, Store::nearest(E5M2))),
             };
-            backend.update(&rule, parameter)?;
-        }
-        Ok(())
+            (rule, parameter)
+        });
+        backend.update_all(updates.collect())
     })
 }
 
@@ -364,7 +364,7 @@ fn norm_of_gradients(part: usize) -> Case {
         resnet50(part).iter().map(|&(len, weight)| (if weight { E5M2 } else { F32 }, len, Numbers)).collect();
     let outputs = [(F32, inputs.len(), Nothing)];
     Case::new(format!("norm of ResNet-50's gradients (1/{part})"), &inputs, &outputs, |backend, x, y| {
-        let squares = x.iter().map(|gradient| backend.sum_squares(gradient, 1.0)).collect::<Result<Vec<_>>>()?;
+        let squares = backend.sums_of_squares(&x.iter().map(|gradient| (gradient, 1.0)).collect::<Vec<_>>())?;
         backend.upload(&squares.iter().flat_map(|squares| squares.to_le_bytes()).collect::<Vec<_>>(), &mut y[0])
     })
 }

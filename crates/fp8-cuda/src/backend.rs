@@ -138,7 +138,11 @@ impl Backend for CudaBackend {
     }
 
     fn sum_squares(&self, x: &Buffer, x_scale: f32) -> Result<f32> {
-        reduce::sum_squares(&self.device, x, x_scale)
+        Ok(reduce::sums_of_squares(&self.device, &[(x, x_scale)])?[0])
+    }
+
+    fn sums_of_squares(&self, tensors: &[(&Buffer, f32)]) -> Result<Vec<f32>> {
+        reduce::sums_of_squares(&self.device, tensors)
     }
 
     fn gemm(&self, gemm: &Gemm, a: &Buffer, b: &Buffer, epilogue: &Epilogue<'_>, c: &mut Buffer) -> Result<()> {
@@ -372,10 +376,6 @@ impl Backend for CudaBackend {
         cross_entropy::backward(&self.device, spec, logits, targets, factor, store, dlogits)
     }
 
-    fn update(&self, rule: &UpdateRule, parameter: ParameterUpdate<'_>) -> Result<()> {
-        update::update(&self.device, rule, parameter)
-    }
-}
     fn linear_cross_entropy(
         &self,
         spec: &CrossEntropy,
@@ -386,3 +386,11 @@ impl Backend for CudaBackend {
         cross_entropy::linear(&self.device, spec, arguments, losses, error)
     }
 
+    fn update(&self, rule: &UpdateRule, parameter: ParameterUpdate<'_>) -> Result<()> {
+        update::update_all(&self.device, vec![(*rule, parameter)])
+    }
+
+    fn update_all(&self, updates: Vec<(UpdateRule, ParameterUpdate<'_>)>) -> Result<()> {
+        update::update_all(&self.device, updates)
+    }
+}

@@ -50,6 +50,7 @@ mod operand;
 mod pool;
 mod reduce;
 mod staging;
+mod table;
 #[cfg(test)]
 mod tests;
 mod update;

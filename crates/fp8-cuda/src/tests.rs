@@ -14,13 +14,14 @@ type Row = (&'static Source, Names, Names, Names);
 type Names = &'static [&'static str];
 
 /// Sources, and the macros of their types: of inputs, of inputs that may be absent, of outputs; each output has a rounding.
-const SOURCES: [Row; 31] = [
+const SOURCES: [Row; 32] = [
     (&elementwise::CAST, &["X"], &[], &["Y"]),
     (&elementwise::LOOK_UP, &[], &[], &["Y"]),
     (&elementwise::ADD, &["A"], &["B"], &["Y"]),
     (&elementwise::RELU_BACKWARD, &["DY"], &["Y", "R"], &["DX"]),
     (&elementwise::DROPOUT, &["X"], &["R"], &["Y"]),
     (&reduce::REDUCE, &["X"], &[], &[]),
+    (&reduce::SUMS, &["X"], &[], &[]),
     (&reduce::SUM_ROWS, &["X"], &[], &["Y"]),
     (&gemm::PLAIN, &["A", "B"], &["R"], &["Y"]),
     (&gemm::MMA, &["A", "B"], &["R"], &["Y"]),
@@ -78,7 +79,7 @@ const fn tiled<'a>(half: &'a str, width: &'a str, x: &'a str, r: &'a str, y: &'a
 /// Plans of Hopper's own kernel: type of the factors, IMAGES, TILE_N, DEPTH, STAGES, CLUSTER, RESIDENT, SUMS.
 const HOPPER: [[&str; 8]; 6] = [
     ["E5M2", "0", "256", "128", "4", "2", "1", "2"],
-    ["E5M2", "1", "64", "64", "7", "1", "2", "2"],
+    ["E5M2", "1", "64", "64", "6", "1", "2", "2"],
     ["E4M3", "0", "128", "128", "6", "2", "1", "1"],
     ["E5M2", "0", "256", "128", "4", "2", "1", "0"],
     ["Bf16", "1", "256", "128", "4", "1", "1", "0"],
@@ -110,10 +111,13 @@ fn defines(n: usize, [inputs, optional, outputs]: [Names; 3]) -> Vec<(String, St
         ("LINES_B", "Taps", "PatchElements"),
         ("LINES", "Dense", "Taps"),
         ("RULE", "Sgd", "AdamW"),
+        ("SQUARES", "1", "0"),
+        ("KERNEL", "3", "0"),
         ("ALIGNED", "1", "0"),
         ("AT_ONCE", "2", "4"),
         ("A_ALONG_K", "0", "1"),
         ("B_ALONG_K", "1", "0"),
+        ("WHOLE", "1", "0"),
         ("A_WHOLE", "1", "0"),
         ("B_WHOLE", "1", "0"),
         ("BRAIN", "0", "1"),

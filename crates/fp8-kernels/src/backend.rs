@@ -89,6 +89,11 @@ pub trait Backend: Send + Sync {
     /// The sum of squares of x / x_scale, by the fixed tree (gradient norms). Not finite if an element is not.
     fn sum_squares(&self, x: &Buffer, x_scale: f32) -> Result<f32>;
 
+    /// [`Backend::sum_squares`] of each (x, `x_scale`). A device of its own is waited for once.
+    fn sums_of_squares(&self, tensors: &[(&Buffer, f32)]) -> Result<Vec<f32>> {
+        tensors.iter().map(|(x, x_scale)| self.sum_squares(x, *x_scale)).collect()
+    }
+
     /// C = epilogue(A B). Sums in FP32 in the fixed order of docs/numerics.md.
     fn gemm(&self, gemm: &Gemm, a: &Buffer, b: &Buffer, epilogue: &Epilogue<'_>, c: &mut Buffer) -> Result<()>;
 
@@ -322,6 +327,11 @@ pub trait Backend: Send + Sync {
     /// One fused pass over a parameter: un-scales the gradient, applies `rule` in FP32 to the decoded master, stores the
     /// master and, from the master as stored, the working copy (so that a checkpoint of the master is enough).
     fn update(&self, rule: &UpdateRule, parameter: ParameterUpdate<'_>) -> Result<()>;
+
+    /// [`Backend::update`] of each, in any order. Where one is refused, others may have been done.
+    fn update_all(&self, updates: Vec<(UpdateRule, ParameterUpdate<'_>)>) -> Result<()> {
+        updates.into_iter().try_for_each(|(rule, parameter)| self.update(&rule, parameter))
+    }
 }
 
 /// Bytes that a device may still be computing.

@@ -93,6 +93,36 @@ impl Parameter {
         Ok(())
     }
 
+    /// Whether the working copy is written with the master.
+    fn is_fused(&self) -> bool {
+        self.working_format.scaling == Scaling::None
+    }
+
+    /// What the backend is asked to do.
+    fn change<'a>(
+        &'a mut self,
+        backend: &dyn Backend,
+        change: &Change<'a>,
+        step: &Step,
+    ) -> Result<(UpdateRule, ParameterUpdate<'a>)> {
+        let &Change { rule, gradient, unscale } = change;
+        while self.moments.len() < rule.moments() {
+            self.moments.push(upload_f32(backend, &vec![0.0; gradient.len()])?);
+        }
+        let master_store = self.master_format.store(step.random(&self.node(Role::Master)), 1.0);
+        let working_store = self.working_format.store(step.random(&self.node(Role::Weight)), 1.0);
+        let (in_use, fused) = (self.in_use(), self.is_fused());
+        let working = match &mut self.working {
+            Some(working) if fused => {
+                Some((Arc::get_mut(&mut working.buffer).ok_or_else(|| in_use.clone())?, working_store))
+            }
+            _ => None,
+        };
+        let master = Arc::get_mut(&mut self.master).ok_or(in_use)?;
+        let (gradient, moments) = (&*gradient.buffer, &mut self.moments[..]);
+        Ok((rule, ParameterUpdate { gradient, unscale, master, master_store, moments, working }))
+    }
+
     fn node(&self, role: Role) -> String {
         format!("{}/{role}", self.name)
     }
@@ -108,6 +138,13 @@ impl Parameter {
 /// The layer of a parameter's name: all but its last part.
 fn layer(name: &str) -> &str {
     name.rsplit_once('.').map_or("", |(layer, _)| layer)
+}
+
+/// What an optimiser step does to a parameter: `gradient` times `unscale` is the gradient of the loss.
+pub(crate) struct Change<'g> {
+    pub rule: UpdateRule,
+    pub gradient: &'g Tensor,
+    pub unscale: f32,
 }
 
 /// Running mean and variance of a batch norm, F32 (channels).
@@ -235,44 +272,29 @@ impl Parameters {
         Ok(quantised(&*self.backend, &nearest, Stream::default(), vec![values.len()], &wide)?.buffer)
     }
 
-    /// One optimiser step of one parameter: `gradient` times `unscale` is the gradient of the loss.
-    pub(crate) fn update(
+    /// One optimiser step of the parameters that `change` gives something for.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`], before anything was written, when a graph still uses one of them.
+    pub(crate) fn update<'g>(
         &mut self,
-        id: ParameterId,
-        rule: &UpdateRule,
-        gradient: &Tensor,
-        unscale: f32,
         step: &Step,
+        change: impl Fn(ParameterId, &Parameter) -> Option<Change<'g>>,
     ) -> Result<()> {
-        let backend = &*self.backend;
-        let parameter = &mut self.parameters[id.0];
-        while parameter.moments.len() < rule.moments() {
-            parameter.moments.push(upload_f32(backend, &vec![0.0; gradient.len()])?);
-        }
-        let step = step.with_micro_batch(0);
-        let master_store = parameter.master_format.store(step.random(&parameter.node(Role::Master)), 1.0);
-        let working_store = parameter.working_format.store(step.random(&parameter.node(Role::Weight)), 1.0);
-        // A scale that depends on the new master can only be applied after it.
-        let fused = parameter.working_format.scaling == Scaling::None;
-        let in_use = parameter.in_use();
-        let working = match &mut parameter.working {
-            Some(working) if fused => {
-                Some((Arc::get_mut(&mut working.buffer).ok_or_else(|| in_use.clone())?, working_store))
+        let (backend, step) = (&*self.backend, step.with_micro_batch(0));
+        let changes: Vec<_> = self.iter().map(|(id, parameter)| change(id, parameter)).collect();
+        let changed = self.parameters.iter_mut().zip(&changes);
+        let updates = changed.filter_map(|(parameter, change)| Some(parameter.change(backend, change.as_ref()?, &step)));
+        backend.update_all(updates.collect::<Result<_>>()?)?;
+        for (parameter, _) in self.parameters.iter_mut().zip(changes).filter(|(_, change)| change.is_some()) {
+            parameter.updates += 1;
+            parameter.written = step;
+            // A scale that depends on the new master can only be applied after it.
+            if !parameter.is_fused() {
+                parameter.refresh(backend)?;
             }
-            _ => None,
-        };
-        let update = ParameterUpdate {
-            gradient: &gradient.buffer,
-            unscale,
-            master: Arc::get_mut(&mut parameter.master).ok_or(in_use)?,
-            master_store,
-            moments: &mut parameter.moments,
-            working,
-        };
-        backend.update(rule, update)?;
-        parameter.updates += 1;
-        parameter.written = step;
-        if fused { Ok(()) } else { parameter.refresh(backend) }
+        }
+        Ok(())
     }
 
     /// Blends the statistics of a batch into the running ones.

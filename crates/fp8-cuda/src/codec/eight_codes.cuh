@@ -66,6 +66,39 @@ __device__ inline void decode8(const Eight<typename T::Code>& eight, float (&val
     }
 }
 
+// As `decode` of each, in FP64, where conversions are slow: a code is a double with fewer bits, but for a power of two. A NaN need not be the canonical one.
+template <class T>
+__device__ inline void to_doubles8(const Eight<typename T::Code>& eight, double (&values)[8]) {
+    if constexpr (HALF_LIKE<T>) {
+        if (__builtin_expect(!any_from<T>(T::LARGEST + 1, eight), true)) {
+            constexpr int DOWN = 4 + T::MANTISSA_BITS;
+            const double factor = __hiloint2double((2046 - T::BIAS) << 20, 0);
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+                int top = int(eight.words[i / 4] << (24 - 8 * (i % 4)));
+                values[i] = __hiloint2double((top >> DOWN) & int(SIGN | 0x7F000000u >> DOWN), 0) * factor;
+            }
+            return;
+        }
+    }
+    float narrow[8];
+    decode8<T, true>(eight, narrow);
+#pragma unroll
+    for (int i = 0; i < 8; i++) values[i] = narrow[i];
+}
+
+// The codes in the topmost bytes of eight words.
+__device__ inline void pack(const u32 (&codes)[8], Eight<u8>& eight) {
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        u32 low = bytes_of(codes[4 * i], codes[4 * i + 1], 0x4473), high = bytes_of(codes[4 * i + 2], codes[4 * i + 3], 0x4473);
+        eight.words[i] = bytes_of(low, high, 0x5410);
+    }
+}
+
+// Draw `i` of eight, in bits 8 to 23.
+__device__ inline u32 draw_of(const uint4& draws, int i) { return bytes_of(word(draws, i / 2), 0, i % 2 == 0 ? 0x4104 : 0x4324); }
+
 // Stochastic rounding to a format of a byte. Times 2^(bias - 127), toward zero, a magnitude has the format's exponent in the place of that of f32, and below its
 // normal numbers it is the f32 subnormal that is as long: in any case its bits are the code and, below, the position between two codes. What is cut off lies
 // below the 16 bits that the draw is added to.
@@ -74,21 +107,31 @@ __device__ inline void encode8_stochastic(const Store& store, const float (&valu
     constexpr float FACTOR = 1.0f / (1ull << 63) / (1ull << (64 - T::BIAS));
     // So that the code is the topmost byte, without its sign.
     constexpr u32 UP = 24 - T::SHIFT;
+    u32 codes[8];
+    if constexpr (T::FIRST_SPECIAL == INFINITY_BITS) {
+        // Infinity is a power of two: in units of it, what is larger is cut off by the multiplication, as is a NaN, which the sum of all tells.
+        constexpr float UNIT = float(1 << ((T::LARGEST + 1 >> T::MANTISSA_BITS) - T::BIAS));
+        float factor = store.scale * (1 / UNIT), sum = ((values[0] + values[1]) + (values[2] + values[3])) + ((values[4] + values[5]) + (values[6] + values[7]));
+        if (__builtin_expect(sum == sum && store.regular, true)) {
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+                u32 position = bits_of(product_toward_zero(within_one(fabsf(values[i]) * factor), UNIT * FACTOR));
+                codes[i] = ((position << UP) + draw_of(draws, i)) | (bits_of(values[i]) & SIGN);
+            }
+            pack(codes, eight);
+            return;
+        }
+    }
     float infinity = float_of((T::LARGEST + (store.saturate ? 0 : 1)) << T::SHIFT);
-    u32 codes[8], found = 0;
+    u32 found = 0;
 #pragma unroll
     for (int i = 0; i < 8; i++) {
         float scaled = store.scale * values[i];
         u32 position = bits_of(smaller(product_toward_zero(fabsf(scaled), FACTOR), infinity));
         found |= position;
-        u32 draw = bytes_of(word(draws, i / 2) & store.draw_mask, 0, i % 2 == 0 ? 0x4104 : 0x4324);
-        codes[i] = ((position << UP) + draw) | (bits_of(scaled) & SIGN);
+        codes[i] = ((position << UP) + draw_of(draws, i)) | (bits_of(scaled) & SIGN);
     }
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        u32 low = bytes_of(codes[4 * i], codes[4 * i + 1], 0x4473), high = bytes_of(codes[4 * i + 2], codes[4 * i + 3], 0x4473);
-        eight.words[i] = bytes_of(low, high, 0x5410);
-    }
+    pack(codes, eight);
     if (__builtin_expect(found >= INFINITY_BITS, false)) {
 #pragma unroll
         for (int i = 0; i < 8; i++) {
@@ -127,7 +170,11 @@ __device__ inline void encode8(const Store& store, const float (&values)[8], u64
     constexpr bool DRAWS = R == SR && !T::WIDE, INSTRUCTION = R == RNE && (T::BITS == 16 || (HALF_LIKE<T> && T::MANTISSA_BITS < 4));
     uint4 draws = {};
     // Eight elements share one block of random bits.
-    if constexpr (DRAWS) draws = philox(store.random, first / 8);
+    if constexpr (DRAWS) {
+        draws = philox(store.random, first / 8);
+        // Most often all count.
+        if (store.draw_mask != ~0u) draws.x &= store.draw_mask, draws.y &= store.draw_mask, draws.z &= store.draw_mask, draws.w &= store.draw_mask;
+    }
     if constexpr (DRAWS && HALF_LIKE<T>) {
         encode8_stochastic<T, COMPUTED>(store, values, draws, eight);
     } else {

@@ -52,3 +52,6 @@ __device__ inline float smaller(float a, float b) {
 
 // The product, rounded toward zero.
 __device__ inline float product_toward_zero(float a, float b) { return __fmul_rz(a, b); }
+
+// x where it lies between 0 and 1, else the nearer of them; 0 of NaN.
+__device__ inline float within_one(float x) { return __saturatef(x); }

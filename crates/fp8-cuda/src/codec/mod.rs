@@ -63,6 +63,7 @@ pub(crate) struct StoreArgument {
     random_bits: u32,
     saturate: u32,
     draw_mask: u32,
+    regular: u32,
 }
 
 impl From<&Store> for StoreArgument {
@@ -72,8 +73,10 @@ impl From<&Store> for StoreArgument {
             _ => 0,
         };
         let draw_mask = (0xFFFF_0000_u32 >> random_bits.min(16) & 0xFFFF) * 0x0001_0001;
-        let saturate = (store.overflow == Overflow::Saturate).into();
-        Self { random: (&store.random).into(), scale: store.scale, random_bits, saturate, draw_mask }
+        let saturate = store.overflow == Overflow::Saturate;
+        let regular = !saturate && store.scale > 1e-30 && store.scale < 1e30;
+        let (random, scale) = ((&store.random).into(), store.scale);
+        Self { random, scale, random_bits, saturate: saturate.into(), draw_mask, regular: regular.into() }
     }
 }
 

@@ -30,6 +30,18 @@ __device__ inline Eight<typename T::Code> read_octet(const typename T::Code* cod
 #endif
 }
 
+template <class C>
+__device__ inline void write_octet(const Eight<C>& eight, C* codes, u64 first, const Octet& octet) {
+#if ALIGNED
+    write8(eight, codes, first, first + 8);
+#else
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        if (u32(i) < octet.count) codes[first + i] = eight.codes[i];
+    }
+#endif
+}
+
 template <class T, int ROUNDING, bool COMPUTED = true>
 __device__ inline void store_octet(const Store& store, typename T::Code* codes, u64 first, const Octet& octet, const float (&values)[8]) {
 #if ALIGNED

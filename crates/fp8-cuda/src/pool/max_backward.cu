@@ -1,25 +1,56 @@
 #include "pool.cuh"
 
-// dx = store(sum of the dy whose maximum stood there, in ascending order of y).
-extern "C" __global__ void max_pool_backward(Pool pool, const DY::Code* dy, const u8* index, Store store, DX::Code* dx, u64 n) {
-    u64 first = first_element();
-    if (first >= n) return;
-    float values[8] = {};
-    for (u32 i = 0; i < 8 && first + i < n; i++) {
-        Pixel in(first + i, pool.height, pool.width, pool.channels);
-        // Descending places are ascending outputs.
-        for (int ky = pool.kernel - 1; ky >= 0; ky--) {
-            int top = int(in.y + pool.padding) - ky;
-            if (top < 0 || top % pool.stride != 0 || top / pool.stride >= pool.out_height) continue;
-            for (int kx = pool.kernel - 1; kx >= 0; kx--) {
-                int left = int(in.x + pool.padding) - kx;
-                if (left < 0 || left % pool.stride != 0 || left / pool.stride >= pool.out_width) continue;
-                u64 at = (u64(in.image) * pool.out_height + top / pool.stride) * pool.out_width + left / pool.stride;
-                at = at * pool.channels + in.channel;
-                float error = index[at] == ky * pool.kernel + kx ? decode<DY>(dy[at]) : 0;
-                values[i] = canonical(values[i] + error);
+// The codes at whose place `place` stands; 0, the code of zero, elsewhere.
+__device__ inline Eight<DY::Code> only_at(u32 place, const Eight<u8>& places, const Eight<DY::Code>& codes) {
+    Eight<DY::Code> kept = codes;
+    if constexpr (DY::BITS == 8) {
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            // The topmost bit of each byte: whether it differs.
+            u32 other = places.words[i] ^ place * 0x01010101u;
+            kept.words[i] &= ~spread_signs(((other & 0x7F7F7F7F) + 0x7F7F7F7F) | other);
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < 8; i++) kept.codes[i] = places.codes[i] == place ? codes.codes[i] : DY::Code(0);
+    }
+    return kept;
+}
+
+// The windows with a pixel: from the first that reaches it to the last that begins before it.
+__device__ inline uint2 windows(const Pool& pool, u32 pixel, u32 outputs) {
+    u32 at = pixel + pool.padding, first = at < pool.kernel ? 0 : (at - pool.kernel) / pool.stride + 1;
+    return make_uint2(first, min(at / pool.stride + 1, outputs));
+}
+
+// dx = store(sum of the dy whose maximum stood there, in ascending order of y). A block has (part of) a line of dx.
+extern "C" __global__ void max_pool_backward(Pool pool, const DY::Code* dy, const u8* index, Store store, DX::Code* dx) {
+    u32 image = blockIdx.x / pool.height, line = blockIdx.x - image * pool.height;
+    uint2 rows = windows(pool, line, pool.out_height);
+    each_spot(pool.width, pool.channels, [&](const Spot& spot) {
+        uint2 columns = windows(pool, spot.pixel, pool.out_width);
+        float sums[8] = {};
+        for (u32 oy = rows.x; oy < rows.y; oy++) {
+            u64 row = u64(image * pool.out_height + oy) * pool.out_width;
+            u32 ky = line + pool.padding - oy * pool.stride;
+            // Two at once, as many as a window's neighbours most often have.
+            for (u32 begin = columns.x; begin < columns.y; begin += 2) {
+                Eight<DY::Code> errors[2];
+                Eight<u8> places[2];
+#pragma unroll
+                for (u32 i = 0; i < 2; i++) {
+                    u64 at = (row + begin + i) * pool.channels + spot.octet.column;
+                    if (begin + i < columns.y) errors[i] = read_octet<DY>(dy, at, spot.octet), places[i] = read_octet<Place>(index, at, spot.octet);
+                }
+#pragma unroll
+                for (u32 i = 0; i < 2; i++) {
+                    if (begin + i >= columns.y) continue;
+                    u32 kx = spot.pixel + pool.padding - (begin + i) * pool.stride;
+                    add8<DY>(only_at(ky * pool.kernel + kx, places[i], errors[i]), sums);
+                }
             }
         }
-    }
-    store8<DX, DX_ROUNDING>(store, dx, first, n, values);
+        u64 first = (u64(blockIdx.x) * pool.width + spot.pixel) * pool.channels + spot.octet.column;
+        store_octet<DX, DX_ROUNDING>(store, dx, first, spot.octet, sums);
+    });
 }

@@ -6,7 +6,7 @@ use fp8_kernels::{Buffer, DType, Pool2d, Result, Store};
 
 use crate::codec::{StoreArgument, rounding_name};
 use crate::device::Device;
-use crate::elementwise::eights;
+use crate::elementwise::aligned;
 use crate::kernels::{Argument, Grid, Source, source};
 
 pub(crate) static MAX: Source = source!("pool/max.cu");
@@ -29,6 +29,14 @@ impl From<&Pool2d> for Pool {
     }
 }
 
+/// Blocks for the eights of channels of `lines` lines of `width` pixels: of as many threads as leave few idle.
+fn spots(lines: usize, width: usize, channels: usize) -> Grid {
+    let count = (width * channels.div_ceil(8)) as u32;
+    let blocks = count.div_ceil(Grid::THREADS).max(1);
+    let threads = count.div_ceil(blocks).next_multiple_of(32).max(32);
+    Grid { blocks: [lines as u32, blocks.min(65_535), 1], threads, shared: 0 }
+}
+
 /// y = store(max over the window), and where it stood.
 pub(crate) fn max(
     device: &Arc<Device>,
@@ -42,10 +50,14 @@ pub(crate) fn max(
     let [x_len, len] = op.pool2d(pool)?;
     let (x, y) = (op.float("x", x, x_len)?, op.output("y", y, store, len)?);
     let index = op.exactly_mut("index", index, DType::U8, len)?;
-    let defines = [("X", x.type_name()), ("Y", y.type_name()), ("Y_ROUNDING", rounding_name(store))];
+    // Small windows are read a row at a time.
+    let size = ["0", "1", "2", "3", "4"].get(pool.kernel).copied().unwrap_or("0");
+    let outputs = [("Y", y.type_name()), ("Y_ROUNDING", rounding_name(store))];
+    let defines = [("X", x.type_name()), outputs[0], outputs[1], ("KERNEL", size), aligned(pool.channels)];
     let kernel = device.kernel(&MAX, "max_pool", &defines)?;
-    let store = StoreArgument::from(store);
-    device.launch(&kernel, eights(len), &[&Pool::from(pool), &x, &store, &y, &index, &(len as u64)])
+    let (store, [height, width]) = (StoreArgument::from(store), pool.output());
+    let grid = spots(pool.batch * height, width, pool.channels);
+    device.launch(&kernel, grid, &[&Pool::from(pool), &x, &store, &y, &index])
 }
 
 /// dx = store(sum of the dy whose maximum stood there).
@@ -61,10 +73,12 @@ pub(crate) fn max_backward(
     let [len, y_len] = op.pool2d(pool)?;
     let (dy, index) = (op.float("dy", dy, y_len)?, op.exactly("index", index, DType::U8, y_len)?);
     let dx = op.output("dx", dx, store, len)?;
-    let defines = [("DY", dy.type_name()), ("DX", dx.type_name()), ("DX_ROUNDING", rounding_name(store))];
+    let outputs = [("DX", dx.type_name()), ("DX_ROUNDING", rounding_name(store))];
+    let defines = [("DY", dy.type_name()), outputs[0], outputs[1], aligned(pool.channels)];
     let kernel = device.kernel(&MAX_BACKWARD, "max_pool_backward", &defines)?;
-    let store = StoreArgument::from(store);
-    device.launch(&kernel, eights(len), &[&Pool::from(pool), &dy, &index, &store, &dx, &(len as u64)])
+    let (store, [height, width]) = (StoreArgument::from(store), pool.input);
+    let grid = spots(pool.batch * height, width, pool.channels);
+    device.launch(&kernel, grid, &[&Pool::from(pool), &dy, &index, &store, &dx])
 }
 
 /// y (N, C) = store(mean over the pixels of x (N, pixels, C)).
@@ -77,12 +91,15 @@ pub(crate) fn average(
 ) -> Result<()> {
     let (op, [n, pixels, c]) = (device.op("global_average_pool"), shape);
     op.require(pixels > 0, || "the average of no pixels".into())?;
-    let (x, len) = (op.float("x", x, op.len(&shape)?)?, op.len(&[n, c])?);
-    let y = op.output("y", y, store, len)?;
-    let defines = [("X", x.type_name()), ("Y", y.type_name()), ("Y_ROUNDING", rounding_name(store))];
+    let x = op.float("x", x, op.len(&shape)?)?;
+    let y = op.output("y", y, store, op.len(&[n, c])?)?;
+    let defines = [("X", x.type_name()), ("Y", y.type_name()), ("Y_ROUNDING", rounding_name(store)), aligned(c)];
     let kernel = device.kernel(&AVERAGE, "average", &defines)?;
-    let store = StoreArgument::from(store);
-    device.launch(&kernel, Grid::over(len), &[&x, &(pixels as u32), &(c as u32), &store, &y, &(len as u64)])
+    let ([images, pixels, channels], store) = (shape.map(|size| size as u32), StoreArgument::from(store));
+    // Small blocks: every multiprocessor has some.
+    let Grid { blocks: [_, blocks, _], threads, .. } = spots(1, n, c);
+    let grid = Grid { blocks: [1, (blocks * threads.div_ceil(64)).min(65_535), 1], threads: 64, shared: 0 };
+    device.launch(&kernel, grid, &[&x, &images, &pixels, &channels, &store, &y])
 }
 
 /// dx (N, pixels, C) = store(dy (N, C) / pixels).
@@ -96,8 +113,9 @@ pub(crate) fn average_backward(
     let (op, [n, pixels, c]) = (device.op("global_average_pool_backward"), shape);
     let (dy, len) = (op.float("dy", dy, op.len(&[n, c])?)?, op.len(&shape)?);
     let dx = op.output("dx", dx, store, len)?;
-    let defines = [("DY", dy.type_name()), ("DX", dx.type_name()), ("DX_ROUNDING", rounding_name(store))];
+    let defines = [("DY", dy.type_name()), ("DX", dx.type_name()), ("DX_ROUNDING", rounding_name(store)), aligned(c)];
     let kernel = device.kernel(&AVERAGE_BACKWARD, "average_backward", &defines)?;
-    let store = StoreArgument::from(store);
-    device.launch(&kernel, eights(len), &[&dy, &(pixels as u32), &(c as u32), &store, &dx, &(len as u64)])
+    let (grid, store) = (spots(pixels.div_ceil(7), n, c), StoreArgument::from(store));
+    let [images, pixels, channels] = shape.map(|size| size as u32);
+    device.launch(&kernel, grid, &[&dy, &images, &pixels, &channels, &store, &dx])
 }

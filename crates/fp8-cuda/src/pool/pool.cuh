@@ -1,17 +1,26 @@
 #pragma once
-#include "eight.cuh"
+#include "octets.cuh"
 
 // fp8_kernels::Pool2d, and the output's size.
 struct Pool {
     u32 height, width, channels, kernel, stride, padding, out_height, out_width;
 };
 
-// Indices (image, y, x, channel) of element i of (N, height, width, channels).
-struct Pixel {
-    u32 image, y, x, channel;
-    __device__ Pixel(u64 i, u32 height, u32 width, u32 channels) {
-        channel = u32(i % channels), i /= channels;
-        x = u32(i % width), i /= width;
-        y = u32(i % height), image = u32(i / height);
-    }
+// Places in windows: bytes like these.
+typedef E5M2 Place;
+
+// Eight channels of a pixel of a line of an image.
+struct Spot {
+    u32 pixel;
+    Octet octet;
 };
+
+// Calls `body(spot)` for each spot of this thread in a line of `width` pixels, whose spots a block shares with those of its y.
+template <class Body>
+__device__ inline void each_spot(u32 width, u32 channels, Body body) {
+    u32 across = (channels + 7) / 8, count = width * across;
+    for (u32 index = blockIdx.y * blockDim.x + threadIdx.x; index < count; index += gridDim.y * blockDim.x) {
+        u32 pixel = index / across;
+        body(Spot{pixel, octet(index - pixel * across, channels)});
+    }
+}

@@ -10,8 +10,10 @@ use crate::elementwise::aligned;
 use crate::kernels::{Argument, Grid, Source, source};
 use crate::memory::DeviceMemory;
 use crate::operand::Operand;
+use crate::table::{self, Tables};
 
 pub(crate) static REDUCE: Source = source!("reduce/reduce.cu");
+pub(crate) static SUMS: Source = source!("reduce/sums.cu");
 pub(crate) static SUM_ROWS: Source = source!("reduce/sum_rows.cu");
 
 /// Elements of a chunk.
@@ -104,24 +106,63 @@ pub(crate) fn counts(device: &Arc<Device>, name: &'static str, x: &Buffer) -> Re
 /// The sum.
 pub(crate) fn sum(device: &Arc<Device>, x: &Buffer) -> Result<f32> {
     let (len, x) = (x.len(), device.op("sum").exactly("x", x, DType::F32, x.len())?);
-    total(device, len, x, None)
+    Ok(totals(device, false, &[(x, len, 1.0)])?[0])
 }
 
-/// The sum of the squares of x / x_scale.
-pub(crate) fn sum_squares(device: &Arc<Device>, x: &Buffer, x_scale: f32) -> Result<f32> {
-    let (len, x) = (x.len(), device.op("sum_squares").float("x", x, x.len())?);
-    total(device, len, x, Some(x_scale))
+/// As [`fp8_kernels::Backend::sums_of_squares`].
+pub(crate) fn sums_of_squares(device: &Arc<Device>, tensors: &[(&Buffer, f32)]) -> Result<Vec<f32>> {
+    let op = device.op("sum_squares");
+    let tensor = |&(x, scale): &(&Buffer, f32)| Ok((op.float("x", x, x.len())?, x.len(), scale));
+    totals(device, true, &tensors.iter().map(tensor).collect::<Result<Vec<_>>>()?)
 }
 
-fn total(device: &Arc<Device>, len: usize, x: Operand, squares: Option<f32>) -> Result<f32> {
-    let chunks = len.div_ceil(CHUNK);
-    let (parts, result) = (DeviceMemory::new(device, 4 * chunks)?, DeviceMemory::new(device, 4)?);
-    let kernel = device.kernel(&REDUCE, "chunk_sums", &[("X", x.type_name())])?;
-    let (flag, scale) = (u32::from(squares.is_some()), squares.unwrap_or(1.0));
-    device.launch(&kernel, Grid::over(chunks * LANES), &[&x, &flag, &scale, &parts, &(len as u64)])?;
-    let kernel = device.kernel(&REDUCE, "total", &[("X", x.type_name())])?;
-    device.launch(&kernel, ONE, &[&parts, &(chunks as u32), &result])?;
-    read(&result).map(f32::from_le_bytes)
+/// `Chunk` of sums.cu.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Chunk {
+    address: u64,
+    len: u32,
+    scale: f32,
+}
+
+// SAFETY: the layout is that of the C struct.
+unsafe impl Argument for Chunk {}
+
+/// Sums of all elements, or of the squares of x / scale, of tensors (x, length, scale): chunks of those of a type together, then all.
+fn totals(device: &Arc<Device>, squares: bool, tensors: &[(Operand, usize, f32)]) -> Result<Vec<f32>> {
+    let mut types: Vec<_> = tensors.iter().map(|(x, ..)| x.type_name()).collect();
+    types.sort_unstable();
+    types.dedup();
+    let (mut chunks, mut begins, mut order, mut launches) = (Vec::new(), vec![0], Vec::new(), Vec::new());
+    for name in types {
+        let first = chunks.len();
+        for (index, &(x, len, scale)) in tensors.iter().enumerate().filter(|(_, (x, ..))| x.type_name() == name) {
+            let chunk = |at| Chunk { address: x.from(at).address, len: CHUNK.min(len - at) as u32, scale };
+            chunks.extend((0..len).step_by(CHUNK).map(chunk));
+            begins.push(chunks.len() as u32);
+            order.push(index);
+        }
+        launches.push((name, first, chunks.len() - first));
+    }
+    let tables = Tables::new(device, [table::bytes(&chunks), table::bytes(&begins)])?;
+    let parts = DeviceMemory::new(device, 4 * chunks.len())?;
+    let results = DeviceMemory::new(device, 4 * tensors.len())?;
+    let kernel = |name, function| {
+        device.kernel(&SUMS, function, &[("X", name), ("SQUARES", if squares { "1" } else { "0" })])
+    };
+    for (name, first, count) in launches {
+        let grid = Grid { blocks: [(count * LANES).div_ceil(32) as u32, 1, 1], threads: 32, shared: 0 };
+        let chunks = tables.begins[0] + (first * size_of::<Chunk>()) as u64;
+        let parts = parts.address() + 4 * first as u64;
+        device.launch(&*kernel(name, "chunk_sums")?, grid, &[&chunks, &(count as u32), &parts])?;
+    }
+    let grid = Grid::over(32 * tensors.len());
+    device.launch(&*kernel("F32", "totals")?, grid, &[&tables.begins[1], &(tensors.len() as u32), &parts, &results])?;
+    let mut bytes = vec![0; 4 * tensors.len()];
+    results.read(&mut bytes)?;
+    let mut totals = vec![0.0; tensors.len()];
+    order.iter().zip(bytes.as_chunks().0).for_each(|(&index, total)| totals[index] = f32::from_le_bytes(*total));
+    Ok(totals)
 }
 
 /// One thread.

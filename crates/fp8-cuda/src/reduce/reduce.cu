@@ -1,8 +1,5 @@
-// Reductions of x to one number.
-#include "lanes.cuh"
-
-// Elements of a chunk.
-const u32 CHUNK = 32768;
+// Reductions of x to one number, whatever the order.
+#include "codec.cuh"
 
 // Calls `f` with each element, whichever thread has it.
 template <class F>
@@ -32,25 +29,4 @@ extern "C" __global__ void count(const X::Code* x, u64* counts, u64 n) {
     });
     non_finite = __reduce_add_sync(~0u, non_finite), zeros = __reduce_add_sync(~0u, zeros);
     if (threadIdx.x % 32 == 0) atomicAdd(counts, non_finite), atomicAdd(counts + 1, zeros);
-}
-
-// parts (chunks): the sums of chunks of x, or of the squares of x / x_scale.
-extern "C" __global__ void chunk_sums(const X::Code* x, u32 squares, float x_scale, float* parts, u64 n) {
-    u64 first = u64(group()) * CHUNK;
-    u32 len = first < n ? u32(min(u64(CHUNK), n - first)) : 0;
-    float sum = lanes_sum<float>(len, [&](u32 i) {
-        float value = decode<X>(x[first + i]);
-        if (!squares) return value;
-        value = canonical(value / x_scale);
-        return value * value;
-    });
-    if (len > 0 && lane() == 0) parts[group()] = sum;
-}
-
-// total = the sum of the parts, in FP64, ascending.
-extern "C" __global__ void total(const float* parts, u32 count, float* total) {
-    double sum = -0.0;
-#pragma unroll 16
-    for (u32 i = 0; i < count; i++) sum = sum + double(parts[i]);
-    *total = canonical(float(sum));
 }

@@ -1,4 +1,4 @@
-//! The update of a parameter, as `fp8_kernels::update`.
+//! The update of parameters, as `fp8_kernels::update`: all that have the same types and rule by one kernel.
 
 use std::sync::Arc;
 
@@ -7,19 +7,47 @@ use fp8_kernels::{DType, ParameterUpdate, Result, Store, UpdateRule};
 
 use crate::codec::{StoreArgument, rounding_name};
 use crate::device::Device;
-use crate::elementwise::eights;
-use crate::kernels::{Argument, Source, source};
+use crate::kernels::{Argument, Grid, Source, source};
 use crate::operand::Operand;
+use crate::table::{self, Tables};
 
 pub(crate) static UPDATE: Source = source!("update/update.cu");
 
-/// `Constants` of update.cu.
+/// Elements that a block updates.
+const PIECE: usize = 8192;
+
+/// `Parameter` of update.cu.
 #[derive(Clone, Copy)]
 #[repr(C)]
-struct Constants([f32; 8]);
+struct Parameter {
+    gradient: u64,
+    master: u64,
+    first_moment: u64,
+    second_moment: u64,
+    working: u64,
+    len: u64,
+    constants: [f32; 8],
+    unscale: f32,
+    fresh: u32,
+    master_store: StoreArgument,
+    working_store: StoreArgument,
+}
+
+/// `Piece` of update.cu.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Piece {
+    parameter: u32,
+    piece: u32,
+}
 
 // SAFETY: the layout is that of the C struct.
-unsafe impl Argument for Constants {}
+unsafe impl Argument for Parameter {}
+// SAFETY: as above.
+unsafe impl Argument for Piece {}
+
+/// What is compiled in.
+type Types = [(&'static str, &'static str); 6];
 
 /// The rule's name in update.cu.
 fn rule_name(rule: &UpdateRule) -> &'static str {
@@ -29,42 +57,64 @@ fn rule_name(rule: &UpdateRule) -> &'static str {
     }
 }
 
-/// As [`fp8_kernels::Backend::update`].
-pub(crate) fn update(device: &Arc<Device>, rule: &UpdateRule, parameter: ParameterUpdate<'_>) -> Result<()> {
-    let (op, len) = (device.op("update"), parameter.gradient.len());
-    op.require(parameter.moments.len() == rule.moments(), || {
-        format!("{} moments for a rule that keeps {}", parameter.moments.len(), rule.moments())
+/// As [`fp8_kernels::Backend::update_all`].
+pub(crate) fn update_all(device: &Arc<Device>, updates: Vec<(UpdateRule, ParameterUpdate<'_>)>) -> Result<()> {
+    let mut alike: Vec<(Types, Vec<Parameter>)> = Vec::new();
+    for (rule, update) in updates {
+        let (types, parameter) = checked(device, &rule, update)?;
+        match alike.iter_mut().find(|(of, _)| *of == types) {
+            Some((_, parameters)) => parameters.push(parameter),
+            None => alike.push((types, vec![parameter])),
+        }
+    }
+    for (types, parameters) in &alike {
+        let kernel = device.kernel(&UPDATE, "update", types)?;
+        let pieces = |(index, parameter): (usize, &Parameter)| {
+            let pieces = parameter.len.div_ceil(PIECE as u64) as u32;
+            (0..pieces).map(move |piece| Piece { parameter: index as u32, piece })
+        };
+        let pieces: Vec<Piece> = parameters.iter().enumerate().flat_map(pieces).collect();
+        let tables = Tables::new(device, [table::bytes(parameters), table::bytes(&pieces)])?;
+        let [parameters, begin] = tables.begins;
+        device.launch(&kernel, Grid::blocks([pieces.len() as u32, 1, 1]), &[&parameters, &begin])?;
+    }
+    Ok(())
+}
+
+/// What the kernel takes of a parameter.
+fn checked(device: &Device, rule: &UpdateRule, update: ParameterUpdate<'_>) -> Result<(Types, Parameter)> {
+    let (op, len) = (device.op("update"), update.gradient.len());
+    op.require(update.moments.len() == rule.moments(), || {
+        format!("{} moments for a rule that keeps {}", update.moments.len(), rule.moments())
     })?;
-    let gradient = op.float("gradient", parameter.gradient, len)?;
-    let moments = parameter.moments.iter_mut().map(|moment| op.exactly_mut("moment", moment, DType::F32, len));
+    let gradient = op.float("gradient", update.gradient, len)?;
+    let moments = update.moments.iter_mut().map(|moment| op.exactly_mut("moment", moment, DType::F32, len));
     let moments = moments.collect::<Result<Vec<_>>>()?;
     let [first, second] = [0, 1].map(|i| moments.get(i).copied().unwrap_or_default());
-    let master = op.output("master", parameter.master, &parameter.master_store, len)?;
-    let (working, working_store) = match parameter.working {
+    let master = op.output("master", update.master, &update.master_store, len)?;
+    let (working, working_store) = match update.working {
         Some((working, store)) => (op.output("working", working, &store, len)?, store),
         None => (Operand::default(), Store::F32),
     };
-    let (name, Coefficients { fresh, values }) = (rule_name(rule), Coefficients::new(rule));
-    let masters = [("M", master.type_name()), ("M_ROUNDING", rounding_name(&parameter.master_store))];
+    let Coefficients { fresh, values } = Coefficients::new(rule);
+    let masters = [("M", master.type_name()), ("M_ROUNDING", rounding_name(&update.master_store))];
     let copies = [("W", working.type_name()), ("W_ROUNDING", rounding_name(&working_store))];
-    let rest = [("G", gradient.type_name()), ("RULE", name)];
-    let kernel = device.kernel(&UPDATE, "update", &[rest, masters, copies].concat())?;
-    let stores = [&parameter.master_store, &working_store].map(StoreArgument::from);
-    device.launch(
-        &kernel,
-        eights(len),
-        &[
-            &gradient,
-            &parameter.unscale,
-            &Constants(values),
-            &u32::from(fresh),
-            &stores[0],
-            &master,
-            &first,
-            &second,
-            &stores[1],
-            &working,
-            &(len as u64),
-        ],
-    )
+    let types = [("G", gradient.type_name()), ("RULE", rule_name(rule)), masters[0], masters[1], copies[0], copies[1]];
+    let [gradient, master, first_moment, second_moment, working] =
+        [gradient, master, first, second, working].map(|operand| operand.address);
+    let [master_store, working_store] = [&update.master_store, &working_store].map(StoreArgument::from);
+    let parameter = Parameter {
+        gradient,
+        master,
+        first_moment,
+        second_moment,
+        working,
+        len: len as u64,
+        constants: values,
+        unscale: update.unscale,
+        fresh: fresh.into(),
+        master_store,
+        working_store,
+    };
+    Ok((types, parameter))
 }

@@ -1,8 +1,29 @@
-// One pass over a parameter: gradient, master and moments in; master and moments out, and the working copy from the master as stored.
+// One pass over many parameters: gradient, master and moments in; master and moments out, and the working copy from the master as stored.
 #include "eight.cuh"
 
 struct Constants {
     float of[8];
+};
+
+// One of them; `fresh`: what the moments were does not count.
+struct Parameter {
+    const G::Code* gradient;
+    M::Code* master;
+    float* first_moment;
+    float* second_moment;
+    W::Code* working;
+    u64 n;
+    Constants constants;
+    float unscale;
+    u32 fresh;
+    Store master_store, working_store;
+};
+
+// Elements of a parameter that a block updates, from `PIECE * piece` on.
+const u32 PIECE = 8192;
+
+struct Piece {
+    u32 parameter, piece;
 };
 
 // v = momentum v + take g; w -= lr (ahead g + then v), with g += decay w.
@@ -23,24 +44,34 @@ struct AdamW {
     }
 };
 
-// `fresh`: what the moments were does not count.
-extern "C" __global__ void update(const G::Code* gradient, float unscale, Constants constants, u32 fresh, Store master_store, M::Code* master, float* first_moment, float* second_moment, Store working_store, W::Code* working, u64 n) {
-    u64 first = first_element();
-    if (first >= n) return;
-    float g[8], w[8], m[8] = {}, v[8] = {};
-    load8<G>(gradient, first, n, g);
-    load8<M>(master, first, n, w);
-    if (!fresh) load8<F32>(first_moment, first, n, m);
-    if (second_moment) load8<F32>(second_moment, first, n, v);
+extern "C" __global__ void update(const Parameter* parameters, const Piece* pieces) {
+    __shared__ Parameter parameter;
+    Piece piece = pieces[blockIdx.x];
+    const u32* words = reinterpret_cast<const u32*>(parameters + piece.parameter);
+    for (u32 i = threadIdx.x; i < sizeof(Parameter) / 4; i += blockDim.x) reinterpret_cast<u32*>(&parameter)[i] = words[i];
+    __syncthreads();
+    Constants constants = parameter.constants;
+    float unscale = parameter.unscale;
+    u64 n = parameter.n, end = min(n, u64(piece.piece + 1) * PIECE);
+    for (u64 first = u64(piece.piece) * PIECE + 8 * threadIdx.x; first < end; first += 8 * blockDim.x) {
+        float g[8], w[8], m[8] = {}, v[8] = {};
+        Eight<G::Code> gradient = read8<G>(parameter.gradient, first, n);
+        Eight<M::Code> master = read8<M>(parameter.master, first, n);
+        if (!parameter.fresh) load8<F32>(parameter.first_moment, first, n, m);
+        if (parameter.second_moment) load8<F32>(parameter.second_moment, first, n, v);
+        decode8<G>(gradient, g);
+        decode8<M>(master, w);
 #pragma unroll
-    for (int i = 0; i < 8; i++) RULE::apply(constants, canonical(unscale * g[i]), w[i], m[i], v[i]);
-    Store plain = {};
-    plain.scale = 1;
-    store8<F32, RNE>(plain, first_moment, first, n, m);
-    if (second_moment) store8<F32, RNE>(plain, second_moment, first, n, v);
-    store8<M, M_ROUNDING>(master_store, master, first, n, w);
-    if constexpr (W::PRESENT) {
-        load8<M>(master, first, n, w);
-        store8<W, W_ROUNDING>(working_store, working, first, n, w);
+        for (int i = 0; i < 8; i++) RULE::apply(constants, canonical(unscale * g[i]), w[i], m[i], v[i]);
+        Store plain = {};
+        plain.scale = 1;
+        store8<F32, RNE>(plain, parameter.first_moment, first, n, m);
+        if (parameter.second_moment) store8<F32, RNE>(plain, parameter.second_moment, first, n, v);
+        encode8<M, M_ROUNDING, false>(parameter.master_store, w, first, master);
+        write8(master, parameter.master, first, n);
+        if constexpr (W::PRESENT) {
+            decode8<M>(master, w);
+            store8<W, W_ROUNDING>(parameter.working_store, parameter.working, first, n, w);
+        }
     }
 }

@@ -4,7 +4,7 @@ use fp8_core::Stream;
 
 use super::Case;
 use super::inputs::{Inputs, store, stores};
-use crate::{DType, Dropout, ParameterUpdate, Store, UpdateRule};
+use crate::{Backend, Buffer, DType, Dropout, ParameterUpdate, Result, Store, UpdateRule};
 
 const LENS: [usize; 4] = [0, 5, 8, 40_007];
 const TYPES: [DType; 4] = [DType::E5M2, DType::F32, DType::Bf16, DType::E4M3Fnuz];
@@ -39,6 +39,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(look_ups());
     cases.extend(columns());
     cases.extend(updates());
+    cases.push(Case::new("update all", update_all));
     cases
 }
 
@@ -121,4 +122,37 @@ fn updates() -> Vec<Case> {
     };
     let cases = rules.into_iter().enumerate();
     cases.flat_map(|(n, rule)| [1, 9, 33_000].map(|len| case(n, rule, len))).collect()
+}
+
+/// Parameters of several sizes and types together, none among them.
+fn update_all(backend: &dyn Backend) -> Result<Vec<Buffer>> {
+    let inputs = Inputs(backend);
+    let lens = [8192, 5, 0, 20_011, 1, 8200, 16_384, 3, 64, 100_003];
+    let mut all = Vec::new();
+    for (seed, len) in (0..).zip(lens) {
+        let (masters, kind) = ([store(2), Store::F32, Store::nearest(DType::F16)], seed as usize % 3);
+        let gradient = inputs.float([DType::E5M2, DType::F32, DType::E5M2][kind], seed, len)?;
+        let master = inputs.float(masters[kind].dtype, 20 + seed, len)?;
+        let moments = vec![inputs.positive(40 + seed, len)?, inputs.positive(60 + seed, len)?];
+        let random = Stream { seed: 1, step: 2, id: seed };
+        let working = Store { rounding: store(1).rounding, random, ..Store::nearest(DType::E5M2) };
+        all.push((gradient, Store { random, ..masters[kind] }, master, moments, inputs.output(DType::E5M2, len)?, working));
+    }
+    let updates = all.iter_mut().enumerate().map(|(n, (gradient, master_store, master, moments, copy, working))| {
+        let (weight_decay, kind) = (0.01 * n as f32, n % 3);
+        let rule = match n % 4 {
+            0 => UpdateRule::AdamW { lr: 1e-2, beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weight_decay, step: 7 },
+            n => UpdateRule::Sgd { lr: 0.1, momentum: 0.9, dampening: 0.0, nesterov: n == 1, weight_decay, first: n == 2 },
+        };
+        let (master_store, moments) = (*master_store, &mut moments[..rule.moments()]);
+        let working = (kind != 1).then_some((copy, *working));
+        (rule, ParameterUpdate { gradient, unscale: 1.0 / (n as f32 + 3.0), master, master_store, moments, working })
+    });
+    backend.update_all(updates.collect())?;
+    let written = all.into_iter().enumerate().flat_map(|(n, (_, _, master, mut moments, copy, _))| {
+        moments.push(master);
+        moments.extend((n % 3 != 1).then_some(copy));
+        moments
+    });
+    Ok(written.collect())
 }
