@@ -113,6 +113,7 @@ fn defines(n: usize, [inputs, optional, outputs]: [Names; 3]) -> Vec<(String, St
         ("RULE", "Sgd", "AdamW"),
         ("SQUARES", "1", "0"),
         ("KERNEL", "3", "0"),
+        ("STAGED", "1", "0"),
         ("ALIGNED", "1", "0"),
         ("AT_ONCE", "2", "4"),
         ("A_ALONG_K", "0", "1"),

@@ -8,7 +8,11 @@ extern "C" __global__ void dropout(const X::Code* x, u32 threshold, float factor
         decode8<X, true>(loaded.a, values);
         uint4 words = philox(mask, first / 8);
 #pragma unroll
-        for (int i = 0; i < 8; i++) values[i] = half_word(words, i) >= threshold ? factor * values[i] : 0;
+        for (int i = 0; i < 8; i++) {
+            // The draw in the upper half decides, whatever is below.
+            u32 draw = word(words, i / 2) << (i % 2 == 0 ? 16 : 0);
+            values[i] = threshold < 65536 && draw >= threshold << 16 ? factor * values[i] : 0;
+        }
         add8<R>(loaded.b, values);
         store8<Y, Y_ROUNDING, true>(store, y, first, n, values);
     });

@@ -63,6 +63,14 @@ impl Rows {
     }
 }
 
+/// Blocks for the eights of channels of `lines` lines of `width` pixels (`each_spot` of octets.cuh): of as many threads as leave few idle.
+pub(crate) fn spots(lines: usize, width: usize, channels: usize) -> Grid {
+    let count = (width * channels.div_ceil(8)) as u32;
+    let blocks = count.div_ceil(Grid::THREADS).max(1);
+    let threads = count.div_ceil(blocks).next_multiple_of(32).max(32);
+    Grid { blocks: [lines as u32, blocks.min(65_535), 1], threads, shared: 0 }
+}
+
 /// y = store(x / x_scale).
 pub(crate) fn cast(device: &Arc<Device>, x: &Buffer, x_scale: f32, store: &Store, y: &mut Buffer) -> Result<()> {
     let (op, len) = (device.op("cast"), x.len());

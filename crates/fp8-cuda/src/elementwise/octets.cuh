@@ -54,10 +54,17 @@ __device__ inline void store_octet(const Store& store, typename T::Code* codes, 
 #endif
 }
 
-// What belongs to the thread's columns.
+// What belongs to the thread's columns; lines begin on boundaries of 16 bytes where rows are whole eights.
 __device__ inline void read_line(const float* line, const Octet& octet, float (&values)[8]) {
+#if ALIGNED
+    const float4* line4 = reinterpret_cast<const float4*>(line + octet.column);
+    float4 low = {}, high = {};
+    if (octet.count > 0) low = line4[0], high = line4[1];
+    values[0] = low.x, values[1] = low.y, values[2] = low.z, values[3] = low.w, values[4] = high.x, values[5] = high.y, values[6] = high.z, values[7] = high.w;
+#else
 #pragma unroll
     for (int i = 0; i < 8; i++) values[i] = u32(i) < octet.count ? line[octet.column + i] : 0;
+#endif
 }
 
 // Rows and columns; eights across of a block, and rows of each of its threads.
@@ -84,5 +91,21 @@ __device__ inline void each_row(const Rows& size, const Octet& octet, Load load,
         for (u32 at = 0; at < COUNT; at++, row += down) {
             if (row < size.rows) body(u64(row) * size.columns + octet.column, loaded[at]);
         }
+    }
+}
+
+// Eight channels of a pixel of a line.
+struct Spot {
+    u32 pixel;
+    Octet octet;
+};
+
+// Calls `body(spot)` for each spot of this thread in a line of `width` pixels, whose spots a block shares with those of its y.
+template <class Body>
+__device__ inline void each_spot(u32 width, u32 channels, Body body) {
+    u32 across = (channels + 7) / 8, count = width * across;
+    for (u32 index = blockIdx.y * blockDim.x + threadIdx.x; index < count; index += gridDim.y * blockDim.x) {
+        u32 pixel = index / across;
+        body(Spot{pixel, octet(index - pixel * across, channels)});
     }
 }

@@ -8,7 +8,7 @@ use fp8_kernels::{Buffer, DType, Embedding, EmbeddingBackward, EmbeddingForward,
 
 use crate::codec::{StoreArgument, rounding_name};
 use crate::device::Device;
-use crate::elementwise::eights;
+use crate::elementwise::{aligned, spots};
 use crate::kernels::{Source, source};
 use crate::memory::DeviceMemory;
 use crate::operand::Op;
@@ -42,14 +42,15 @@ pub(crate) fn forward(
         None => Default::default(),
     };
     let y = op.output("y", y, store, len)?;
-    let defines = [("W", w.type_name()), ("Y", y.type_name()), ("Y_ROUNDING", rounding_name(store))];
+    let outputs = [("Y", y.type_name()), ("Y_ROUNDING", rounding_name(store))];
+    let defines = [("W", w.type_name()), outputs[0], outputs[1], aligned(shape.width)];
     let kernel = device.kernel(&FORWARD, "embedding", &defines)?;
     let [width, repeat, count] = [shape.width, shape.repeat, shape.positions].map(|size| size as u32);
     let store = StoreArgument::from(store);
     device.launch(
         &kernel,
-        eights(len),
-        &[&tokens, &w, &arguments.factor, &positions, &width, &repeat, &count, &store, &y, &(len as u64)],
+        spots(shape.rows, 1, shape.width),
+        &[&tokens, &w, &arguments.factor, &positions, &width, &repeat, &count, &store, &y],
     )
 }
 
@@ -68,14 +69,14 @@ pub(crate) fn backward(
     let (starts, rows) = by_token(shape, &tokens);
     let [starts, rows] = [starts, rows].map(|numbers| uploaded(device, &numbers));
     let (starts, rows) = (starts?, rows?);
-    let inputs = [("DY", dy.type_name()), ("R", residual.type_name())];
+    let inputs = [("DY", dy.type_name()), ("R", residual.type_name()), aligned(shape.width)];
     let outputs = [("DW", dw.type_name()), ("DW_ROUNDING", rounding_name(store))];
-    let kernel = device.kernel(&BACKWARD, "embedding_backward", &[inputs, outputs].concat())?;
+    let kernel = device.kernel(&BACKWARD, "embedding_backward", &[&inputs[..], &outputs].concat())?;
     let (width, store) = (shape.width as u32, StoreArgument::from(store));
     device.launch(
         &kernel,
-        eights(len),
-        &[&starts, &rows, &dy, &arguments.factor, &residual, &width, &store, &dw, &(len as u64)],
+        spots(shape.entries, 1, shape.width),
+        &[&starts, &rows, &dy, &arguments.factor, &residual, &width, &store, &dw],
     )
 }
 

@@ -15,34 +15,95 @@ __device__ inline float2 moments(const Norm& norm, u32 width, F at) {
     return make_float2(mean, 1.0f / sqrtf(variance + norm.epsilon));
 }
 
+// Values of rows, FP32, a line each, one after the other for each row of a block. Read in octets, they are summed 16 threads side by side.
+extern __shared__ float4 lines[];
+
+// Line `number` of the COUNT of this thread's row. Sixteen more than a multiple of 32, so that both rows of a warp have banks of their own.
+template <u32 COUNT>
+__device__ inline float* line_of(u32 number, u32 width) {
+    u32 pitch = (width + 31) / 32 * 32 + 16;
+    return reinterpret_cast<float*>(lines) + (threadIdx.x / LANES * COUNT + number) * pitch;
+}
+
+// Calls `body(octet)` for those of a row that are this thread's.
+template <class Body>
+__device__ inline void each_octet(u32 width, Body body) {
+    for (u32 i = lane(); 8 * i < width; i += LANES) body(octet(i, width));
+}
+
+__device__ inline void write_line(float* line, const Octet& octet, const float (&values)[8]) {
+    float4* line4 = reinterpret_cast<float4*>(line + octet.column);
+    line4[0] = make_float4(values[0], values[1], values[2], values[3]), line4[1] = make_float4(values[4], values[5], values[6], values[7]);
+}
+
+__device__ inline void read_whole(const float* line, const Octet& octet, float (&values)[8]) {
+    const float4* line4 = reinterpret_cast<const float4*>(line + octet.column);
+    float4 low = line4[0], high = line4[1];
+    values[0] = low.x, values[1] = low.y, values[2] = low.z, values[3] = low.w, values[4] = high.x, values[5] = high.y, values[6] = high.z, values[7] = high.w;
+}
+
 // y = store(gamma (x - mean) / sqrt(variance + epsilon) + beta).
 extern "C" __global__ void layer_norm(Norm norm, const X::Code* x, const float* gamma, const float* beta, Store store, Y::Code* y) {
     u32 row = group(), width = row < norm.rows ? norm.width : 0;
     u64 first = u64(row) * norm.width;
-    auto at = [&](u32 i) { return decode<X>(x[first + i]); };
-    float2 moment = moments(norm, width, at);
-    for (u32 i = lane(); i < width; i += LANES) {
-        float value = canonical((at(i) - moment.x) * moment.y * gamma[i] + beta[i]);
-        y[first + i] = encode_at<Y, Y_ROUNDING>(store, value, first + i);
+    float* line = line_of<1>(0, norm.width);
+    if (STAGED) {
+        each_octet(width, [&](const Octet& octet) {
+            float values[8];
+            decode8<X, true>(read_octet<X>(x, first + octet.column, octet), values);
+            write_line(line, octet, values);
+        });
+        __syncwarp();
     }
+    float2 moment = moments(norm, width, [&](u32 i) { return STAGED ? line[i] : decode<X>(x[first + i]); });
+    each_octet(width, [&](const Octet& octet) {
+        float values[8], gammas[8], betas[8];
+        if (STAGED) read_whole(line, octet, values);
+        else decode8<X, true>(read_octet<X>(x, first + octet.column, octet), values);
+        read_line(gamma, octet, gammas), read_line(beta, octet, betas);
+#pragma unroll
+        for (int i = 0; i < 8; i++) values[i] = (values[i] - moment.x) * moment.y * gammas[i] + betas[i];
+        store_octet<Y, Y_ROUNDING>(store, y, first + octet.column, octet, values);
+    });
 }
 
 // dx = store((g - mean(g) - n mean(g n)) / sqrt(variance + epsilon) + residual), g = gamma dy; moments (rows): mean and 1 / sqrt(variance + epsilon).
 extern "C" __global__ void backward(Norm norm, const X::Code* x, const float* gamma, const DY::Code* dy, const R::Code* residual, float2* row_moments, Store store, Y::Code* dx) {
     u32 row = group(), width = row < norm.rows ? norm.width : 0;
     u64 first = u64(row) * norm.width;
-    auto at = [&](u32 i) { return decode<X>(x[first + i]); };
+    float *inputs = line_of<2>(0, norm.width), *errors = line_of<2>(1, norm.width);
+    // x and g.
+    auto load = [&](const Octet& octet, float (&x8)[8], float (&g8)[8]) {
+        float gammas[8];
+        decode8<X, true>(read_octet<X>(x, first + octet.column, octet), x8);
+        decode8<DY, true>(read_octet<DY>(dy, first + octet.column, octet), g8);
+        read_line(gamma, octet, gammas);
+#pragma unroll
+        for (int i = 0; i < 8; i++) g8[i] = g8[i] * gammas[i];
+    };
+    if (STAGED) {
+        each_octet(width, [&](const Octet& octet) {
+            float x8[8], g8[8];
+            load(octet, x8, g8);
+            write_line(inputs, octet, x8), write_line(errors, octet, g8);
+        });
+        __syncwarp();
+    }
+    auto at = [&](u32 i) { return STAGED ? inputs[i] : decode<X>(x[first + i]); };
+    auto g = [&](u32 i) { return STAGED ? errors[i] : decode<DY>(dy[first + i]) * gamma[i]; };
     float2 moment = moments(norm, width, at);
-    auto n = [&](u32 i) { return (at(i) - moment.x) * moment.y; };
-    auto g = [&](u32 i) { return decode<DY>(dy[first + i]) * gamma[i]; };
-    float along = canonical(lanes_sum<float>(width, [&](u32 i) { return g(i) * n(i); })) / float(norm.width);
+    float along = canonical(lanes_sum<float>(width, [&](u32 i) { return g(i) * ((at(i) - moment.x) * moment.y); })) / float(norm.width);
     float average = canonical(lanes_sum<float>(width, g)) / float(norm.width);
     if (width > 0 && lane() == 0) row_moments[row] = moment;
-    for (u32 i = lane(); i < width; i += LANES) {
-        float value = canonical((g(i) - average - n(i) * along) * moment.y);
-        if constexpr (R::PRESENT) value = canonical(value + decode<R>(residual[first + i]));
-        dx[first + i] = encode_at<Y, Y_ROUNDING>(store, value, first + i);
-    }
+    each_octet(width, [&](const Octet& octet) {
+        float x8[8], g8[8];
+        if (STAGED) read_whole(inputs, octet, x8), read_whole(errors, octet, g8);
+        else load(octet, x8, g8);
+#pragma unroll
+        for (int i = 0; i < 8; i++) g8[i] = (g8[i] - average - (x8[i] - moment.x) * moment.y * along) * moment.y;
+        add8<R>(read_octet<R>(residual, first + octet.column, octet), g8);
+        store_octet<Y, Y_ROUNDING>(store, dx, first + octet.column, octet, g8);
+    });
 }
 
 // sum dy n, sum dy.

@@ -31,6 +31,17 @@ impl From<&LayerNorm> for Norm {
     }
 }
 
+/// Threads for the rows of a matrix, 16 each, and whether shared memory has room for `lines` lines of FP32 of each row of a block.
+fn rows(device: &Device, norm: &LayerNorm, lines: usize) -> (Grid, (&'static str, &'static str)) {
+    let pitch = norm.width.next_multiple_of(32) + 16;
+    let bytes = |threads: u32| threads as usize / LANES * lines * pitch * size_of::<f32>();
+    let few = if bytes(128) <= 64 << 10 { 128 } else { 32 };
+    let (threads, staged) = if bytes(few) <= device.shared as usize { (few, true) } else { (Grid::THREADS, false) };
+    let blocks = [(norm.rows * LANES).div_ceil(threads as usize) as u32, 1, 1];
+    let shared = if staged { bytes(threads) as u32 } else { 0 };
+    (Grid { blocks, threads, shared }, ("STAGED", if staged { "1" } else { "0" }))
+}
+
 /// As [`fp8_kernels::Backend::layer_norm`].
 pub(crate) fn forward(
     device: &Arc<Device>,
@@ -44,10 +55,10 @@ pub(crate) fn forward(
     let gamma = op.exactly("gamma", arguments.gamma, DType::F32, norm.width)?;
     let beta = op.exactly("beta", arguments.beta, DType::F32, norm.width)?;
     let y = op.output("y", y, store, len)?;
-    let inputs = [("X", x.type_name()), ("DY", "None"), ("R", "None"), aligned(norm.width)];
+    let (grid, staged) = rows(device, norm, 1);
+    let inputs = [("X", x.type_name()), ("DY", "None"), ("R", "None"), aligned(norm.width), staged];
     let outputs = [("Y", y.type_name()), ("Y_ROUNDING", rounding_name(store))];
     let kernel = device.kernel(&LAYER_NORM, "layer_norm", &[&inputs[..], &outputs].concat())?;
-    let grid = Grid::over(norm.rows * LANES);
     device.launch(&kernel, grid, &[&Norm::from(norm), &x, &gamma, &beta, &StoreArgument::from(store), &y])
 }
 
@@ -66,7 +77,9 @@ pub(crate) fn backward(
     let dx = op.output("dx", gradients.dx, store, len)?;
     let dgamma = op.exactly_mut("dgamma", gradients.dgamma, DType::F32, norm.width)?;
     let dbeta = op.exactly_mut("dbeta", gradients.dbeta, DType::F32, norm.width)?;
-    let inputs = [("X", x.type_name()), ("DY", dy.type_name()), ("R", residual.type_name()), aligned(norm.width)];
+    let (grid, staged) = rows(device, norm, 2);
+    let types = [("X", x.type_name()), ("DY", dy.type_name()), ("R", residual.type_name())];
+    let inputs = [types[0], types[1], types[2], aligned(norm.width), staged];
     let outputs = [("Y", dx.type_name()), ("Y_ROUNDING", rounding_name(store))];
     let kernel = |name| device.kernel(&LAYER_NORM, name, &[&inputs[..], &outputs].concat());
     let size = Columns::new(norm.rows, norm.width);
@@ -75,7 +88,7 @@ pub(crate) fn backward(
     let store = StoreArgument::from(store);
     device.launch(
         &*kernel("backward")?,
-        Grid::over(norm.rows * LANES),
+        grid,
         &[&Norm::from(norm), &x, &gamma, &dy, &residual, &moments, &store, &dx],
     )?;
     device.launch(&*kernel("sums")?, size.parts_grid(device), &[&size, &x, &dy, &moments, &parts])?;

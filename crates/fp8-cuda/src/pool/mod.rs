@@ -6,7 +6,7 @@ use fp8_kernels::{Buffer, DType, Pool2d, Result, Store};
 
 use crate::codec::{StoreArgument, rounding_name};
 use crate::device::Device;
-use crate::elementwise::aligned;
+use crate::elementwise::{aligned, spots};
 use crate::kernels::{Argument, Grid, Source, source};
 
 pub(crate) static MAX: Source = source!("pool/max.cu");
@@ -27,14 +27,6 @@ impl From<&Pool2d> for Pool {
         let ([height, width], [oh, ow]) = (pool.input, pool.output());
         Self([height, width, pool.channels, pool.kernel, pool.stride, pool.padding, oh, ow].map(|size| size as u32))
     }
-}
-
-/// Blocks for the eights of channels of `lines` lines of `width` pixels: of as many threads as leave few idle.
-fn spots(lines: usize, width: usize, channels: usize) -> Grid {
-    let count = (width * channels.div_ceil(8)) as u32;
-    let blocks = count.div_ceil(Grid::THREADS).max(1);
-    let threads = count.div_ceil(blocks).next_multiple_of(32).max(32);
-    Grid { blocks: [lines as u32, blocks.min(65_535), 1], threads, shared: 0 }
 }
 
 /// y = store(max over the window), and where it stood.
