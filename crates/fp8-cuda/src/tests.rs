@@ -118,7 +118,6 @@ fn defines(n: usize, [inputs, optional, outputs]: [Names; 3]) -> Vec<(String, St
         ("AT_ONCE", "2", "4"),
         ("A_ALONG_K", "0", "1"),
         ("B_ALONG_K", "1", "0"),
-        ("WHOLE", "1", "0"),
         ("A_WHOLE", "1", "0"),
         ("B_WHOLE", "1", "0"),
         ("BRAIN", "0", "1"),

@@ -10,7 +10,7 @@ __device__ inline u32 tile_line(u32 i, u32 run, bool along_k) { return along_k ?
 __device__ inline u32 tile_k(u32 i, u32 run, bool along_k) { return along_k ? i % (TILE / run) * run : i / (TILE / run); }
 
 extern "C" __global__ void __launch_bounds__(THREADS) pack(LINES lines, const Code* codes, u32 count, u32 k, u32 along_k, u32 pitch, Code* packed) {
-    constexpr u32 RUN = WHOLE ? 8 : 1;
+    constexpr u32 RUN = A_WHOLE ? 8 : 1;
     __shared__ Code tile[TILE][TILE + 4 / sizeof(Code)];
     u32 first_line = blockIdx.y * TILE, first_k = blockIdx.x * TILE;
 #pragma unroll 2
@@ -18,7 +18,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) pack(LINES lines, const Co
         u32 line = tile_line(i, RUN, along_k), step = tile_k(i, RUN, along_k);
         bool inside = first_line + line < count && first_k + step < k;
         const Code* from = codes + (inside ? lines.place(first_line + line, first_k + step) : 0);
-        if constexpr (WHOLE) {
+        if constexpr (A_WHOLE) {
             Eight<Code> run = {};
             if (inside) run = *reinterpret_cast<const Eight<Code>*>(from);
 #pragma unroll
@@ -33,7 +33,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) pack(LINES lines, const Co
         u32 line = tile_line(i, RUN, true), step = tile_k(i, RUN, true);
         if (first_line + line >= count || first_k + step >= pitch) continue;
         Code* to = packed + u64(first_line + line) * pitch + first_k + step;
-        if constexpr (WHOLE) {
+        if constexpr (A_WHOLE) {
             Eight<Code> run;
 #pragma unroll
             for (u32 j = 0; j < 8; j++) run.codes[j] = tile[line][step + j];
