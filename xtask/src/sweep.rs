@@ -244,7 +244,7 @@ mod tests {
     }
 
     /// Stopped after a step of the first run, then gone on with, then asked for again: the figures are those of a sweep that was left
-    /// alone, and nothing is trained twice.
+    /// alone, and nothing is trained twice. So are those of runs that are made at a time.
     #[test]
     fn a_sweep_goes_on_where_it_was() {
         let folder = tempfile::tempdir().unwrap();
@@ -254,20 +254,20 @@ mod tests {
         })
         .unwrap();
         let backend = Device::Cpu.open(None).unwrap();
-        let make = |stop: bool, name: &str, made: &[Run]| {
+        let make_by = |backends: &[_], stop: bool, name: &str, made: &[Run]| {
             let (mut runs, own) = (made.to_vec(), folder.path().join(name));
-            let backends = [backend.clone()];
-            let list = List { plans: &plans, made, failures: &[], backends: &backends, folder: &own };
-            let finished =
-                runs::make_until(&stop.into(), &list, |outcome| {
-                    match outcome {
-                        Outcome::Run(run) => runs.push(*run),
-                        Outcome::Failure(failure) => bail!("{}", failure.reason),
-                    }
-                    Ok(())
-                });
+            let list = List { plans: &plans, made, failures: &[], backends, folder: &own };
+            let finished = runs::make_until(&stop.into(), &list, |outcome| {
+                match outcome {
+                    Outcome::Run(run) => runs.push(*run),
+                    Outcome::Failure(failure) => bail!("{}", failure.reason),
+                }
+                Ok(())
+            });
+            runs.sort_by_key(|run| plans.iter().position(|plan| plan.name == run.name));
             (finished.unwrap(), runs)
         };
+        let make = |stop, name: &str, made: &[Run]| make_by(std::slice::from_ref(&backend), stop, name, made);
         let (finished, none) = make(true, "stopped", &[]);
         assert!(!finished && none.is_empty());
         let (_, resumed) = make(false, "stopped", &[]);
@@ -275,6 +275,10 @@ mod tests {
         assert!(finished && straight.len() == 2);
         let losses = |runs: &[Run]| runs.iter().map(Run::training_loss).collect::<Vec<_>>();
         assert_eq!(losses(&resumed), losses(&straight));
+        let two = [backend.clone(), Device::Cpu.open(None).unwrap()];
+        assert!(!make_by(&two, true, "together", &[]).0);
+        let (finished, together) = make_by(&two, false, "together", &[]);
+        assert!(finished && losses(&together) == losses(&straight));
         assert_eq!(make(true, "elsewhere", &straight).1.len(), 2, "made already");
 
         let provenance = Provenance::here(backend.name());

@@ -2,7 +2,7 @@
 //! needs no files, augmentation, and batches prefetched by worker threads.
 //!
 //! A [`Source`] says where examples come from and opens a [`Dataset`]; a [`Transform`] says what becomes of an image; a [`Loader`] makes batches of
-//! normalised floats, `(N, H, W, C)`. Batches depend on the seed, the epoch and the batch alone, whatever the number of threads, so an epoch can be
+//! bytes, `(N, H, W, C)`, normalised where they are used. Batches depend on the seed, the epoch and the batch alone, whatever the number of threads, so an epoch can be
 //! entered anywhere.
 //!
 //! ```
