@@ -98,8 +98,11 @@ fn check(what: &str, bound: f64, outputs: impl Fn(&dyn Backend) -> Result<Vec<Bu
 /// States of the sizes that have a kernel of their own: more sequences than a block has, both directions, sequences that end.
 #[test]
 fn recurrent_states() {
-    for (hidden, batch, steps, reverse) in [(128, 41, 19, false), (384, 33, 9, true), (1024, 130, 50, false)] {
-        check(&format!("lstm {hidden} x {batch}"), BOUND, |backend| {
+    // A state that is rounded to the neighbouring code moves those after it: more so the more steps there are.
+    for (hidden, batch, steps, reverse, bound) in
+        [(128, 41, 19, false, BOUND), (384, 33, 9, true, BOUND), (1024, 130, 50, false, 3.0 * BOUND)]
+    {
+        check(&format!("lstm {hidden} x {batch}"), bound, |backend| {
             let spec = Lstm { steps, batch, input: 64, hidden, reverse };
             let (state, gates) = (batch * hidden, 4 * hidden);
             let small = 1.5 / (hidden as f32).sqrt();
