@@ -13,7 +13,7 @@ const u32 DEPTH = HIDDEN / 2;
 const u32 GROUP = DEPTH % 128 == 0 ? 128 : 64, GROUPS = DEPTH / GROUP;
 
 // Bytes from line to line in shared memory, so that eight lanes that read 16 bytes each, four of one line, meet no bank twice.
-constexpr u32 pitch(u32 width) { return width % 128 == 0 ? width + 64 : width; }
+__device__ constexpr u32 pitch(u32 width) { return width % 128 == 0 ? width + 64 : width; }
 
 struct Steps {
     u32 batch, steps, reverse;
