@@ -105,7 +105,9 @@ pub fn make_until(stop: &AtomicBool, list: &List<'_>, mut keep: impl FnMut(Outco
     let mut progress = Progress::new(effort(&there) + effort(&missing), effort(&there));
     for (at, plan) in missing {
         progress.begin(&plan.name, at + 1, plans.len(), work(&plan.config));
-        let Some(outcome) = list.make(plan, backend, stop, &mut |event| progress.tell(event))? else { return Ok(false) };
+        let Some(outcome) = list.make(plan, backend, stop, &mut |event| progress.tell(event))? else {
+            return Ok(false);
+        };
         if let Outcome::Failure(Failure { reason, .. }) = &outcome {
             progress.say(&format!("{} diverged at {reason}", plan.name));
         }

@@ -115,7 +115,9 @@ impl<'a> Graph<'a> {
         }
         // Over blocks, so that it is done with many at once; who has found one looks for it.
         let finite = |block: &[f32]| block.iter().fold(true, |finite, value| finite & value.is_finite());
-        if !values.chunks(4096).all(finite) && let Some(index) = values.iter().position(|value| !value.is_finite()) {
+        if !values.chunks(4096).all(finite)
+            && let Some(index) = values.iter().position(|value| !value.is_finite())
+        {
             return Err(Error::NonFinite { what: "input", index, value: values[index] });
         }
         let wide = Tensor::from_f32(&**self.backend(), shape.to_vec(), values)?;

@@ -287,8 +287,7 @@ fn embedding(rows: usize, entries: usize, width: usize) -> [Case; 2] {
     let name = format!("embedding {rows} of {entries} x {width}");
     let forward = move |backend: &dyn Backend, x: &[Buffer], y: &mut [Buffer]| {
         let store = stochastic(E5M2, 3);
-        let arguments =
-            EmbeddingForward { tokens: &x[0], w: &x[1], factor: 22.5, positions: Some(&x[2]), store };
+        let arguments = EmbeddingForward { tokens: &x[0], w: &x[1], factor: 22.5, positions: Some(&x[2]), store };
         backend.embedding(&shape, &arguments, &mut y[0])
     };
     let backward = move |backend: &dyn Backend, x: &[Buffer], y: &mut [Buffer]| {
@@ -343,18 +342,19 @@ fn update(part: usize) -> Case {
         UpdateRule::Sgd { lr: 0.1, momentum: 0.9, dampening: 0.0, nesterov: false, weight_decay: 1e-4, first: false };
     let name = format!("update of ResNet-50 (1/{part})");
     Case::new(name, &inputs, &outputs, move |backend, x, y| {
-        let updates = x.iter().zip(y.chunks_exact_mut(3)).zip(&parameters).map(|((gradient, outputs), &(_, weight))| {
-            let [master, moment, copy] = outputs else { unreachable!() };
-            let parameter = ParameterUpdate {
-                gradient,
-                unscale: 1e-4,
-                master_store: Store::nearest(master.dtype()),
-                master,
-                moments: std::slice::from_mut(moment),
-                working: weight.then_some((copy, Store::nearest(E5M2))),
-            };
-            (rule, parameter)
-        });
+        let updates =
+            x.iter().zip(y.chunks_exact_mut(3)).zip(&parameters).map(|((gradient, outputs), &(_, weight))| {
+                let [master, moment, copy] = outputs else { unreachable!() };
+                let parameter = ParameterUpdate {
+                    gradient,
+                    unscale: 1e-4,
+                    master_store: Store::nearest(master.dtype()),
+                    master,
+                    moments: std::slice::from_mut(moment),
+                    working: weight.then_some((copy, Store::nearest(E5M2))),
+                };
+                (rule, parameter)
+            });
         backend.update_all(updates.collect())
     })
 }

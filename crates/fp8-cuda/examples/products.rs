@@ -105,7 +105,11 @@ fn convolutions(gpu: &CudaBackend, wanted: &str) -> Result<()> {
         let store = Epilogue::store(stores()[0]);
         let [mut y, mut dx, mut dw] =
             [conv.output_len(), conv.input_len(), conv.weight_len()].map(|len| gpu.alloc(DType::E5M2, len));
-        let (y, dx, dw) = (y.as_mut().map_err(|e| e.clone())?, dx.as_mut().map_err(|e| e.clone())?, dw.as_mut().map_err(|e| e.clone())?);
+        let (y, dx, dw) = (
+            y.as_mut().map_err(|e| e.clone())?,
+            dx.as_mut().map_err(|e| e.clone())?,
+            dw.as_mut().map_err(|e| e.clone())?,
+        );
         let times = [
             seconds(gpu, || gpu.conv2d(&conv, &x, &w, &store, y))?,
             seconds(gpu, || gpu.conv2d_backward_data(&conv, &dy, &w, &store, dx))?,

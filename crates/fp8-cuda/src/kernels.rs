@@ -241,7 +241,8 @@ impl Device {
         let (blocks, threads) = (grid.blocks.into(), (grid.threads, 1, 1));
         let stream = self.stream.cu_stream();
         // SAFETY: number and sizes of the arguments are those of the kernel, which the driver copies before it returns.
-        let launched = unsafe { how(kernel.function, blocks, threads, grid.shared, stream, &mut values[..arguments.len()]) };
+        let launched =
+            unsafe { how(kernel.function, blocks, threads, grid.shared, stream, &mut values[..arguments.len()]) };
         self.told(launched.context(|| format!("starting {} with {grid:?}", kernel.name)))?;
         self.started(kernel.name)
     }

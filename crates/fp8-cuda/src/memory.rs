@@ -74,7 +74,9 @@ impl Accounts {
     pub fn free(&self, device: &Device) -> std::result::Result<(), DriverError> {
         let free = std::mem::take(&mut self.state().free);
         // SAFETY: taken by `DeviceMemory::new`; kernels that use it were started before on the same stream.
-        free.into_values().flatten().try_for_each(|address| unsafe { result::free_async(address, device.stream.cu_stream()) })
+        free.into_values()
+            .flatten()
+            .try_for_each(|address| unsafe { result::free_async(address, device.stream.cu_stream()) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -170,7 +172,8 @@ impl DeviceMemory {
         device.bind()?;
         let copying = || format!("copying {} bytes to the card", bytes.len());
         // The driver does not wait for what is small: it keeps it itself.
-        let staged = bytes.len() > SMALL && device.told(device.staging.write(device, self.address, bytes).context(copying))?;
+        let staged =
+            bytes.len() > SMALL && device.told(device.staging.write(device, self.address, bytes).context(copying))?;
         if self.bytes > 0 && !staged {
             // SAFETY: both have this length; the driver has read memory that is not page-locked when it returns.
             let copied = unsafe { result::memcpy_htod_async(self.address, bytes, device.stream.cu_stream()) };
@@ -182,7 +185,10 @@ impl DeviceMemory {
     /// The bytes as what was started so far leaves them; waits when they are asked for.
     pub fn read_later(&self) -> Result<Box<dyn Later>> {
         self.device.bind()?;
-        if self.bytes > 0 && self.bytes <= PIECE && let Some(later) = read_later(&self.device, self.address, self.bytes)? {
+        if self.bytes > 0
+            && self.bytes <= PIECE
+            && let Some(later) = read_later(&self.device, self.address, self.bytes)?
+        {
             return Ok(later);
         }
         let mut bytes = vec![0; self.bytes];
@@ -249,7 +255,10 @@ mod tests {
     fn rooms_are_at_most_an_eighth_larger() {
         for bytes in (1..1 << 16).chain((1 << 20..1 << 28).step_by(999_983)) {
             let room = room(bytes);
-            assert!(room >= bytes && room.is_multiple_of(512) && (room - bytes < 512 || (room - bytes) * 8 <= bytes), "{bytes}: {room}");
+            assert!(
+                room >= bytes && room.is_multiple_of(512) && (room - bytes < 512 || (room - bytes) * 8 <= bytes),
+                "{bytes}: {room}"
+            );
         }
     }
 }

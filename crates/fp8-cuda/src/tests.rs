@@ -63,12 +63,17 @@ const OTHERS: [(&Source, &[(&str, &str)]); 9] = [
 ];
 
 /// Of attention by tiles.
-const TILED: [[(&str, &str); 12]; 2] = [
-    tiled("Bf16", "64", "E5M2", "None", "E5M2", "SR"),
-    tiled("F16", "104", "E3M4", "F16", "F32", "RNE"),
-];
+const TILED: [[(&str, &str); 12]; 2] =
+    [tiled("Bf16", "64", "E5M2", "None", "E5M2", "SR"), tiled("F16", "104", "E3M4", "F16", "F32", "RNE")];
 
-const fn tiled<'a>(half: &'a str, width: &'a str, x: &'a str, r: &'a str, y: &'a str, rounding: &'a str) -> [(&'a str, &'a str); 12] {
+const fn tiled<'a>(
+    half: &'a str,
+    width: &'a str,
+    x: &'a str,
+    r: &'a str,
+    y: &'a str,
+    rounding: &'a str,
+) -> [(&'a str, &'a str); 12] {
     let inputs = [("QUERY", x), ("KEY", x), ("VALUE", x), ("DY", "E5M2"), ("R", r), ("VR", r)];
     let outputs = [("Y", y), ("VY", y), ("Y_ROUNDING", rounding), ("VY_ROUNDING", rounding)];
     let [a, b, c, d, e, f] = inputs;
@@ -153,12 +158,20 @@ fn every_kernel_compiles() {
     }
     OTHERS.iter().for_each(|(source, defines)| check(&nvrtc, source, defines, &ARCHITECTURES));
     for [a, b, narrow, images, tile_m, tile_n, stages, copied] in ACROSS {
-        let numbers = [("IMAGES", images), ("TILE_M", tile_m), ("TILE_N", tile_n), ("STAGES", stages), ("COPIED", copied)];
+        let numbers =
+            [("IMAGES", images), ("TILE_M", tile_m), ("TILE_N", tile_n), ("STAGES", stages), ("COPIED", copied)];
         let types = [("A", a), ("B", b), ("NARROW", narrow)];
         check(&nvrtc, &gemm::ACROSS, &[numbers.as_slice(), &types].concat(), &["sm_90a"]);
     }
     for [a, images, tile_n, depth, stages, cluster, resident, sums] in HOPPER {
-        let numbers = [("IMAGES", images), ("TILE_N", tile_n), ("DEPTH", depth), ("STAGES", stages), ("CLUSTER", cluster), ("RESIDENT", resident)];
+        let numbers = [
+            ("IMAGES", images),
+            ("TILE_N", tile_n),
+            ("DEPTH", depth),
+            ("STAGES", stages),
+            ("CLUSTER", cluster),
+            ("RESIDENT", resident),
+        ];
         let types = [("A", a), ("B", a), ("R", "None"), ("Y", "E5M2"), ("Y_ROUNDING", "SR"), ("SUMS", sums)];
         check(&nvrtc, &gemm::HOPPER, &[numbers.as_slice(), &types].concat(), &["sm_90a"]);
     }
@@ -167,7 +180,12 @@ fn every_kernel_compiles() {
 /// No .cu file is forgotten.
 #[test]
 fn every_source_is_in_the_table() {
-    let known: Vec<&str> = SOURCES.iter().map(|(source, ..)| source.name).chain(OTHERS.iter().map(|(source, _)| source.name)).chain([gemm::ACROSS.name, gemm::HOPPER.name]).collect();
+    let known: Vec<&str> = SOURCES
+        .iter()
+        .map(|(source, ..)| source.name)
+        .chain(OTHERS.iter().map(|(source, _)| source.name))
+        .chain([gemm::ACROSS.name, gemm::HOPPER.name])
+        .collect();
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for folder in std::fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
         for file in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {

@@ -83,7 +83,9 @@ fn two_at_a_time() {
 fn bytes_come_back() {
     let Some(gpu) = card() else { return };
     let mut before: Option<(Vec<u8>, Box<dyn fp8_kernels::Later>)> = None;
-    for (round, len) in (0..3).flat_map(|round| [0, 1, 40_000, 1 << 20, (16 << 20) + 5, (40 << 20) + 3].map(|len| (round, len))) {
+    for (round, len) in
+        (0..3).flat_map(|round| [0, 1, 40_000, 1 << 20, (16 << 20) + 5, (40 << 20) + 3].map(|len| (round, len)))
+    {
         let bytes: Vec<u8> = (0..len).map(|at| (at * 7 + at / 251 + round) as u8).collect();
         let mut buffer = gpu.alloc(DType::U8, len).unwrap();
         gpu.upload(&bytes, &mut buffer).unwrap();

@@ -136,7 +136,8 @@ fn recurrent_states() {
 /// Heads of several widths, with more queries and keys than a block has, causal and not.
 #[test]
 fn heads_of_attention() {
-    let sizes = [(64, 64, 64, true), (64, 64, 64, false), (100, 170, 64, true), (130, 70, 40, false), (70, 129, 128, true)];
+    let sizes =
+        [(64, 64, 64, true), (64, 64, 64, false), (100, 170, 64, true), (130, 70, 40, false), (70, 129, 128, true)];
     for (n, (queries, keys, head_width, causal)) in sizes.into_iter().enumerate() {
         for (dtype, bound) in [(DType::E5M2, ONCE), (DType::F32, IN_FP32)] {
             let [types, rest] = [[DType::E5M2, DType::E4M3, DType::F16], [DType::Bf16, DType::E5M2, DType::E3M4]];

@@ -19,15 +19,8 @@ fn bound(accumulation: Accumulation, types: [DType; 2]) -> f64 {
 }
 
 const MODES: [Accumulation; 3] = [Exact, Promoted, Fast];
-const TYPES: [[DType; 2]; 7] = [
-    [E5M2, E5M2],
-    [E4M3, E5M2],
-    [F16, E5M2],
-    [F16, F16],
-    [Bf16, Bf16],
-    [E5M2Fnuz, F16],
-    [F32, F32],
-];
+const TYPES: [[DType; 2]; 7] =
+    [[E5M2, E5M2], [E4M3, E5M2], [F16, E5M2], [F16, F16], [Bf16, Bf16], [E5M2Fnuz, F16], [F32, F32]];
 
 fn card(accumulation: Accumulation) -> Option<CudaBackend> {
     CudaBackend::new(0, accumulation).inspect_err(|reason| eprintln!("nothing was tested: {reason}")).ok()
@@ -67,11 +60,8 @@ type Run<'a> = dyn Fn(&dyn Backend, Store) -> Result<Vec<f32>> + 'a;
 
 /// What is wrong with a product, by every mode of the card.
 fn wrong(name: &str, types: [DType; 2], ordered: &CudaBackend, modes: &[CudaBackend], run: &Run<'_>) -> Vec<String> {
-    let stochastic = Store {
-        rounding: Rounding::STOCHASTIC,
-        random: Stream { seed: 5, step: 6, id: 7 },
-        ..Store::nearest(E5M2)
-    };
+    let stochastic =
+        Store { rounding: Rounding::STOCHASTIC, random: Stream { seed: 5, step: 6, id: 7 }, ..Store::nearest(E5M2) };
     let mut wrong = Vec::new();
     for (mode, gpu) in MODES.into_iter().zip(modes) {
         // Rounded sums differ where a sum crosses from one code to the next, by at most a quarter of the code.
@@ -93,7 +83,10 @@ fn wrong(name: &str, types: [DType; 2], ordered: &CudaBackend, modes: &[CudaBack
     wrong
 }
 
-fn check<T: Copy + std::fmt::Debug>(shapes: &[T], run: impl Fn(T, [DType; 2], &dyn Backend, Store) -> Result<Vec<f32>>) {
+fn check<T: Copy + std::fmt::Debug>(
+    shapes: &[T],
+    run: impl Fn(T, [DType; 2], &dyn Backend, Store) -> Result<Vec<f32>>,
+) {
     let Some(ordered) = card(Accumulation::Ordered) else { return };
     let modes: Vec<CudaBackend> = MODES.into_iter().filter_map(card).collect();
     let mut all = Vec::new();
@@ -109,19 +102,15 @@ fn check<T: Copy + std::fmt::Debug>(shapes: &[T], run: impl Fn(T, [DType; 2], &d
 #[test]
 fn matrices() {
     let mut shapes = Vec::new();
-    for [m, n, k] in [[128, 128, 128], [300, 72, 1000], [1000, 264, 208], [7, 5, 33], [4096, 520, 64], [64, 64, 20_000]] {
+    for [m, n, k] in [[128, 128, 128], [300, 72, 1000], [1000, 264, 208], [7, 5, 33], [4096, 520, 64], [64, 64, 20_000]]
+    {
         shapes.extend([Layout::NT, Layout::NN, Layout::TN].map(|layout| Gemm { m, n, k, layout }));
     }
     check(&shapes, |gemm, [left, right], backend, store| {
         let (a, b) = (values(backend, left, gemm.m * gemm.k, 1)?, values(backend, right, gemm.n * gemm.k, 2)?);
         let (bias, residual) = (values(backend, F32, gemm.n, 3)?, values(backend, E5M2, gemm.m * gemm.n, 4)?);
-        let epilogue = Epilogue {
-            alpha: 0.5,
-            bias: Some(&bias),
-            residual: Some(&residual),
-            activation: Activation::Relu,
-            store,
-        };
+        let epilogue =
+            Epilogue { alpha: 0.5, bias: Some(&bias), residual: Some(&residual), activation: Activation::Relu, store };
         let mut c = backend.alloc(store.dtype, gemm.m * gemm.n)?;
         backend.gemm(&gemm, &a, &b, &epilogue, &mut c)?;
         floats(backend, &c)

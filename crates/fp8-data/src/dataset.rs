@@ -69,7 +69,8 @@ impl Normalization {
     /// # Panics
     /// With more than three.
     pub fn tables(&self, channels: usize) -> Vec<[f32; 256]> {
-        let table = |(mean, deviation): (&f32, &f32)| std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / deviation);
+        let table =
+            |(mean, deviation): (&f32, &f32)| std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / deviation);
         self.mean[..channels].iter().zip(&self.deviation).map(table).collect()
     }
 }

@@ -144,7 +144,9 @@ mod tests {
             let tail = upper_tail(quantile, f64::from(freedom));
             assert!((tail - 0.025).abs() < 3e-5, "{freedom}: {tail}");
         }
-        for (t, freedom, expected) in [(0.5, 1.0, 0.352_416_382_349_566_7), (2.92, 2.0, 0.049_999_577_8), (-1.0, 4.0, 0.813_049_516_8)] {
+        for (t, freedom, expected) in
+            [(0.5, 1.0, 0.352_416_382_349_566_7), (2.92, 2.0, 0.049_999_577_8), (-1.0, 4.0, 0.813_049_516_8)]
+        {
             assert!((upper_tail(t, freedom) - expected).abs() < 1e-9, "{t}, {freedom}: {}", upper_tail(t, freedom));
         }
     }

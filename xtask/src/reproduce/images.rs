@@ -1,11 +1,11 @@
 //! Which images a reproduction trains on.
 
-use anyhow::{Context, Result};
-use fp8_data::{Source, Split};
-use fp8_trainer::Config;
 use super::data::{Choice, Known, last};
 use super::results::DataSet;
 use super::scale::Setting;
+use anyhow::{Context, Result};
+use fp8_data::{Source, Split};
+use fp8_trainer::Config;
 
 const PAPERS: Known = Known { name: "imagenet", title: "ImageNet", inside: &["."] };
 const CIFAR10: Known = Known { name: "cifar10", title: "CIFAR-10", inside: &[".", "cifar-10-batches-bin"] };
@@ -123,7 +123,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let message = |path: &Path| {
             let choice = path.to_str().unwrap().parse().unwrap();
-            format!("{:#}", source(&choice, &Setting::parse("about = ''\ngenerated = {}\nrun = {}").unwrap()).unwrap_err())
+            format!(
+                "{:#}",
+                source(&choice, &Setting::parse("about = ''\ngenerated = {}\nrun = {}").unwrap()).unwrap_err()
+            )
         };
         let missing = message(&folder.path().join("none"));
         assert!(missing.contains("none: no such folder"), "{missing}");

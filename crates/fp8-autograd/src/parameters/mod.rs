@@ -284,7 +284,8 @@ impl Parameters {
         let (backend, step) = (&*self.backend, step.with_micro_batch(0));
         let changes: Vec<_> = self.iter().map(|(id, parameter)| change(id, parameter)).collect();
         let changed = self.parameters.iter_mut().zip(&changes);
-        let updates = changed.filter_map(|(parameter, change)| Some(parameter.change(backend, change.as_ref()?, &step)));
+        let updates =
+            changed.filter_map(|(parameter, change)| Some(parameter.change(backend, change.as_ref()?, &step)));
         backend.update_all(updates.collect::<Result<_>>()?)?;
         for (parameter, _) in self.parameters.iter_mut().zip(changes).filter(|(_, change)| change.is_some()) {
             parameter.updates += 1;

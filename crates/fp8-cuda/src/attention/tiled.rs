@@ -78,7 +78,8 @@ impl<'a> Tiled<'a> {
         let width = [("HALF", self.half), ("WIDTH", &*self.width)];
         let kernel = self.device.kernel(source, name, &[&types[..], &width, defines].concat())?;
         let pitch = self.attention.head_width.next_multiple_of(16) + 8;
-        let blocks = [self.attention.batch * self.attention.heads, steps.div_ceil(LINES), 1].map(|blocks| blocks as u32);
+        let blocks =
+            [self.attention.batch * self.attention.heads, steps.div_ceil(LINES), 1].map(|blocks| blocks as u32);
         let grid = Grid { blocks, threads: THREADS, shared: (2 * lines * pitch + further) as u32 };
         let inputs: [&dyn Argument; 4] = [&self.shape, q, k, values];
         self.device.launch(&kernel, grid, &[&inputs, arguments].concat())
@@ -110,8 +111,7 @@ impl<'a> Tiled<'a> {
         let rounding = rounding_name(value_store);
         let second = [("VR", more.type_name()), ("VY", dvalues.type_name()), ("VY_ROUNDING", rounding)];
         let [of_k, of_values] = [store, value_store].map(StoreArgument::from);
-        let arguments: [&dyn Argument; 8] =
-            [&self.dy, &moments, &residual, &of_k, &dk, &more, &of_values, &dvalues];
+        let arguments: [&dyn Argument; 8] = [&self.dy, &moments, &residual, &of_k, &dk, &more, &of_values, &dvalues];
         let defines = [&first[..], &second].concat();
         self.start((&TILED_KEYS, "key_errors"), &defines, (keys, lines, 8 * fewer), &arguments)
     }

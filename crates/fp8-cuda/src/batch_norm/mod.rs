@@ -118,7 +118,8 @@ pub(crate) fn backward(
     let dgamma = op.exactly_mut("dgamma", gradients.dgamma, DType::F32, channels)?;
     let dbeta = op.exactly_mut("dbeta", gradients.dbeta, DType::F32, channels)?;
     let stores = [&arguments.dx_store, &arguments.dresidual_store];
-    let dresidual = gradients.dresidual.map(|dresidual| op.output("dresidual", dresidual, stores[1], len)).transpose()?;
+    let dresidual =
+        gradients.dresidual.map(|dresidual| op.output("dresidual", dresidual, stores[1], len)).transpose()?;
     let dresidual = dresidual.unwrap_or_default();
     let residual_error = if dresidual.dtype.is_some() { residual_error } else { Operand::default() };
 

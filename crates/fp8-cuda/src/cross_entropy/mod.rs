@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use fp8_kernels::{
-    Buffer, CrossEntropy, DType, Gemm, Layout, LinearCrossEntropy, LogitsError, Result, Store,
-};
+use fp8_kernels::{Buffer, CrossEntropy, DType, Gemm, Layout, LinearCrossEntropy, LogitsError, Result, Store};
 
 use crate::codec::{StoreArgument, rounding_name};
 use crate::device::Device;

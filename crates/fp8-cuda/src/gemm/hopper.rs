@@ -238,8 +238,11 @@ impl Along {
         let pitch = k.next_multiple_of(16);
         let whole = if factor.is_whole(lines, k) { "1" } else { "0" };
         let packed = DeviceMemory::new(device, lines * pitch * size)?;
-        let kernel =
-            device.kernel(&PACK, "pack", &[("A", factor.operand.type_name()), ("LINES", L::NAME), ("A_WHOLE", whole)])?;
+        let kernel = device.kernel(
+            &PACK,
+            "pack",
+            &[("A", factor.operand.type_name()), ("LINES", L::NAME), ("A_WHOLE", whole)],
+        )?;
         let grid = Grid::blocks([pitch.div_ceil(PACKED) as u32, lines.div_ceil(PACKED) as u32, 1]);
         let (count, k_len, along_k) = (lines as u32, k as u32, u32::from(factor.along_k));
         let arguments: [&dyn Argument; 7] =

@@ -70,10 +70,8 @@ pub(crate) fn compute<A: Lines, B: Lines>(
         rounding,
     ];
     let (across, down) = (rows.div_ceil(TILE), columns.div_ceil(TILE));
-    let grid = |depth: usize| Grid {
-        shared: planes * SHARED,
-        ..Grid::blocks([across as u32, down as u32, depth as u32])
-    };
+    let grid =
+        |depth: usize| Grid { shared: planes * SHARED, ..Grid::blocks([across as u32, down as u32, depth as u32]) };
     let size = |k: usize, k_of_part: usize| Size([rows, columns, k, k_of_part].map(|size| size as u32));
     let Product { a: left, b: right, .. } = product;
     // Parts of k side by side where there are too few tiles to keep the card busy.
@@ -93,8 +91,7 @@ pub(crate) fn compute<A: Lines, B: Lines>(
     let kernel = device.kernel(&MMA, "parts", &defines)?;
     parts::sum(device, [rows, columns], k.div_ceil(k_of_part), output_rows, tail, c, |room, _, count| {
         let size = size(k, k_of_part);
-        let arguments: [&dyn Argument; 6] =
-            [&size, &left.lines, &left.operand, &right.lines, &right.operand, room];
+        let arguments: [&dyn Argument; 6] = [&size, &left.lines, &left.operand, &right.lines, &right.operand, room];
         device.launch(&kernel, grid(count), &arguments)
     })?;
     Ok(true)

@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use fp8_kernels::{Activation, Buffer, DType, Epilogue, Gemm, Layout, Result};
 
-use lines::Lines;
-pub(crate) use lines::{Dense, Divisor, PatchElements, Patches, Rows, Taps};
 #[cfg(test)]
 pub(crate) use across::ACROSS;
 #[cfg(test)]
 pub(crate) use hopper::{HOPPER, PACK};
+use lines::Lines;
+pub(crate) use lines::{Dense, Divisor, PatchElements, Patches, Rows, Taps};
 #[cfg(test)]
 pub(crate) use mma::MMA;
 #[cfg(test)]

@@ -93,8 +93,7 @@ impl<A: Lines, B: Lines> Product<A, B> {
         let (size, Self { a, b, output_rows, .. }) = (self.size(), self);
         parts::sum(device, [self.rows, self.columns], blocks, output_rows, tail, c, |room, first, count| {
             let first = first as u32;
-            let arguments: [&dyn Argument; 7] =
-                [&size, &a.lines, &a.operand, &b.lines, &b.operand, &first, room];
+            let arguments: [&dyn Argument; 7] = [&size, &a.lines, &a.operand, &b.lines, &b.operand, &first, room];
             device.launch(&kernel, self.grid(count), &arguments)
         })
     }

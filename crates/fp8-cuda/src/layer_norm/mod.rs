@@ -6,9 +6,9 @@ use fp8_kernels::{Buffer, DType, LayerNorm, LayerNormBackward, LayerNormForward,
 
 use crate::codec::{StoreArgument, rounding_name};
 use crate::device::Device;
+use crate::elementwise::aligned;
 use crate::kernels::{Argument, Grid, Source, source};
 use crate::memory::DeviceMemory;
-use crate::elementwise::aligned;
 use crate::reduce::{Columns, LANES};
 
 pub(crate) static LAYER_NORM: Source = source!("layer_norm/layer_norm.cu");

@@ -147,9 +147,8 @@ fn totals(device: &Arc<Device>, squares: bool, tensors: &[(Operand, usize, f32)]
     let tables = Tables::new(device, [table::bytes(&chunks), table::bytes(&begins)])?;
     let parts = DeviceMemory::new(device, 4 * chunks.len())?;
     let results = DeviceMemory::new(device, 4 * tensors.len())?;
-    let kernel = |name, function| {
-        device.kernel(&SUMS, function, &[("X", name), ("SQUARES", if squares { "1" } else { "0" })])
-    };
+    let kernel =
+        |name, function| device.kernel(&SUMS, function, &[("X", name), ("SQUARES", if squares { "1" } else { "0" })]);
     for (name, first, count) in launches {
         let grid = Grid { blocks: [(count * LANES).div_ceil(32) as u32, 1, 1], threads: 32, shared: 0 };
         let chunks = tables.begins[0] + (first * size_of::<Chunk>()) as u64;

@@ -136,13 +136,27 @@ fn update_all(backend: &dyn Backend) -> Result<Vec<Buffer>> {
         let moments = vec![inputs.positive(40 + seed, len)?, inputs.positive(60 + seed, len)?];
         let random = Stream { seed: 1, step: 2, id: seed };
         let working = Store { rounding: store(1).rounding, random, ..Store::nearest(DType::E5M2) };
-        all.push((gradient, Store { random, ..masters[kind] }, master, moments, inputs.output(DType::E5M2, len)?, working));
+        all.push((
+            gradient,
+            Store { random, ..masters[kind] },
+            master,
+            moments,
+            inputs.output(DType::E5M2, len)?,
+            working,
+        ));
     }
     let updates = all.iter_mut().enumerate().map(|(n, (gradient, master_store, master, moments, copy, working))| {
         let (weight_decay, kind) = (0.01 * n as f32, n % 3);
         let rule = match n % 4 {
             0 => UpdateRule::AdamW { lr: 1e-2, beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weight_decay, step: 7 },
-            n => UpdateRule::Sgd { lr: 0.1, momentum: 0.9, dampening: 0.0, nesterov: n == 1, weight_decay, first: n == 2 },
+            n => UpdateRule::Sgd {
+                lr: 0.1,
+                momentum: 0.9,
+                dampening: 0.0,
+                nesterov: n == 1,
+                weight_decay,
+                first: n == 2,
+            },
         };
         let (master_store, moments) = (*master_store, &mut moments[..rule.moments()]);
         let working = (kind != 1).then_some((copy, *working));

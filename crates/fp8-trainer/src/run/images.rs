@@ -63,7 +63,9 @@ impl Network for ResNet {
 
     fn stage(batch: ImageBatch, backend: &dyn Backend) -> Result<ImageBatch> {
         let pixels = match batch.pixels {
-            Pixels::Bytes(bytes, normalization) => Pixels::Staged(fp8_autograd::upload_u8(backend, &bytes)?, normalization),
+            Pixels::Bytes(bytes, normalization) => {
+                Pixels::Staged(fp8_autograd::upload_u8(backend, &bytes)?, normalization)
+            }
             other => other,
         };
         Ok(ImageBatch { pixels, ..batch })

@@ -143,8 +143,11 @@ impl<'a, 'o, T: Task> Running<'a, 'o, T> {
         self.progress.left_out += T::left_out(batch);
         let (step, steps_per_epoch) = (self.state.steps(), self.task.batches());
         let learning_rate = learning_rate(&self.config.training, &self.config.schedule, step, steps_per_epoch);
-        let (outcome, counted) =
-            self.state.step(learning_rate, |network, graph, smoothing| network.loss(graph, batch, smoothing), meanwhile)?;
+        let (outcome, counted) = self.state.step(
+            learning_rate,
+            |network, graph, smoothing| network.loss(graph, batch, smoothing),
+            meanwhile,
+        )?;
         self.progress.batch += 1;
         let tally = counted.tally(outcome.loss)?;
         self.account(step, &outcome, tally)?;
