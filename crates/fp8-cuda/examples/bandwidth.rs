@@ -107,7 +107,7 @@ impl Case {
 
 fn filled(backend: &dyn Backend, &(dtype, len, fill): &Operand, seed: usize) -> Result<Buffer> {
     let mut buffer = backend.alloc(dtype, len)?;
-    let mut state = seed as u64 * 0x9E37_79B9_7F4A_7C15 | 1;
+    let mut state = (seed as u64 * 0x9E37_79B9_7F4A_7C15) | 1;
     let mut next = || {
         state ^= state << 13;
         state ^= state >> 7;
