@@ -56,7 +56,7 @@ pub trait Backend: Send + Sync {
     /// y = store(x / x_scale): x holds codes of `x_scale` times the value.
     fn cast(&self, x: &Buffer, x_scale: f32, store: &Store, y: &mut Buffer) -> Result<()>;
 
-    /// y (rows, channels) = store(table[channel][x]): bytes and what each stands for. x U8 (rows, channels), table F32 (channels, 256), finite.
+    /// y (rows, channels) = `store(table[channel][x])`: bytes and what each stands for. x U8 (rows, channels), table F32 (channels, 256), finite.
     fn look_up(&self, channels: usize, x: &Buffer, table: &Buffer, store: &Store, y: &mut Buffer) -> Result<()> {
         let fits = x.dtype() == DType::U8 && table.dtype() == DType::F32 && table.len() == channels.saturating_mul(256);
         if !fits || channels == 0 || !x.len().is_multiple_of(channels) {
