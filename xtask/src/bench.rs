@@ -45,6 +45,9 @@ pub struct Arguments {
     /// Folder for bench.json and bench.md
     #[arg(long, default_value = "runs/bench")]
     output: PathBuf,
+    /// Only what has this text in its line of the table, such as "batch 256: fp8"
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    only: String,
     /// What to measure: all, if none is named
     #[arg(value_enum)]
     topics: Vec<Topic>,
@@ -109,11 +112,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     for (topic, works) in topics {
         for prepare in works.into_iter().filter(|_| is_wanted(topic)) {
             let Measured { speeds, failures } = match prepare(&ours) {
-                Ok(work) => measure(work, peer.as_mut(), usize::from(arguments.rounds))?,
+                Ok(work) => measure(work.only(&arguments.only), peer.as_mut(), usize::from(arguments.rounds))?,
                 Err(error) => Measured { failures: vec![format!("{error:#}")], ..Measured::default() },
             };
             // As they come, for who waits and for who must end it early.
-            print!("\n{}", work::table(&speeds).text());
+            if !speeds.is_empty() {
+                print!("\n{}", work::table(&speeds).text());
+            }
             failures.iter().for_each(|failure| println!("failed: {failure}"));
             report.speeds.extend(speeds);
             report.failures.extend(failures);

@@ -144,11 +144,8 @@ impl DeviceMemory {
     /// As [`DeviceMemory::new`].
     pub fn zeros(device: &Arc<Device>, bytes: usize) -> Result<Self> {
         let memory = Self::new(device, bytes)?;
-        if bytes > 0 {
-            // SAFETY: the memory has this length; the stream is open.
-            let cleared = unsafe { result::memset_d8_async(memory.address, 0, bytes, device.stream.cu_stream()) };
-            device.told(cleared.context(|| format!("clearing {bytes} bytes")))?;
-        }
+        // SAFETY: the memory has this length.
+        unsafe { device.clear(memory.address, bytes) }?;
         Ok(memory)
     }
 
@@ -218,6 +215,33 @@ impl DeviceMemory {
 fn trim(device: &Device) -> std::result::Result<(), DriverError> {
     // SAFETY: the pool is that of an open device.
     unsafe { result::mem_pool::trim_to(result::device::get_default_mem_pool(device.context.cu_device())?, 0) }
+}
+
+impl Device {
+    /// Zeros at an address, when what was started before has ended.
+    ///
+    /// # Safety
+    /// `bytes` from there on are memory of this card.
+    pub unsafe fn clear(&self, address: u64, bytes: usize) -> Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.bind()?;
+        // SAFETY: as the caller says; the stream is open.
+        let cleared = unsafe { result::memset_d8_async(address, 0, bytes, self.stream.cu_stream()) };
+        self.told(cleared.context(|| format!("clearing {bytes} bytes")))
+    }
+
+    /// Copies on the card, when what was started before has ended.
+    ///
+    /// # Safety
+    /// `bytes` from both addresses on are memory of this card, and not the same.
+    pub unsafe fn copy(&self, from: u64, to: u64, bytes: usize) -> Result<()> {
+        self.bind()?;
+        // SAFETY: as the caller says; the stream is open.
+        let copied = unsafe { result::memcpy_dtod_async(to, from, bytes, self.stream.cu_stream()) };
+        self.told(copied.context(|| format!("copying {bytes} bytes on the card")))
+    }
 }
 
 impl Drop for DeviceMemory {

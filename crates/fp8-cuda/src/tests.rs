@@ -14,7 +14,7 @@ type Row = (&'static Source, Names, Names, Names);
 type Names = &'static [&'static str];
 
 /// Sources, and the macros of their types: of inputs, of inputs that may be absent, of outputs; each output has a rounding.
-const SOURCES: [Row; 32] = [
+const SOURCES: [Row; 34] = [
     (&elementwise::CAST, &["X"], &[], &["Y"]),
     (&elementwise::LOOK_UP, &[], &[], &["Y"]),
     (&elementwise::ADD, &["A"], &["B"], &["Y"]),
@@ -26,6 +26,8 @@ const SOURCES: [Row; 32] = [
     (&gemm::PLAIN, &["A", "B"], &["R"], &["Y"]),
     (&gemm::MMA, &["A", "B"], &["R"], &["Y"]),
     (&gemm::PARTS, &[], &["R"], &["Y"]),
+    (&gemm::PLANES, &[], &[], &[]),
+    (&gemm::NARROW, &["X"], &["R"], &["Y"]),
     (&gemm::PACK, &["A"], &[], &[]),
     (&batch_norm::STATISTICS, &["X"], &[], &[]),
     (&batch_norm::FORWARD, &["X"], &["R"], &["Y"]),
@@ -125,6 +127,8 @@ fn defines(n: usize, [inputs, optional, outputs]: [Names; 3]) -> Vec<(String, St
         ("B_ALONG_K", "1", "0"),
         ("A_WHOLE", "1", "0"),
         ("B_WHOLE", "1", "0"),
+        ("SPLIT_WHOLE", "1", "0"),
+        ("SUMMED", "8", "1"),
         ("BRAIN", "0", "1"),
     ];
     let kinds = kinds.map(|(name, first, second)| (name.into(), if even { first } else { second }.into()));

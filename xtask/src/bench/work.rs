@@ -167,6 +167,12 @@ impl Contender {
 }
 
 impl Work {
+    /// Without the contenders whose `WORK: CONTENDER` lacks this text.
+    pub fn only(mut self, text: &str) -> Self {
+        self.contenders.retain(|contender| format!("{}: {}", self.name, contender.name).contains(text));
+        self
+    }
+
     /// Lets the contenders take turns, `rounds` times after a warm-up. `turn` is called before each of the
     /// [`Work::turns`]. One that fails has no further turn.
     pub fn measure(mut self, mut peer: Option<&mut Peer>, rounds: usize, turn: &dyn Fn(&str)) -> Result<Measured> {

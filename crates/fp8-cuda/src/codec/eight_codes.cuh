@@ -10,6 +10,34 @@ struct alignas(8 * sizeof(C)) Eight {
         C codes[8];
         u32 words[2 * sizeof(C)];
     };
+
+    // Those that begin at `place` of the card's memory, a boundary of eight; and into it. In assembly, as compilers copy them word by word.
+    static __device__ Eight at(const C* place) {
+        Eight eight;
+        if constexpr (sizeof(C) == 1) {
+            asm volatile("ld.global.v2.b32 {%0, %1}, [%2];" : "=r"(eight.words[0]), "=r"(eight.words[1]) : "l"(place));
+        } else {
+#pragma unroll
+            for (int i = 0; i < int(2 * sizeof(C)); i += 4) {
+                asm volatile("ld.global.v4.b32 {%0, %1, %2, %3}, [%4];"
+                             : "=r"(eight.words[i]), "=r"(eight.words[i + 1]), "=r"(eight.words[i + 2]), "=r"(eight.words[i + 3])
+                             : "l"(reinterpret_cast<const u32*>(place) + i));
+            }
+        }
+        return eight;
+    }
+
+    __device__ void put(C* place) const {
+        if constexpr (sizeof(C) == 1) {
+            asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(place), "r"(words[0]), "r"(words[1]) : "memory");
+        } else {
+#pragma unroll
+            for (int i = 0; i < int(2 * sizeof(C)); i += 4) {
+                asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(reinterpret_cast<u32*>(place) + i), "r"(words[i]), "r"(words[i + 1]), "r"(words[i + 2]), "r"(words[i + 3])
+                             : "memory");
+            }
+        }
+    }
 };
 
 // Formats of a byte that are a half without its last bits, but for a shift and a power of two: all but those with an unsigned zero.
@@ -196,7 +224,7 @@ __device__ inline Eight<typename T::Code> read8(const typename T::Code* codes, u
     Eight<typename T::Code> eight = {};
     if constexpr (T::PRESENT) {
         if (first + 8 <= n) {
-            eight = *reinterpret_cast<const Eight<typename T::Code>*>(codes + first);
+            eight = Eight<typename T::Code>::at(codes + first);
         } else {
 #pragma unroll
             for (int i = 0; i < 8; i++) {
@@ -210,7 +238,7 @@ __device__ inline Eight<typename T::Code> read8(const typename T::Code* codes, u
 template <class C>
 __device__ inline void write8(const Eight<C>& eight, C* codes, u64 first, u64 n) {
     if (first + 8 <= n) {
-        *reinterpret_cast<Eight<C>*>(codes + first) = eight;
+        eight.put(codes + first);
     } else {
 #pragma unroll
         for (int i = 0; i < 8; i++) {

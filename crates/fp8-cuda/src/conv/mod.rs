@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use fp8_kernels::{Activation, Buffer, Conv2d, Epilogue, Result};
+use fp8_kernels::{Activation, Buffer, Conv2d, DType, Epilogue, Result};
 
+use crate::accumulation::Accumulation;
 use crate::device::Device;
 use crate::gemm::{Dense, Divisor, Factor, PatchElements, Patches, Product, Rows, Tail, Taps};
 use crate::operand::Operand;
@@ -30,6 +31,7 @@ pub(crate) fn forward(
         a: Factor { lines: windows(conv), operand: x, along_k: true },
         b: Factor { lines: Dense::rows(k), operand: w, along_k: true },
         output_rows: Rows::in_order(),
+        careful: false,
     };
     product.compute(device, &tail, y)
 }
@@ -58,6 +60,7 @@ pub(crate) fn backward_weight(
         a: Factor { lines: Dense::columns(conv.out_channels), operand: dy, along_k: false },
         b: Factor { lines: PatchElements(windows(conv)), operand: x, along_k: false },
         output_rows: Rows::in_order(),
+        careful: false,
     };
     product.compute(device, &tail, dw)
 }
@@ -76,12 +79,33 @@ pub(crate) fn backward_data(
     let (dy, w) = (op.float("dy", dy, y_len)?, op.float("w", w, w_len)?);
     let tail = Tail::new(op, epilogue, x_len, conv.in_channels)?;
     let dx = op.output("dx", dx, &epilogue.store, x_len)?;
-    for vertical in Phase::all(conv, 0) {
-        for horizontal in Phase::all(conv, 1) {
-            phase(device, conv, [&vertical, &horizontal], [dy, w], &tail, dx)?;
-        }
+    let phases = |axis| Phase::all(conv, axis).collect::<Vec<_>>();
+    let [vertical, horizontal] = [0, 1].map(phases);
+    let all = || vertical.iter().flat_map(|down| horizontal.iter().map(move |across| [down, across]));
+    let is_reached = |phases: &[&Phase; 2]| phases.iter().all(|phase| phase.taps > 0);
+    // Pixels that no tap reaches have what there is without a product: all of dx gets that first, at the speed of copies.
+    let is_filled = !all().all(|phases| is_reached(&phases)) && fill(device, &tail, dx, x_len)?;
+    for phases in all().filter(|phases| !is_filled || is_reached(phases)) {
+        phase(device, conv, phases, [dy, w], &tail, dx)?;
     }
     Ok(())
+}
+
+/// Makes dx the residual, or zero where there is none. False: the epilogue is more than that, or zeros are to have the CPU's signs.
+fn fill(device: &Arc<Device>, tail: &Tail, dx: Operand, len: usize) -> Result<bool> {
+    let is_residual = tail.residual.dtype.is_none_or(|dtype| Some(dtype) == dx.dtype);
+    if device.accumulation == Accumulation::Ordered || tail.bias.dtype.is_some() || tail.relu || !is_residual {
+        return Ok(false);
+    }
+    let bytes = len * dx.dtype.map_or(0, DType::size);
+    // SAFETY: both have this length, and outputs are no inputs.
+    unsafe {
+        match tail.residual.dtype {
+            Some(_) => device.copy(tail.residual.address, dx.address, bytes)?,
+            None => device.clear(dx.address, bytes)?,
+        }
+    }
+    Ok(true)
 }
 
 fn phase(
@@ -101,7 +125,7 @@ fn phase(
         channels: Divisor::new(conv.out_channels),
         height: height as i32,
         width: width as i32,
-        step: 1,
+        step: [1; 2],
         corner: phases.map(|phase| phase.corner),
     };
     let taps = Taps {
@@ -122,6 +146,7 @@ fn phase(
             1 => Rows::in_order(),
             stride => Rows::of_pixels(grid, conv.input, stride, first),
         },
+        careful: false,
     };
     product.compute(device, tail, dx)
 }
@@ -146,7 +171,7 @@ fn windows(conv: &Conv2d) -> Patches {
         channels: Divisor::new(conv.in_channels),
         height: height as i32,
         width: width as i32,
-        step: conv.stride as i32,
+        step: [conv.stride as i32; 2],
         corner: [-padding; 2],
     }
 }

@@ -7,7 +7,6 @@
 #define FACTOR_B NARROW
 #define ACROSS 1
 #include "hopper.cuh"
-#include "lines.cuh"
 
 // k of a stage; lines of a block of a tile, and its bytes as copied and as multiplied.
 const u32 STEP = 64, LINES = 64, RAW_BYTES = STEP * LINES * sizeof(A::Code), BLOCK_BYTES = STEP * LINES * 2;
@@ -16,19 +15,12 @@ const u32 A_BLOCKS = TILE_M / LINES, BLOCKS = A_BLOCKS + TILE_N / LINES, THREADS
 
 struct Shape {
     u32 rows, columns, steps, steps_of_part;
-    // Of images: blocks of lines of a tap, taps across, pixels of the grid, and where the window of the first begins.
-    u32 channel_blocks;
-    Divisor window_x, grid_y, grid_x;
-    int step, corner_y, corner_x;
+    Windows windows;
 };
 
 __device__ inline void copy_b(const TensorMap& map, const Shape& shape, u32 to, u32 barrier, u32 block, u32 k) {
 #if IMAGES
-    u32 x, y, across;
-    u32 image = divide(divide(k, shape.grid_x, x), shape.grid_y, y);
-    u32 tap = block / shape.channel_blocks, channel = block % shape.channel_blocks * LINES;
-    u32 down = divide(tap, shape.window_x, across);
-    load_pixels(to, map, barrier, channel, int(x) * shape.step + shape.corner_x, int(y) * shape.step + shape.corner_y, image, across, down);
+    load_windows<LINES>(to, map, barrier, shape.windows, k, block);
 #else
     load_box(to, map, barrier, block * LINES, k);
 #endif

@@ -6,7 +6,7 @@ use fp8_kernels::{DType, Result};
 
 use super::Tail;
 use super::hopper::number;
-use super::lines::{Divisor, Lines, Source};
+use super::lines::{Lines, Source, Windows};
 use super::maps::Map;
 use super::parts;
 use super::plain::Product;
@@ -22,6 +22,8 @@ const LINES: usize = 64;
 const STEP: usize = 64;
 /// Shared memory that stages may take.
 const ROOM: usize = (227 << 10) - 2048;
+/// Steps whose products tensor cores may sum where sums are to be as good as FP32's.
+const CAREFUL: usize = 32;
 /// Clocks of a block but for its steps, and of a step for each line of a tile; bytes of parts that the card writes and reads again in a clock.
 const OVERHEAD: usize = 12_000;
 const CLOCKS_OF_LINE: usize = 6;
@@ -49,15 +51,17 @@ fn narrow(a: DType, b: DType) -> Option<DType> {
 }
 
 impl Plan {
-    fn new(device: &Device, [rows, columns]: [usize; 2], steps: usize, size: usize) -> Self {
+    /// For factors of `size` bytes, in parts of at most `longest` steps as far as there is room.
+    fn new(device: &Device, [rows, columns]: [usize; 2], steps: usize, size: usize, longest: usize) -> Self {
         let cards = device.multiprocessors as usize;
         let tile_m = if rows <= 64 { 64 } else { 128 };
         let widths = if tile_m == 64 { [256, 128].as_slice() } else { &[256, 128, 64] };
         let most = parts::together(rows * columns, steps);
         let plans = widths.iter().flat_map(|&tile_n| {
             let tiles = rows.div_ceil(tile_m) * columns.div_ceil(tile_n);
-            let widest = (4 * cards).div_ceil(tiles).min(most);
-            (1..=widest).map(move |parts| {
+            let fewest = steps.div_ceil(longest).min(most);
+            let widest = (4 * cards).div_ceil(tiles).min(most).max(fewest);
+            (fewest..=widest).map(move |parts| {
                 let block = steps.div_ceil(parts) * CLOCKS_OF_LINE * (tile_n + 64) + OVERHEAD;
                 let sum = 8 * rows * columns * parts / BYTES_OF_CLOCK;
                 ((tiles * parts).div_ceil(cards) * block + sum, tile_n, parts)
@@ -87,11 +91,8 @@ fn is_faster_packed([rows, columns, k]: [usize; 3], parts: usize) -> bool {
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Shape {
-    size: [u32; 5],
-    window_x: Divisor,
-    grid: [Divisor; 2],
-    step: i32,
-    corner: [i32; 2],
+    size: [u32; 4],
+    windows: Windows,
 }
 
 // SAFETY: the layout is that of the C struct.
@@ -120,30 +121,21 @@ pub(crate) fn compute<A: Lines, B: Lines>(
         return Ok(false);
     }
     let steps = k.div_ceil(STEP);
-    let plan = Plan::new(device, [rows, columns], steps, size);
+    let plan = Plan::new(device, [rows, columns], steps, size, if product.careful { CAREFUL } else { steps });
     let is_matrix = matches!(product.b.lines.source(), Source::Matrix);
     if is_matrix && size == 1 && is_faster_packed([rows, columns, k], plan.parts) {
         return Ok(false);
     }
     let swizzle = (size == 2).then_some(128);
     let map_a = Map::of_matrix(device, product.a.operand, [rows, k], rows, [LINES, STEP], swizzle)?;
-    let (one, grid) = (Divisor::new(1), [Divisor::new(1); 2]);
-    let sizes = |blocks: usize| [rows, columns, steps, steps.div_ceil(plan.parts), blocks].map(|size| size as u32);
-    let (map_b, shape) = match product.b.lines.source() {
+    let source = product.b.lines.source();
+    let sizes = [rows, columns, steps, steps.div_ceil(plan.parts)].map(|size| size as u32);
+    let shape = Shape { size: sizes, windows: Windows::of(source, LINES) };
+    let map_b = match source {
         Source::WindowElements(patches) => {
-            let shape = Shape {
-                size: sizes(patches.channels.divisor() / LINES),
-                window_x: patches.window_x,
-                grid: patches.grid,
-                step: patches.step,
-                corner: patches.corner,
-            };
-            (Map::of_windows(device, patches, product.b.operand, k, [LINES, STEP], swizzle)?, shape)
+            Map::of_windows(device, patches, product.b.operand, k, [LINES, STEP], swizzle)?
         }
-        _ => {
-            let shape = Shape { size: sizes(1), window_x: one, grid, step: 1, corner: [0; 2] };
-            (Map::of_matrix(device, product.b.operand, [columns, k], columns, [LINES, STEP], swizzle)?, shape)
-        }
+        _ => Map::of_matrix(device, product.b.operand, [columns, k], columns, [LINES, STEP], swizzle)?,
     };
     let images = if is_matrix { "0" } else { "1" };
     let [tile_m, tile_n] = plan.tile;

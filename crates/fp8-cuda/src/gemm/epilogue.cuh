@@ -32,8 +32,9 @@ __device__ inline void finish8(const Epilogue& epilogue, float (&values)[8], u64
         for (int i = 0; i < 8; i++) values[i] = epilogue.alpha * values[i];
     }
     if (epilogue.bias) {
+        Eight<float> bias = Eight<float>::at(epilogue.bias + column);
 #pragma unroll
-        for (int i = 0; i < 8; i++) values[i] = values[i] + epilogue.bias[column + i];
+        for (int i = 0; i < 8; i++) values[i] = values[i] + bias.codes[i];
     }
     if constexpr (Residual::PRESENT) {
         float residual[8];

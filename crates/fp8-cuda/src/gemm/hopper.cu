@@ -23,10 +23,7 @@ const u32 TOGETHER = 8;
 
 struct Shape {
     u32 rows, columns, k_blocks;
-    // Of images: blocks of k of a tap, taps across, pixels of the grid, and where the window of the first begins.
-    u32 channel_blocks;
-    Divisor window_x, grid_y, grid_x;
-    int step, corner_y, corner_x;
+    Windows windows;
 };
 
 struct Tile {
@@ -47,11 +44,7 @@ __device__ inline u32 tile_count(const Shape& shape) {
 
 __device__ inline void copy_a(const TensorMap& map, const Shape& shape, u32 to, u32 barrier, u32 row, u32 k_block) {
 #if IMAGES
-    u32 x, y, across;
-    u32 image = divide(divide(row, shape.grid_x, x), shape.grid_y, y);
-    u32 tap = k_block / shape.channel_blocks, channel = k_block % shape.channel_blocks * K_BLOCK;
-    u32 down = divide(tap, shape.window_x, across);
-    load_pixels(to, map, barrier, channel, int(x) * shape.step + shape.corner_x, int(y) * shape.step + shape.corner_y, image, across, down);
+    load_windows<K_BLOCK>(to, map, barrier, shape.windows, row, k_block);
 #else
     load_box(to, map, barrier, k_block * K_BLOCK, row);
 #endif

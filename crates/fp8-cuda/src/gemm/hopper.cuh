@@ -1,6 +1,7 @@
 // Hopper's own instructions: barriers of shared memory, bulk copies of tensors, products of whole groups of warps.
 #pragma once
 #include "codec.cuh"
+#include "lines.cuh"
 
 // What the driver made of a tensor's address, shape and swizzle.
 struct alignas(64) TensorMap {
@@ -78,6 +79,23 @@ __device__ inline void load_box_to(u32 to, const TensorMap& map, u32 barrier, in
 __device__ inline void load_pixels(u32 to, const TensorMap& map, u32 barrier, int c, int x, int y, int image, u16 across, u16 down) {
     asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6}], [%2], {%7, %8};" ::"r"(to), "l"(&map), "r"(barrier), "r"(c), "r"(x), "r"(y), "r"(image), "h"(across), "h"(down)
                  : "memory");
+}
+
+// Windows of images as copies see them: blocks of channels of a tap, taps across, pixels of the grid, and where windows begin.
+struct Windows {
+    u32 blocks;
+    Divisor window_x, grid_y, grid_x;
+    int step_y, step_x, corner_y, corner_x;
+};
+
+// Block `block` of WIDTH elements of the windows of as many pixels as the map says, from `pixel` on.
+template <u32 WIDTH>
+__device__ inline void load_windows(u32 to, const TensorMap& map, u32 barrier, const Windows& of, u32 pixel, u32 block) {
+    u32 x, y, across;
+    u32 image = divide(divide(pixel, of.grid_x, x), of.grid_y, y);
+    u32 tap = block / of.blocks, channel = block % of.blocks * WIDTH;
+    u32 down = divide(tap, of.window_x, across);
+    load_pixels(to, map, barrier, channel, int(x) * of.step_x + of.corner_x, int(y) * of.step_y + of.corner_y, image, across, down);
 }
 
 // Registers of a group of warps: what it computes, the copier needs few of.

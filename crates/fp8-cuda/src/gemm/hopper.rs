@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fp8_kernels::{DType, Result};
 
 use super::Tail;
-use super::lines::{Divisor, Lines, Source};
+use super::lines::{Lines, Source, Windows};
 use super::maps::Map;
 use super::plain::{Factor, Product};
 use crate::accumulation::Accumulation;
@@ -53,8 +53,9 @@ struct Plan {
 }
 
 /// `SUMS` of hopper.cu.
-fn sums(accumulation: Accumulation, dtype: DType) -> &'static str {
+fn sums(accumulation: Accumulation, dtype: DType, careful: bool) -> &'static str {
     match accumulation {
+        _ if careful => "2",
         // Tensor cores sum products of wider types in FP32.
         _ if dtype.size() > 1 => "0",
         Accumulation::Ordered | Accumulation::Exact => "1",
@@ -88,7 +89,7 @@ impl Plan {
             _ => return None,
         };
         // What is added product by product has two sums on the way, and no registers for more.
-        let is_exact = sums(device.accumulation, a) == "1";
+        let is_exact = sums(device.accumulation, a, product.careful) == "1";
         let (m, n, cards) = (product.rows.div_ceil(TILE_M), product.columns, device.multiprocessors as usize);
         let depths = (product.k * a.size()).div_ceil(128);
         let tiles = |tile_n: usize| m * n.div_ceil(tile_n);
@@ -119,11 +120,8 @@ impl Plan {
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Shape {
-    size: [u32; 4],
-    window_x: Divisor,
-    grid: [Divisor; 2],
-    step: i32,
-    corner: [i32; 2],
+    size: [u32; 3],
+    windows: Windows,
 }
 
 // SAFETY: the layout is that of the C struct.
@@ -141,23 +139,14 @@ pub(crate) fn compute<A: Lines, B: Lines>(
     let (a, b) = (Along::k_of(device, &product.a, rows, k)?, Along::k_of(device, &product.b, columns, k)?);
     let dtype = product.a.operand.dtype.unwrap_or(DType::F32);
     let k_block = plan.depth / dtype.size();
-    let (map_a, shape) = match product.a.lines.source() {
+    let source = product.a.lines.source();
+    let size = [rows, columns, k.div_ceil(k_block)].map(|size| size as u32);
+    let shape = Shape { size, windows: Windows::of(source, k_block) };
+    let map_a = match source {
         Source::Windows(patches) => {
-            let shape = Shape {
-                size: [rows, columns, k / k_block, patches.channels.divisor() / k_block].map(|size| size as u32),
-                window_x: patches.window_x,
-                grid: patches.grid,
-                step: patches.step,
-                corner: patches.corner,
-            };
-            (Map::of_windows(device, patches, product.a.operand, rows, [k_block, TILE_M], Some(plan.depth))?, shape)
+            Map::of_windows(device, patches, product.a.operand, rows, [k_block, TILE_M], Some(plan.depth))?
         }
-        _ => {
-            let size = [rows, columns, k.div_ceil(k_block), 1].map(|size| size as u32);
-            let (one, grid) = (Divisor::new(1), [Divisor::new(1); 2]);
-            let shape = Shape { size, window_x: one, grid, step: 1, corner: [0; 2] };
-            (a.map(device, rows, plan.depth, TILE_M)?, shape)
-        }
+        _ => a.map(device, rows, plan.depth, TILE_M)?,
     };
     let map_b = b.map(device, columns, plan.depth, plan.tile_n / plan.cluster)?;
     let kernel = device.kernel(&HOPPER, "hopper", &defines(device, &plan, product, tail, c))?;
@@ -191,7 +180,7 @@ fn defines<A: Lines, B: Lines>(
         ("CLUSTER", number(plan.cluster)),
         ("RESIDENT", number(plan.resident)),
         ("STAGES", number(plan.stages().1)),
-        ("SUMS", sums(device.accumulation, product.a.operand.dtype.unwrap_or(DType::F32))),
+        ("SUMS", sums(device.accumulation, product.a.operand.dtype.unwrap_or(DType::F32), product.careful)),
     ]
 }
 

@@ -33,13 +33,13 @@ struct Dense {
 // Line: a pixel (image, y, x) of a grid; k: an element (y, x, channel) of the window of an image (N, height, width, channels) there, zero outside.
 struct Patches {
     Divisor grid_y, grid_x, window_x, channels;
-    int height, width, step, corner_y, corner_x;
+    int height, width, step_y, step_x, corner_y, corner_x;
 
     __device__ i64 place(u32 line, u32 k) const {
         u32 gy, gx, wx, channel;
         u32 image = divide(divide(line, grid_x, gx), grid_y, gy);
         u32 wy = divide(divide(k, channels, channel), window_x, wx);
-        int y = int(gy) * step + corner_y + int(wy), x = int(gx) * step + corner_x + int(wx);
+        int y = int(gy) * step_y + corner_y + int(wy), x = int(gx) * step_x + corner_x + int(wx);
         if (y < 0 || y >= height || x < 0 || x >= width) return OUTSIDE;
         return ((i64(image) * height + y) * width + x) * channels.divisor + channel;
     }

@@ -21,6 +21,11 @@ impl Divisor {
         Self { divisor, factor: factor as u32, shift }
     }
 
+    /// By a multiple of this.
+    pub fn times(&self, times: usize) -> Self {
+        Self::new(self.divisor() * times)
+    }
+
     /// What it divides by.
     pub fn divisor(&self) -> usize {
         self.divisor as usize
@@ -28,12 +33,18 @@ impl Divisor {
 }
 
 /// A kind of lines.
-pub(crate) trait Lines: Argument {
+pub(crate) trait Lines: Argument + Copy {
     /// Its type in lines.cuh.
     const NAME: &'static str;
 
     /// What they are, to those who do not take them one element at a time.
     fn source(&self) -> Source<'_>;
+
+    /// Elements of the tensor that holds `lines` lines of `k`.
+    fn elements(&self, lines: usize, k: usize) -> usize;
+
+    /// The same lines over a tensor that has each run along k, or the tensor itself where lines lie across k, so many times.
+    fn repeated(&self, times: usize, along_k: bool) -> Self;
 
     /// Elements that lie beside each other in memory, of `len` that follow each other in its direction.
     fn run(&self, len: usize) -> usize {
@@ -86,10 +97,38 @@ pub(crate) struct Patches {
     pub channels: Divisor,
     pub height: i32,
     pub width: i32,
-    /// Between windows.
-    pub step: i32,
+    /// Between windows: down, across.
+    pub step: [i32; 2],
     /// Of the first window.
     pub corner: [i32; 2],
+}
+
+/// `Windows` of hopper.cuh.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Windows {
+    blocks: u32,
+    window_x: Divisor,
+    grid: [Divisor; 2],
+    step: [i32; 2],
+    corner: [i32; 2],
+}
+
+impl Windows {
+    /// Those of patches, in blocks of `width` channels; of a matrix there are none.
+    pub fn of(source: Source<'_>, width: usize) -> Self {
+        let one = Divisor::new(1);
+        match source {
+            Source::Windows(patches) | Source::WindowElements(patches) => Self {
+                blocks: (patches.channels.divisor() / width) as u32,
+                window_x: patches.window_x,
+                grid: patches.grid,
+                step: patches.step,
+                corner: patches.corner,
+            },
+            Source::Matrix => Self { blocks: 1, window_x: one, grid: [one; 2], step: [1; 2], corner: [0; 2] },
+        }
+    }
 }
 
 /// Their elements as lines, their pixels as k.
@@ -135,28 +174,84 @@ impl Rows {
     }
 }
 
-macro_rules! lines {
-    ($($name:ident, $lines:ident => $source:expr;)*) => {$(
-        // SAFETY: the layout is that of the C struct.
-        unsafe impl Argument for $name {}
-        impl Lines for $name {
-            const NAME: &'static str = stringify!($name);
+impl Lines for Dense {
+    const NAME: &'static str = "Dense";
 
-            fn source(&self) -> Source<'_> {
-                let $lines = self;
-                $source
-            }
-        }
-    )*};
+    fn source(&self) -> Source<'_> {
+        Source::Matrix
+    }
+
+    fn elements(&self, lines: usize, k: usize) -> usize {
+        lines * k
+    }
+
+    fn repeated(&self, times: usize, along_k: bool) -> Self {
+        let line_step = if along_k { self.line_step * times as u32 } else { self.line_step };
+        Self { line_step, ..*self }
+    }
 }
 
-lines! {
-    Dense, _lines => Source::Matrix;
-    Taps, _lines => Source::Matrix;
-    Patches, patches => Source::Windows(patches);
-    PatchElements, elements => Source::WindowElements(&elements.0);
+impl Lines for Taps {
+    const NAME: &'static str = "Taps";
+
+    fn source(&self) -> Source<'_> {
+        Source::Matrix
+    }
+
+    fn elements(&self, _lines: usize, _k: usize) -> usize {
+        [self.kernel[0], self.kernel[1], self.inputs].iter().map(|&size| size as usize).product::<usize>()
+            * self.channels.divisor()
+    }
+
+    fn repeated(&self, times: usize, _along_k: bool) -> Self {
+        Self { channels: self.channels.times(times), ..*self }
+    }
 }
+
+impl Lines for Patches {
+    const NAME: &'static str = "Patches";
+
+    fn source(&self) -> Source<'_> {
+        Source::Windows(self)
+    }
+
+    fn elements(&self, lines: usize, _k: usize) -> usize {
+        let images = lines / (self.grid[0].divisor() * self.grid[1].divisor());
+        images * self.height as usize * self.width as usize * self.channels.divisor()
+    }
+
+    fn repeated(&self, times: usize, _along_k: bool) -> Self {
+        Self { channels: self.channels.times(times), ..*self }
+    }
+}
+
+impl Lines for PatchElements {
+    const NAME: &'static str = "PatchElements";
+
+    fn source(&self) -> Source<'_> {
+        Source::WindowElements(&self.0)
+    }
+
+    fn elements(&self, lines: usize, k: usize) -> usize {
+        self.0.elements(k, lines)
+    }
+
+    fn repeated(&self, _times: usize, _along_k: bool) -> Self {
+        *self
+    }
+}
+
 // SAFETY: the layout is that of the C struct.
+unsafe impl Argument for Divisor {}
+// SAFETY: as above.
+unsafe impl Argument for Dense {}
+// SAFETY: as above.
+unsafe impl Argument for Taps {}
+// SAFETY: as above.
+unsafe impl Argument for Patches {}
+// SAFETY: as above.
+unsafe impl Argument for PatchElements {}
+// SAFETY: as above.
 unsafe impl Argument for Rows {}
 
 #[cfg(test)]

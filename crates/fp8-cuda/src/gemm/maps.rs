@@ -67,10 +67,11 @@ impl Map {
         let strides = [channels * size, width * channels * size, height * width * channels * size];
         let strides = strides.map(|stride| stride as u64);
         let [corner_y, corner_x] = patches.corner;
-        let last = |corner: i32, grid: usize, size: i32| corner + (grid as i32 - 1) * patches.step + 1 - size;
+        let [step_y, step_x] = patches.step;
+        let last = |corner: i32, grid: usize, step: i32, size: i32| corner + (grid as i32 - 1) * step + 1 - size;
         let lower = [corner_x, corner_y];
-        let upper = [last(corner_x, grid_x, patches.width), last(corner_y, grid_y, patches.height)];
-        let steps = [1, patches.step as u32, patches.step as u32, 1];
+        let upper = [last(corner_x, grid_x, step_x, patches.width), last(corner_y, grid_y, step_y, patches.height)];
+        let steps = [1, step_x as u32, step_y as u32, 1];
         let mut map = Self::empty();
         // SAFETY: all arrays have the rank's length; the driver checks what is in them.
         let status = unsafe {

@@ -1,14 +1,9 @@
-// C (rows, columns) = epilogue(A B) on the tensor cores of any card, for factors of any types that 16 bits hold exactly, or that are FP32 both, and any kinds of lines,
-// whichever way they lie in memory. A block of threads computes TILE x TILE elements, a warp 64 x 32 of them; while one step of k is multiplied, the next is on its way.
-//
-// An FP32 number is the sum of three of bfloat16, to the last bit: planes. Of the nine products of two such numbers the six largest are summed, the others are below
-// the last bit of the largest.
+// C (rows, columns) = epilogue(A B) on the tensor cores of any card, for factors of any types that 16 bits hold exactly and any kinds of lines, whichever way they lie
+// in memory. A block of threads computes TILE x TILE elements, a warp 64 x 32 of them; while one step of k is multiplied, the next is on its way.
 #include "mma.cuh"
 #include "pairs.cuh"
 
 const u32 TILE = 128, STEP = 32, THREADS = 256, RUNS_OF_THREAD = TILE * STEP / 8 / THREADS;
-
-const u32 PLANES = A::WIDE ? 3 : 1, PRODUCTS = PLANES == 3 ? 6 : 1;
 
 struct Size {
     u32 rows, columns, k;
@@ -26,16 +21,6 @@ struct Place {
 
 const u32 TILE_LEN = Place<true>::LEN > Place<false>::LEN ? Place<true>::LEN : Place<false>::LEN;
 
-// The largest part of `rest` that bfloat16 holds, which goes from it. Infinities and NaNs have one part.
-__device__ inline u16 take_plane(float& rest) {
-    u32 bits = bits_of(rest);
-    u16 plane = u16((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-    if ((bits & INFINITY_BITS) == INFINITY_BITS) plane = u16(bits >> 16 | (bits << 9 ? 0x40 : 0));
-    float left = rest - float_of(u32(plane) << 16);
-    rest = left == left && (bits & INFINITY_BITS) != INFINITY_BITS ? left : 0;
-    return plane;
-}
-
 // Runs of eight elements on their way from a factor to a tile. WHOLE: eight neighbours are neighbours in memory, on a boundary of eight, and there or not there
 // together.
 template <class T, class Lines, bool ALONG_K, bool WHOLE>
@@ -52,7 +37,7 @@ struct Runs {
             if constexpr (WHOLE) {
                 i64 place = l < end && s < k_end ? lines.place(l, s) : OUTSIDE;
                 runs[run] = {};
-                if (place != OUTSIDE) runs[run] = *reinterpret_cast<const Eight<typename T::Code>*>(codes + place);
+                if (place != OUTSIDE) runs[run] = Eight<typename T::Code>::at(codes + place);
             } else {
 #pragma unroll
                 for (u32 j = 0; j < 8; j++) {
@@ -68,17 +53,10 @@ struct Runs {
 #pragma unroll
         for (u32 run = 0; run < RUNS_OF_THREAD; run++) {
             u32 i = threadIdx.x + THREADS * run;
-            Eight<typename T::Code> rest = runs[run];
+            Eight<u16> narrow;
 #pragma unroll
-            for (u32 plane = 0; plane < PLANES; plane++) {
-                Eight<u16> narrow;
-#pragma unroll
-                for (u32 j = 0; j < 8; j++) {
-                    if constexpr (T::WIDE) narrow.codes[j] = take_plane(rest.codes[j]);
-                    else narrow.codes[j] = Narrow<BRAIN>::template of<T>(rest.codes[j]);
-                }
-                *reinterpret_cast<Eight<u16>*>(tile + plane * TILE_LEN + Place<ALONG_K>::of(line(i), step(i))) = narrow;
-            }
+            for (u32 j = 0; j < 8; j++) narrow.codes[j] = Narrow<BRAIN>::template of<T>(runs[run].codes[j]);
+            *reinterpret_cast<Eight<u16>*>(tile + Place<ALONG_K>::of(line(i), step(i))) = narrow;
         }
     }
 };
@@ -88,31 +66,25 @@ typedef float Sums[4][16];
 
 __device__ inline void multiply_step(Sums& sums, const u16* a, const u16* b) {
     u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, tile = lane / 8, row = lane % 8;
-    // Planes of A and of B, the smallest products first.
-    constexpr u32 A_PLANES[6] = {1, 0, 2, 0, 1, 0}, B_PLANES[6] = {1, 2, 0, 1, 0, 0};
 #pragma unroll
-    for (u32 product = 6 - PRODUCTS; product < 6; product++) {
-        const u16 *plane_a = a + A_PLANES[product] * TILE_LEN, *plane_b = b + B_PLANES[product] * TILE_LEN;
+    for (u32 k = 0; k < STEP; k += 16) {
+        u32 left[4][4], right[2][4];
 #pragma unroll
-        for (u32 k = 0; k < STEP; k += 16) {
-            u32 left[4][4], right[2][4];
-#pragma unroll
-            for (u32 i = 0; i < 4; i++) {
-                u32 line = warp / 4 * 64 + i * 16 + tile % 2 * 8, depth = k + tile / 2 * 8;
-                u32 place = A_ALONG_K ? Place<A_ALONG_K>::of(line + row, depth) : Place<A_ALONG_K>::of(line, depth + row);
-                load_tiles<!A_ALONG_K>(left[i], u32(__cvta_generic_to_shared(plane_a + place)));
-            }
-#pragma unroll
-            for (u32 j = 0; j < 2; j++) {
-                u32 line = warp % 4 * 32 + j * 16 + tile / 2 * 8, depth = k + tile % 2 * 8;
-                u32 place = B_ALONG_K ? Place<B_ALONG_K>::of(line + row, depth) : Place<B_ALONG_K>::of(line, depth + row);
-                load_tiles<!B_ALONG_K>(right[j], u32(__cvta_generic_to_shared(plane_b + place)));
-            }
-#pragma unroll
-            for (u32 i = 0; i < 4; i++)
-#pragma unroll
-                for (u32 j = 0; j < 4; j++) multiply<BRAIN>(sums[i] + 4 * j, left[i], right[j / 2][j % 2 * 2], right[j / 2][j % 2 * 2 + 1]);
+        for (u32 i = 0; i < 4; i++) {
+            u32 line = warp / 4 * 64 + i * 16 + tile % 2 * 8, depth = k + tile / 2 * 8;
+            u32 place = A_ALONG_K ? Place<A_ALONG_K>::of(line + row, depth) : Place<A_ALONG_K>::of(line, depth + row);
+            load_tiles<!A_ALONG_K>(left[i], u32(__cvta_generic_to_shared(a + place)));
         }
+#pragma unroll
+        for (u32 j = 0; j < 2; j++) {
+            u32 line = warp % 4 * 32 + j * 16 + tile / 2 * 8, depth = k + tile % 2 * 8;
+            u32 place = B_ALONG_K ? Place<B_ALONG_K>::of(line + row, depth) : Place<B_ALONG_K>::of(line, depth + row);
+            load_tiles<!B_ALONG_K>(right[j], u32(__cvta_generic_to_shared(b + place)));
+        }
+#pragma unroll
+        for (u32 i = 0; i < 4; i++)
+#pragma unroll
+            for (u32 j = 0; j < 4; j++) multiply<BRAIN>(sums[i] + 4 * j, left[i], right[j / 2][j % 2 * 2], right[j / 2][j % 2 * 2 + 1]);
     }
 }
 
@@ -128,7 +100,7 @@ __device__ inline void sum(Sums& sums, u16* tiles, const Size& size, const LINES
     left.fetch(lines_a, a, row, size.rows, k, k_end);
     right.fetch(lines_b, b, column, size.columns, k, k_end);
     for (u32 odd = 0; k < k_end; k += STEP, odd ^= 1) {
-        u16 *tile_a = tiles + odd * 2 * PLANES * TILE_LEN, *tile_b = tile_a + PLANES * TILE_LEN;
+        u16 *tile_a = tiles + odd * 2 * TILE_LEN, *tile_b = tile_a + TILE_LEN;
         left.keep(tile_a);
         right.keep(tile_b);
         __syncthreads();

@@ -1,4 +1,4 @@
-//! Products on the tensor cores of any card, of any types that 16 bits hold exactly, and of FP32: [mma.cu](mma.cu).
+//! Products on the tensor cores of any card, of any types that 16 bits hold exactly: [mma.cu](mma.cu).
 
 use std::sync::Arc;
 
@@ -29,16 +29,15 @@ struct Size([u32; 4]);
 // SAFETY: the layout is that of the C struct.
 unsafe impl Argument for Size {}
 
-/// Bytes of the tiles of a block, of one plane.
+/// Bytes of the tiles of a block.
 const SHARED: u32 = 4 * 128 * (32 + 8) * 2;
 
-/// Whether both factors become bfloat16 (or else binary16), and of how many such numbers each is the sum. None: there is no such type for both.
-fn narrow(a: DType, b: DType) -> Option<(bool, u32)> {
+/// Whether both factors become bfloat16, or else binary16. None: there is no such type for both.
+fn narrow(a: DType, b: DType) -> Option<bool> {
     let is = |dtype| a == dtype || b == dtype;
     match (is(DType::F32), is(DType::Bf16), is(DType::F16)) {
-        (true, ..) if a == b => Some((true, 3)),
         (true, ..) | (_, true, true) => None,
-        (_, in_bf16, _) => Some((in_bf16, 1)),
+        (_, in_bf16, _) => Some(in_bf16),
     }
 }
 
@@ -51,7 +50,7 @@ pub(crate) fn compute<A: Lines, B: Lines>(
 ) -> Result<bool> {
     let (Some(a), Some(b)) = (product.a.operand.dtype, product.b.operand.dtype) else { return Ok(false) };
     let is_wanted = device.accumulation != Accumulation::Ordered;
-    let Some((in_bf16, planes)) = narrow(a, b).filter(|_| is_wanted) else { return Ok(false) };
+    let Some(in_bf16) = narrow(a, b).filter(|_| is_wanted) else { return Ok(false) };
     let &Product { rows, columns, k, ref output_rows, .. } = product;
     let flag = |flag: bool| if flag { "1" } else { "0" };
     let [r, y, rounding] = tail.defines(c);
@@ -70,8 +69,7 @@ pub(crate) fn compute<A: Lines, B: Lines>(
         rounding,
     ];
     let (across, down) = (rows.div_ceil(TILE), columns.div_ceil(TILE));
-    let grid =
-        |depth: usize| Grid { shared: planes * SHARED, ..Grid::blocks([across as u32, down as u32, depth as u32]) };
+    let grid = |depth: usize| Grid { shared: SHARED, ..Grid::blocks([across as u32, down as u32, depth as u32]) };
     let size = |k: usize, k_of_part: usize| Size([rows, columns, k, k_of_part].map(|size| size as u32));
     let Product { a: left, b: right, .. } = product;
     // Parts of k side by side where there are too few tiles to keep the card busy.

@@ -5,8 +5,10 @@ mod hopper;
 mod lines;
 mod maps;
 mod mma;
+mod narrow;
 mod parts;
 mod plain;
+mod planes;
 
 use std::sync::Arc;
 
@@ -21,10 +23,14 @@ pub(crate) use lines::{Dense, Divisor, PatchElements, Patches, Rows, Taps};
 #[cfg(test)]
 pub(crate) use mma::MMA;
 #[cfg(test)]
+pub(crate) use narrow::NARROW;
+#[cfg(test)]
 pub(crate) use parts::PARTS;
 #[cfg(test)]
 pub(crate) use plain::PLAIN;
 pub(crate) use plain::{Factor, Product};
+#[cfg(test)]
+pub(crate) use planes::PLANES;
 
 use crate::codec::{StoreArgument, rounding_name};
 use crate::device::Device;
@@ -85,6 +91,8 @@ impl<A: Lines, B: Lines> Product<A, B> {
     pub fn compute(&self, device: &Arc<Device>, tail: &Tail, c: Operand) -> Result<()> {
         let is_computed = across::compute(device, self, tail, c)?
             || hopper::compute(device, self, tail, c)?
+            || planes::compute(device, self, tail, c)?
+            || narrow::compute(device, self, tail, c)?
             || mma::compute(device, self, tail, c)?;
         if is_computed { Ok(()) } else { self.in_order(device, tail, c) }
     }
@@ -126,6 +134,7 @@ pub(crate) fn multiply(
         a: Factor { lines: dense(a_along_k, m), operand: a, along_k: a_along_k },
         b: Factor { lines: dense(b_along_k, n), operand: b, along_k: b_along_k },
         output_rows: Rows::in_order(),
+        careful: false,
     };
     product.compute(device, tail, c)
 }

@@ -20,7 +20,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) pack(LINES lines, const Co
         const Code* from = codes + (inside ? lines.place(first_line + line, first_k + step) : 0);
         if constexpr (A_WHOLE) {
             Eight<Code> run = {};
-            if (inside) run = *reinterpret_cast<const Eight<Code>*>(from);
+            if (inside) run = Eight<Code>::at(from);
 #pragma unroll
             for (u32 j = 0; j < 8; j++) tile[along_k ? line : line + j][along_k ? step + j : step] = run.codes[j];
         } else {
@@ -37,7 +37,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) pack(LINES lines, const Co
             Eight<Code> run;
 #pragma unroll
             for (u32 j = 0; j < 8; j++) run.codes[j] = tile[line][step + j];
-            *reinterpret_cast<Eight<Code>*>(to) = run;
+            run.put(to);
         } else {
             *to = tile[line][step];
         }

@@ -55,7 +55,7 @@ __device__ inline void store_pairs(const float (&pairs)[COLUMNS / 2], float* roo
 #pragma unroll
             for (u32 half = 0; half < 2; half++) {
                 u64 index = rows.first[half] + column + first;
-                if (rows.inside[half]) *reinterpret_cast<Eight<typename Result::Code>*>(y + index) = codes[half];
+                if (rows.inside[half]) codes[half].put(y + index);
             }
         } else {
 #pragma unroll 1

@@ -7,7 +7,7 @@ use fp8_kernels::Result;
 use super::Tail;
 use super::lines::Rows;
 use crate::device::Device;
-use crate::kernels::{Grid, Source, source};
+use crate::kernels::{Argument, Grid, Source, source};
 use crate::memory::DeviceMemory;
 use crate::operand::Operand;
 
@@ -33,17 +33,22 @@ pub(crate) fn sum(
 ) -> Result<()> {
     let (len, together) = (rows * columns, together(rows * columns, count));
     let parts = DeviceMemory::new(device, 4 * len * together)?;
-    let finish = device.kernel(&PARTS, "finish", &tail.defines(y))?;
+    let (run, name) = if columns.is_multiple_of(8) { (8, "8") } else { (1, "1") };
+    let [residual, result, rounding] = tail.defines(y);
+    let defines = [residual, result, rounding, ("SUMMED", name)];
+    let finish = device.kernel(&PARTS, "finish", &defines)?;
     let finish = |parts: &DeviceMemory, count: usize| {
-        let (count, len_u64, columns) = (count as u32, len as u64, columns as u32);
-        device.launch(&finish, Grid::over(len), &[parts, &count, &len_u64, &columns, output_rows, &tail.argument(), &y])
+        let (runs, count, columns) = (len / run, count as u32, columns as u32);
+        let arguments: [&dyn Argument; 7] =
+            [parts, &count, &(runs as u64), &columns, output_rows, &tail.argument(), &y];
+        device.launch(&finish, Grid::over(runs), &arguments)
     };
     if together == count {
         make(&parts, 0, count)?;
         return finish(&parts, count);
     }
     let totals = DeviceMemory::new(device, 4 * len)?;
-    let add = device.kernel(&PARTS, "add_parts", &tail.defines(y))?;
+    let add = device.kernel(&PARTS, "add_parts", &defines)?;
     for first in (0..count).step_by(together) {
         let more = together.min(count - first);
         make(&parts, first, more)?;

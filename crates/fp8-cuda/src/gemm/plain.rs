@@ -42,6 +42,8 @@ pub(crate) struct Product<A, B> {
     pub a: Factor<A>,
     pub b: Factor<B>,
     pub output_rows: Rows,
+    /// Whether sums are to be as good as FP32's, which those that tensor cores make of many products are not.
+    pub careful: bool,
 }
 
 /// `Size` of plain.cu.

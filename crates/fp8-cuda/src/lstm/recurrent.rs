@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use cudarc::driver::result;
 use fp8_kernels::{DType, Lstm, Result, Store};
 
 use super::{Pass, Segment, floats};
 use crate::codec::StoreArgument;
-use crate::error::Context;
 use crate::kernels::{Argument, Grid, Kernel, Source, source};
 use crate::memory::DeviceMemory;
 use crate::operand::Operand;
@@ -162,7 +160,8 @@ impl Recurrent {
             pass.sums(&segment, h, from_x, gates)?;
             if segment.steps.start == 0 {
                 let at = 4 * (pass.time(0) - segment.times.start) * state;
-                copy(pass, from_x.from(at), gates.from(at), 16 * state)?;
+                // SAFETY: both have the gates of a step there.
+                unsafe { device.copy(from_x.from(at).address, gates.from(at).address, 16 * state) }?;
             }
             let number = segment.steps.start / Lstm::SEGMENT;
             let before = number.checked_sub(1).map(|segment| kept.from(segment * state)).unwrap_or_default();
@@ -186,13 +185,6 @@ fn steps(pass: &Pass<'_>, segment: &Segment, first_row: usize, factor: f32) -> S
     let &Lstm { steps, batch, reverse, .. } = pass.lstm;
     let sizes = [batch, steps, usize::from(reverse), segment.steps.start, segment.steps.end, first_row];
     Steps { sizes: sizes.map(|size| size as u32), factor, unused: 0, lengths: pass.lengths.address }
-}
-
-fn copy(pass: &Pass<'_>, from: Operand, to: Operand, bytes: usize) -> Result<()> {
-    pass.device.bind()?;
-    // SAFETY: both have this length; the stream is open.
-    let copied = unsafe { result::memcpy_dtod_async(to.address, from.address, bytes, pass.device.stream.cu_stream()) };
-    pass.device.told(copied.context(|| format!("copying {bytes} bytes on the card")))
 }
 
 /// What blocks count themselves in: a number for each row of blocks of each launch, zero at first.
