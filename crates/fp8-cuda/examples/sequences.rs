@@ -113,9 +113,10 @@ impl Bench {
         Ok((vec![forward, backward, rest], vec![("h", h), ("cells", cells), ("dgates", dgates)]))
     }
 
-    fn attention(&self, causal: bool) -> Result<Measured> {
-        let (steps, batch) = (64, 128);
-        let shape = Attention { queries: steps, keys: steps, batch, heads: 8, head_width: 64, causal };
+    /// 128 sequences of so many steps.
+    fn attention(&self, steps: usize, heads: usize, head_width: usize, causal: bool) -> Result<Measured> {
+        let batch = 128;
+        let shape = Attention { queries: steps, keys: steps, batch, heads, head_width, causal };
         let len = steps * batch * shape.width();
         let [q, k, values, dy] = [1, 2, 3, 4].map(|id| self.numbers(DType::E5M2, id, len, 2.0));
         let (q, k, values, dy) = (q?, k?, values?, dy?);
@@ -123,7 +124,7 @@ impl Bench {
         let operands = AttentionOperands { q: &q, k: &k, values: &values, lengths: Some(&lengths) };
         let [mut y, mut dq, mut dk, mut dvalues] = self.outputs([len; 4])?;
         let name = if causal { "causal attention" } else { "attention" };
-        let forward = self.time(format!("{name} 128 x 64 x 8 x 64, forward"), || {
+        let forward = self.time(format!("{name} 128 x {steps} x {heads} x {head_width}, forward"), || {
             self.gpu.attention(&shape, &operands, &stochastic(5), &mut y)
         })?;
         let backward = self.time(format!("{name}, backward"), || {
@@ -225,10 +226,11 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         }
     };
     println!("{}", ours.gpu.name());
-    let parts: [Part; 5] = [
+    let parts: [Part; 6] = [
         ("lstm", |bench| bench.lstm()),
-        ("attention", |bench| bench.attention(false)),
-        ("attention", |bench| bench.attention(true)),
+        ("attention", |bench| bench.attention(64, 8, 64, false)),
+        ("attention", |bench| bench.attention(64, 8, 64, true)),
+        ("attention", |bench| bench.attention(50, 1, 1024, false)),
         ("additive", |bench| bench.additive()),
         ("loss", |bench| bench.loss()),
     ];

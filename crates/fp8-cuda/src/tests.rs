@@ -52,7 +52,7 @@ const SOURCES: [Row; 34] = [
 ];
 
 /// Those with more of their own than a table has room for.
-const OTHERS: [(&Source, &[(&str, &str)]); 9] = [
+const OTHERS: [(&Source, &[(&str, &str)]); 14] = [
     (&lstm::LSTM, &[("DY", "None"), ("Y", "E5M2"), ("Y_ROUNDING", "SR")]),
     (&lstm::RECURRENT_FORWARD, &[("DY", "None"), ("Y_ROUNDING", "SR"), ("HIDDEN", "1024")]),
     (&lstm::RECURRENT_FORWARD, &[("DY", "None"), ("Y_ROUNDING", "RNE"), ("HIDDEN", "128")]),
@@ -62,6 +62,11 @@ const OTHERS: [(&Source, &[(&str, &str)]); 9] = [
     (&attention::TILED_QUERIES, &TILED[0]),
     (&attention::TILED_KEYS, &TILED[0]),
     (&attention::TILED_KEYS, &TILED[1]),
+    (&attention::WIDE_PRODUCTS, &[("A", "E5M2"), ("B", "E5M2"), ("HALF", "Bf16"), ("WIDTH", "128")]),
+    (&attention::WIDE_PRODUCTS, &[("A", "E3M4"), ("B", "F16"), ("HALF", "F16"), ("WIDTH", "128")]),
+    (&attention::WIDE_ROWS, &[]),
+    (&attention::WIDE_SUMS, &wide_sums("Bf16", "E5M2", "None", "E5M2", "SR")),
+    (&attention::WIDE_SUMS, &wide_sums("F16", "F16", "E4M3", "F32", "RNE")),
 ];
 
 /// Of attention by tiles.
@@ -81,6 +86,16 @@ const fn tiled<'a>(
     let [a, b, c, d, e, f] = inputs;
     let [g, h, i, j] = outputs;
     [a, b, c, d, e, f, g, h, i, j, ("HALF", half), ("WIDTH", width)]
+}
+
+const fn wide_sums<'a>(
+    half: &'a str,
+    x: &'a str,
+    r: &'a str,
+    y: &'a str,
+    rounding: &'a str,
+) -> [(&'a str, &'a str); 6] {
+    [("X", x), ("R", r), ("Y", y), ("Y_ROUNDING", rounding), ("HALF", half), ("WIDTH", "128")]
 }
 
 /// Plans of Hopper's own kernel: type of the factors, IMAGES, TILE_N, DEPTH, STAGES, CLUSTER, RESIDENT, SUMS.

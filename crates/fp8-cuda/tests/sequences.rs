@@ -136,17 +136,24 @@ fn recurrent_states() {
 /// Heads of several widths, with more queries and keys than a block has, causal and not.
 #[test]
 fn heads_of_attention() {
-    let sizes =
-        [(64, 64, 64, true), (64, 64, 64, false), (100, 170, 64, true), (130, 70, 40, false), (70, 129, 128, true)];
-    for (n, (queries, keys, head_width, causal)) in sizes.into_iter().enumerate() {
+    for (x, queries, keys, head_width, causal) in [
+        (DType::E5M2, 64, 64, 64, true),
+        (DType::Bf16, 64, 64, 64, false),
+        (DType::E4M3, 100, 170, 64, true),
+        (DType::E5M2, 130, 70, 40, false),
+        (DType::F16, 70, 129, 128, true),
+        (DType::E5M2, 50, 50, 1024, false),
+        (DType::E5M2, 70, 77, 1024, true),
+        (DType::Bf16, 130, 70, 136, false),
+        (DType::F16, 70, 129, 136, true),
+    ] {
         for (dtype, bound) in [(DType::E5M2, ONCE), (DType::F32, IN_FP32)] {
-            let [types, rest] = [[DType::E5M2, DType::E4M3, DType::F16], [DType::Bf16, DType::E5M2, DType::E3M4]];
-            let x = if n % 2 == 0 { types[n / 2] } else { rest[n / 2] };
             let shape = Attention { queries, keys, batch: 5, heads: 3, head_width, causal };
             check(&format!("{x} to {dtype}, {shape:?}"), bound, |backend| {
                 let (q_len, k_len) = (queries * 5 * shape.width(), keys * 5 * shape.width());
                 let (q, k) = (numbers(backend, x, 1, q_len, 2.0)?, numbers(backend, x, 2, k_len, 2.0)?);
                 let (values, dy) = (numbers(backend, x, 3, k_len, 2.0)?, numbers(backend, DType::E5M2, 4, q_len, 2.0)?);
+                let more = numbers(backend, DType::E5M2, 5, q_len, 0.1)?;
                 let lengths = lengths(backend, 5, keys)?;
                 let operands = AttentionOperands { q: &q, k: &k, values: &values, lengths: Some(&lengths) };
                 let mut y = backend.alloc(dtype, q_len)?;
@@ -154,7 +161,8 @@ fn heads_of_attention() {
                 let [mut dq, mut dk, mut dvalues] =
                     [backend.alloc(dtype, q_len)?, backend.alloc(dtype, k_len)?, backend.alloc(dtype, k_len)?];
                 let stores = [2, 3, 4].map(|id| stochastic(dtype, id));
-                let arguments = AttentionBackward { operands, dy: &dy, stores, residuals: [None, Some(&values), None] };
+                let residuals = [Some(&more), Some(&values), None];
+                let arguments = AttentionBackward { operands, dy: &dy, stores, residuals };
                 let gradients = AttentionGradients { dq: &mut dq, dk: &mut dk, dvalues: &mut dvalues };
                 backend.attention_backward(&shape, &arguments, gradients)?;
                 Ok(vec![y, dq, dk, dvalues])

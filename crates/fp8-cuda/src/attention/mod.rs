@@ -1,7 +1,8 @@
 //! Multi-head attention by scaled products, as `fp8_kernels::attention`: with the CPU's sums, of scores in memory; or, where sums may have any order, on tensor
-//! cores ([`tiled`]).
+//! cores ([`tiled`], and [`wide`] for wider heads).
 
 mod tiled;
+mod wide;
 
 use std::sync::Arc;
 
@@ -17,6 +18,9 @@ use crate::operand::{Op, Operand};
 use self::tiled::Tiled;
 #[cfg(test)]
 pub(crate) use self::tiled::{TILED, TILED_KEYS, TILED_QUERIES};
+use self::wide::Wide;
+#[cfg(test)]
+pub(crate) use self::wide::{WIDE_PRODUCTS, WIDE_ROWS, WIDE_SUMS};
 
 pub(crate) static SCORES: Source = source!("attention/scores.cu");
 pub(crate) static SUMS: Source = source!("attention/sums.cu");
@@ -145,6 +149,9 @@ pub(crate) fn forward(
     if let Some(tiled) = Tiled::new(device, shape, &operands, Operand::default()) {
         return tiled.forward(store, y);
     }
+    if let Some(wide) = Wide::new(device, shape, &operands, Operand::default()) {
+        return wide.forward(store, y);
+    }
     let Operands { q, k, values, lengths } = operands;
     each(shape, lengths, 1, |some, tasks| {
         let shares = scores(device, shape, tasks)?;
@@ -173,9 +180,12 @@ pub(crate) fn backward(
     let dq_more = op.optional("residual of dq", dq_more, q_len)?.unwrap_or_default();
     let dk_more = op.optional("residual of dk", dk_more, k_len)?.unwrap_or_default();
     let dvalues_more = op.optional("residual of dvalues", dvalues_more, k_len)?.unwrap_or_default();
+    let outputs = [(dq_more, dq_store, dq), (dk_more, dk_store, dk), (dvalues_more, dvalues_store, dvalues)];
     if let Some(tiled) = Tiled::new(device, shape, &operands, dy) {
-        let outputs = [(dq_more, dq_store, dq), (dk_more, dk_store, dk), (dvalues_more, dvalues_store, dvalues)];
         return tiled.backward(outputs);
+    }
+    if let Some(wide) = Wide::new(device, shape, &operands, dy) {
+        return wide.backward(outputs);
     }
     let Operands { q, k, values, lengths } = operands;
     each(shape, lengths, 2, |some, tasks| {

@@ -20,8 +20,8 @@ pub(crate) static TILED_QUERIES: Source = source!("attention/tiled_queries.cu");
 pub(crate) static TILED_KEYS: Source = source!("attention/tiled_keys.cu");
 
 /// Threads of a block, lines of its result, and the widest head.
-const THREADS: u32 = 128;
-const LINES: usize = 64;
+pub(super) const THREADS: u32 = 128;
+pub(super) const LINES: usize = 64;
 const WIDEST: usize = 128;
 
 /// What is added to a gradient, how the sum is stored, and where.
@@ -39,13 +39,18 @@ pub(super) struct Tiled<'a> {
 }
 
 /// The type of 16 bits that has all values of these, if there is one.
-fn half(operands: &[Operand]) -> Option<&'static str> {
+pub(super) fn half(operands: &[Operand]) -> Option<&'static str> {
     let any = |dtype| operands.iter().any(|operand| operand.dtype == Some(dtype));
     match (any(DType::F32), any(DType::F16), any(DType::Bf16)) {
         (true, ..) | (_, true, true) => None,
         (_, true, _) => Some("F16"),
         _ => Some("Bf16"),
     }
+}
+
+/// Bytes of tiles of so many lines in all.
+pub(super) fn tiles(lines: usize, width: usize) -> usize {
+    2 * lines * (width.next_multiple_of(16) + 8)
 }
 
 impl<'a> Tiled<'a> {
@@ -77,10 +82,10 @@ impl<'a> Tiled<'a> {
         let types = [("QUERY", q.type_name()), ("KEY", k.type_name()), ("VALUE", values.type_name())];
         let width = [("HALF", self.half), ("WIDTH", &*self.width)];
         let kernel = self.device.kernel(source, name, &[&types[..], &width, defines].concat())?;
-        let pitch = self.attention.head_width.next_multiple_of(16) + 8;
         let blocks =
             [self.attention.batch * self.attention.heads, steps.div_ceil(LINES), 1].map(|blocks| blocks as u32);
-        let grid = Grid { blocks, threads: THREADS, shared: (2 * lines * pitch + further) as u32 };
+        let shared = (tiles(lines, self.attention.head_width) + further) as u32;
+        let grid = Grid { blocks, threads: THREADS, shared };
         let inputs: [&dyn Argument; 4] = [&self.shape, q, k, values];
         self.device.launch(&kernel, grid, &[&inputs, arguments].concat())
     }

@@ -6,7 +6,8 @@
 #include "warp.cuh"
 
 const u32 THREADS = 128, LINES = 64;
-// The width of a head, and with room for whole products; elements from line to line: eight lines that a warp reads 16 bytes of meet no bank twice.
+// The width of a tile (that of a head, or of a part of a wider one) with room for whole products; elements from line to line: eight lines that a warp reads 16
+// bytes of meet no bank twice.
 const u32 PADDED = (WIDTH + 15) / 16 * 16, PITCH = PADDED + 8;
 // Lines of the other side that are there at a time in the backward pass.
 const u32 FEWER = WIDTH > 64 ? 32 : 64;
@@ -14,13 +15,14 @@ const u32 FEWER = WIDTH > 64 ? 32 : 64;
 const u32 BESIDE = WIDTH > 64 ? 2 : 4;
 const float LOG2_E = 1.44269504088896340736f;
 
-// A head of a sequence.
+// A head of a sequence, or its part from `column` on that a tile is wide enough for.
 struct Task {
     u64 first, step;
-    u32 queries, keys, ahead;
+    // Eights of columns.
+    u32 queries, keys, ahead, runs;
 
-    __device__ Task(const Shape& shape, u32 task)
-        : first(u64(task) * WIDTH), step(u64(shape.batch) * shape.heads * WIDTH), queries(shape.queries), keys(shape.keys_of(task)), ahead(shape.causal ? 1 + shape.keys - shape.queries : shape.keys) {}
+    __device__ Task(const Shape& shape, u32 task, u32 width = WIDTH, u32 column = 0)
+        : first(u64(shape.first_task + task) * width + column), step(u64(shape.batch) * shape.heads * width), queries(shape.queries), keys(shape.keys_of(task)), ahead(shape.causal ? 1 + shape.keys - shape.queries : shape.keys), runs(min(width - column, u32(WIDTH)) / 8) {}
 
     // The first element of a step.
     __device__ u64 at(u32 t) const { return first + t * step; }
@@ -58,7 +60,7 @@ struct Fetched {
         for (u32 n = 0; n < EACH; n++) {
             u32 i = threadIdx.x + n * THREADS, t = first + i / RUNS, run = i % RUNS;
             runs[n] = {};
-            if (i < ALL && t < end && run < WIDTH / 8) runs[n] = *reinterpret_cast<const Eight<typename T::Code>*>(codes + task.at(t) + 8 * run);
+            if (i < ALL && t < end && run < task.runs) runs[n] = *reinterpret_cast<const Eight<typename T::Code>*>(codes + task.at(t) + 8 * run);
         }
     }
 
@@ -91,15 +93,11 @@ struct Left {
     }
 };
 
-// scores (16, 8 N) = products of lines.
+// scores (16, 8 N) += products of lines.
 template <u32 N, bool KEPT>
-__device__ inline void line_products(float (&scores)[N][4], Left<KEPT>& left, const u16* right) {
+__device__ inline void add_products(float (&scores)[N][4], Left<KEPT>& left, const u16* right) {
     u32 lane = threadIdx.x % 32;
     const u16* place = right + (lane % 8 + lane / 16 * 8) * PITCH + lane / 8 % 2 * 8;
-#pragma unroll
-    for (u32 n = 0; n < N; n++)
-#pragma unroll
-        for (u32 i = 0; i < 4; i++) scores[n][i] = 0;
 #pragma unroll
     for (u32 k = 0; k < PADDED / 16; k++) {
         const u32(&a)[4] = left.at(k);
@@ -111,6 +109,16 @@ __device__ inline void line_products(float (&scores)[N][4], Left<KEPT>& left, co
             multiply<HALF>(scores[n + 1], a, b[2], b[3]);
         }
     }
+}
+
+// scores (16, 8 N) = products of lines.
+template <u32 N, bool KEPT>
+__device__ inline void line_products(float (&scores)[N][4], Left<KEPT>& left, const u16* right) {
+#pragma unroll
+    for (u32 n = 0; n < N; n++)
+#pragma unroll
+        for (u32 i = 0; i < 4; i++) scores[n][i] = 0;
+    add_products(scores, left, right);
 }
 
 // Two values as two of type HALF each.
@@ -174,6 +182,7 @@ __device__ inline void store_lines(const Task& task, const Sums& sums, float* ro
     for (u32 i = lane; i < 16 * (WIDTH / 8); i += 32) {
         u32 line = i / (WIDTH / 8), column = i % (WIDTH / 8) * 8;
         if (first + line >= end) break;
+        if (column >= 8 * task.runs) continue;
         float values[8], more[8];
 #pragma unroll
         for (u32 j = 0; j < 8; j++) values[j] = room[line * PITCH + column + j];
