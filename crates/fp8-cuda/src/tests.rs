@@ -143,6 +143,7 @@ fn defines(n: usize, [inputs, optional, outputs]: [Names; 3]) -> Vec<(String, St
         ("A_WHOLE", "1", "0"),
         ("B_WHOLE", "1", "0"),
         ("SPLIT_WHOLE", "1", "0"),
+        ("PRODUCTS", "6", "3"),
         ("SUMMED", "8", "1"),
         ("BRAIN", "0", "1"),
     ];

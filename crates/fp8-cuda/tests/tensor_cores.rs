@@ -11,7 +11,8 @@ use DType::{Bf16, E4M3, E5M2, E5M2Fnuz, F16, F32};
 fn bound(accumulation: Accumulation, types: [DType; 2]) -> f64 {
     match (accumulation, types) {
         (Fast, [F32, F32]) => 1e-3,
-        (_, [F32, F32]) => 4e-6,
+        (Exact, [F32, F32]) => 4e-6,
+        (_, [F32, F32]) => 2e-5,
         (Exact, _) => 2e-4,
         (Promoted, _) => 5e-4,
         _ => 5e-3,

@@ -16,6 +16,9 @@ pub(crate) static PARTS: Source = source!("gemm/parts.cu");
 /// Bytes of parts that exist at once.
 const ROOM: usize = 128 << 20;
 
+/// Elements from which on a thread has eight of them.
+const WIDE: usize = 1 << 20;
+
 /// How many parts of `len` sums exist at once, of `count`.
 pub(crate) fn together(len: usize, count: usize) -> usize {
     (ROOM / (4 * len)).clamp(1, count)
@@ -33,7 +36,8 @@ pub(crate) fn sum(
 ) -> Result<()> {
     let (len, together) = (rows * columns, together(rows * columns, count));
     let parts = DeviceMemory::new(device, 4 * len * together)?;
-    let (run, name) = if columns.is_multiple_of(8) { (8, "8") } else { (1, "1") };
+    // Few elements of many parts are for many threads.
+    let (run, name) = if columns.is_multiple_of(8) && len >= WIDE { (8, "8") } else { (1, "1") };
     let [residual, result, rounding] = tail.defines(y);
     let defines = [residual, result, rounding, ("SUMMED", name)];
     let finish = device.kernel(&PARTS, "finish", &defines)?;

@@ -1,12 +1,11 @@
 // planes (rows, PRODUCTS, columns), bfloat16, of a matrix (rows, columns) of FP32: of each run of columns, one plane of it after the other, as a factor of a product has them.
 //
-// An FP32 number is the sum of three of bfloat16, to the last bit: planes. Of the nine products of two such numbers the six largest are summed, the smallest first;
-// the others are below the last bit of the largest.
+// An FP32 number is the sum of three of bfloat16, to the last bit: planes. Of the nine products of two such numbers the six largest are summed, the smallest first: the
+// others are below the last bit of the largest. Or, where PRODUCTS is 3, the three largest: as if both numbers had 16 bits.
 #include "lines.cuh"
 
-const u32 PRODUCTS = 6;
 // The planes of the left factor, and of the right one.
-__device__ constexpr u32 PLANES[2][PRODUCTS] = {{1, 0, 2, 0, 1, 0}, {1, 2, 0, 1, 0, 0}};
+__device__ constexpr u32 PLANES[2][6] = {{1, 0, 2, 0, 1, 0}, {1, 2, 0, 1, 0, 0}};
 
 // The part of `rest` that bfloat16 holds, to the nearest unless that is infinite, which goes from it. Infinities and NaNs have one part.
 __device__ inline u16 take_plane(float& rest) {
@@ -42,7 +41,7 @@ extern "C" __global__ void split(const float* x, u32 runs, Divisor runs_of_row, 
 #pragma unroll
     for (u32 product = 0; product < PRODUCTS; product++) {
         u16* to = planes + ((u64(row) * PRODUCTS + product) * runs_of_row.divisor + place) * RUN;
-        u32 plane = PLANES[side][product];
+        u32 plane = PLANES[side][6 - PRODUCTS + product];
         if constexpr (SPLIT_WHOLE) {
             Eight<u16> chosen;
 #pragma unroll

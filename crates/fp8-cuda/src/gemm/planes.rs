@@ -1,4 +1,4 @@
-//! Products of FP32 on tensor cores, as products of bfloat16 over six times as many k: [planes.cu](planes.cu).
+//! Products of FP32 on tensor cores, as products of bfloat16 over six times as many k, or, unless they are to be exact, three times: [planes.cu](planes.cu).
 
 use std::sync::Arc;
 
@@ -16,7 +16,12 @@ use crate::operand::Operand;
 pub(crate) static PLANES: crate::kernels::Source = source!("gemm/planes.cu");
 
 /// `PRODUCTS` of planes.cu.
-const PRODUCTS: usize = 6;
+fn products(accumulation: Accumulation) -> (usize, &'static str) {
+    match accumulation {
+        Accumulation::Ordered | Accumulation::Exact => (6, "6"),
+        Accumulation::Promoted | Accumulation::Fast => (3, "3"),
+    }
+}
 
 /// Computes the product, unless its factors are not of FP32.
 pub(crate) fn compute<A: Lines, B: Lines>(
@@ -37,7 +42,8 @@ pub(crate) fn compute<A: Lines, B: Lines>(
     };
     let (a, _left) = split(device, &product.a, [rows, k], run, 0)?;
     let (b, _right) = split(device, &product.b, [columns, k], run, 1)?;
-    Product { rows, columns, k: PRODUCTS * k, a, b, output_rows, careful: true }.compute(device, tail, c)?;
+    let (products, _) = products(device.accumulation);
+    Product { rows, columns, k: products * k, a, b, output_rows, careful: true }.compute(device, tail, c)?;
     Ok(true)
 }
 
@@ -52,12 +58,14 @@ fn split<L: Lines>(
     let len = factor.lines.elements(lines, k);
     let row = if factor.along_k { run } else { len };
     let together = if row.is_multiple_of(8) { 8 } else { 1 };
-    let planes = DeviceMemory::new(device, PRODUCTS * len * DType::Bf16.size())?;
-    let kernel = device.kernel(&PLANES, "split", &[("SPLIT_WHOLE", if together == 8 { "1" } else { "0" })])?;
+    let (products, name) = products(device.accumulation);
+    let planes = DeviceMemory::new(device, products * len * DType::Bf16.size())?;
+    let whole = ("SPLIT_WHOLE", if together == 8 { "1" } else { "0" });
+    let kernel = device.kernel(&PLANES, "split", &[whole, ("PRODUCTS", name)])?;
     let runs = len / together;
     let (count, runs_of_row) = (runs as u32, Divisor::new(row / together));
     device.launch(&kernel, Grid::over(runs), &[&factor.operand, &count, &runs_of_row, &side, &planes])?;
     let operand = Operand { dtype: Some(DType::Bf16), address: planes.address() };
-    let lines = factor.lines.repeated(PRODUCTS, factor.along_k);
+    let lines = factor.lines.repeated(products, factor.along_k);
     Ok((Factor { lines, operand, along_k: factor.along_k }, planes))
 }

@@ -30,22 +30,22 @@ extern "C" __global__ void max_pool_backward(Pool pool, const DY::Code* dy, cons
     each_spot(pool.width, pool.channels, [&](const Spot& spot) {
         uint2 columns = windows(pool, spot.pixel, pool.out_width);
         float sums[8] = {};
-        for (u32 oy = rows.x; oy < rows.y; oy++) {
-            u64 row = u64(image * pool.out_height + oy) * pool.out_width;
-            u32 ky = line + pool.padding - oy * pool.stride;
-            // Two at once, as many as a window's neighbours most often have.
-            for (u32 begin = columns.x; begin < columns.y; begin += 2) {
-                Eight<DY::Code> errors[2];
-                Eight<u8> places[2];
+        // Two by two at once, as many as a window's neighbours most often have; where there are more across, row by row, so that the order is kept.
+        u32 down = columns.y - columns.x <= 2 ? 2 : 1;
+        for (u32 oy = rows.x; oy < rows.y; oy += down) {
+            for (u32 ox = columns.x; ox < columns.y; ox += 2) {
+                Eight<DY::Code> errors[4];
+                Eight<u8> places[4];
+                auto is_there = [&](u32 i) { return i / 2 < down && oy + i / 2 < rows.y && ox + i % 2 < columns.y; };
 #pragma unroll
-                for (u32 i = 0; i < 2; i++) {
-                    u64 at = (row + begin + i) * pool.channels + spot.octet.column;
-                    if (begin + i < columns.y) errors[i] = read_octet<DY>(dy, at, spot.octet), places[i] = read_octet<Place>(index, at, spot.octet);
+                for (u32 i = 0; i < 4; i++) {
+                    u64 at = (u64(image * pool.out_height + oy + i / 2) * pool.out_width + ox + i % 2) * pool.channels + spot.octet.column;
+                    if (is_there(i)) errors[i] = read_octet<DY>(dy, at, spot.octet), places[i] = read_octet<Place>(index, at, spot.octet);
                 }
 #pragma unroll
-                for (u32 i = 0; i < 2; i++) {
-                    if (begin + i >= columns.y) continue;
-                    u32 kx = spot.pixel + pool.padding - (begin + i) * pool.stride;
+                for (u32 i = 0; i < 4; i++) {
+                    if (!is_there(i)) continue;
+                    u32 ky = line + pool.padding - (oy + i / 2) * pool.stride, kx = spot.pixel + pool.padding - (ox + i % 2) * pool.stride;
                     add8<DY>(only_at(ky * pool.kernel + kx, places[i], errors[i]), sums);
                 }
             }

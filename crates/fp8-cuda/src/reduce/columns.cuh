@@ -41,8 +41,9 @@ __device__ inline void block_tree(double (&sums)[SUMS], double* room, u32 way, u
 // reads what `add(row, loaded, sums)` adds; `first` is the index of the row's first element that is the thread's. COUNT rows are read before they are added.
 template <int SUMS, u32 COUNT, class Load, class Add>
 __device__ inline void column_parts(const Columns& size, const Octet& octet, double* parts, Load load, Add add) {
-    __shared__ double room[8 * SUMS * CHUNKS_OF_GROUP / 2 * 8];
-    u32 width = summing_width(), chunk = threadIdx.x / width;
+    // (chunk, sum, eight columns), a chunk with room against bank conflicts.
+    __shared__ double room[CHUNKS_OF_GROUP * (8 * SUMS + 1) * 8];
+    u32 width = summing_width(), chunk = threadIdx.x / width, pitch = (8 * SUMS + 1) * width;
     u32 row = blockIdx.x * ROWS_OF_GROUP + chunk * ROWS_OF_CHUNK, end = octet.count > 0 ? min(size.rows, row + ROWS_OF_CHUNK) : 0;
     double sums[8 * SUMS] = {};
     for (; row < end; row += COUNT) {
@@ -56,11 +57,20 @@ __device__ inline void column_parts(const Columns& size, const Octet& octet, dou
             if (row + at < end) add(row + at, loaded[at], sums);
         }
     }
-    block_tree<CHUNKS_OF_GROUP>(sums, room, chunk, threadIdx.x % width, width);
-    if (chunk > 0) return;
 #pragma unroll
-    for (int i = 0; i < 8 * SUMS; i++) {
-        if (u32(i % 8) < octet.count) parts[(u64(i / 8) * group_count(size) + blockIdx.x) * size.columns + octet.column + i % 8] = sums[i];
+    for (int i = 0; i < 8 * SUMS; i++) room[chunk * pitch + i * width + threadIdx.x % width] = sums[i];
+    __syncthreads();
+    for (u32 at = threadIdx.x; at < 8 * SUMS * width; at += blockDim.x) {
+        u32 i = at / width, column = 8 * (blockIdx.y * width + at % width) + i % 8;
+        double tree[CHUNKS_OF_GROUP];
+#pragma unroll
+        for (u32 from = 0; from < CHUNKS_OF_GROUP; from++) tree[from] = room[from * pitch + at];
+#pragma unroll
+        for (u32 half = CHUNKS_OF_GROUP / 2; half > 0; half /= 2)
+#pragma unroll
+            for (u32 from = 0; from < CHUNKS_OF_GROUP / 2; from++)
+                if (from < half) tree[from] = tree[from] + tree[from + half];
+        if (column < size.columns) parts[(u64(i / 8) * group_count(size) + blockIdx.x) * size.columns + column] = tree[0];
     }
 }
 
@@ -71,13 +81,11 @@ __device__ inline bool column_totals(const Columns& size, const double* parts, u
     u32 width = blockDim.x / LANES_OF_GROUPS, lane = threadIdx.x / width, count = group_count(size);
     column = blockIdx.x * width + threadIdx.x % width;
 #pragma unroll
-    for (int sum = 0; sum < SUMS; sum++) {
-        totals[sum] = 0;
-        const double* part = parts + u64(sum) * count * size.columns + column;
-        if (column < size.columns) {
+    for (int sum = 0; sum < SUMS; sum++) totals[sum] = 0;
 #pragma unroll 8
-            for (u32 group = lane; group < count; group += LANES_OF_GROUPS) totals[sum] = totals[sum] + part[u64(group) * size.columns];
-        }
+    for (u32 group = lane; group < count && column < size.columns; group += LANES_OF_GROUPS) {
+#pragma unroll
+        for (int sum = 0; sum < SUMS; sum++) totals[sum] = totals[sum] + parts[(u64(sum) * count + group) * size.columns + column];
     }
     block_tree<LANES_OF_GROUPS>(totals, room, lane, threadIdx.x % width, width);
     return lane == 0 && column < size.columns;
