@@ -1,7 +1,8 @@
 //! From an image to the square of bytes that a model reads, normalised later: crop, resize, flip.
 
-use fast_image_resize::images::{Image as Target, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 
 use crate::random::Random;
@@ -210,25 +211,24 @@ impl Transformer {
 
     /// Resizes a rectangle of the image to the square.
     fn resized(&mut self, image: &Image, rectangle: Rectangle) -> Result<()> {
-        let pixel = if self.channels == 1 { PixelType::U8 } else { PixelType::U8x3 };
-        let size = self.transform.size as u32;
-        let shape = |_| Error::ImageShape {
+        let done = match self.channels {
+            3 => resize(&mut self.resizer, image, &image.pixels, rectangle, self.transform.size, &mut self.square),
+            // As three channels: the resizer is generic, and is compiled for one type of pixels only. Grey images are seldom resized.
+            _ => {
+                let tripled = |pixels: &[u8]| -> Vec<u8> { pixels.iter().flat_map(|&pixel| [pixel; 3]).collect() };
+                let (source, mut square) = (tripled(&image.pixels), tripled(&self.square));
+                let done = resize(&mut self.resizer, image, &source, rectangle, self.transform.size, &mut square);
+                self.square.iter_mut().zip(square.chunks_exact(3)).for_each(|(grey, pixel)| *grey = pixel[0]);
+                done
+            }
+        };
+        done.ok_or(Error::ImageShape {
             height: image.height,
             width: image.width,
             channels: image.channels,
             bytes: image.pixels.len(),
             expected: self.channels,
-        };
-        let (width, height) = (u32::try_from(image.width), u32::try_from(image.height));
-        let (width, height) = (width.map_err(|_| shape(()))?, height.map_err(|_| shape(()))?);
-        let source = ImageRef::new(width, height, &image.pixels, pixel).map_err(|_| shape(()))?;
-        let mut target = Target::from_slice_u8(size, size, &mut self.square, pixel).map_err(|_| shape(()))?;
-        let Rectangle { left, top, width, height } = rectangle;
-        let options = ResizeOptions::new()
-            .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-            .crop(left, top, width, height)
-            .use_alpha(false);
-        self.resizer.resize(&source, &mut target, &options).map_err(|_| shape(()))
+        })
     }
 
     /// The square, left to right.
@@ -239,6 +239,26 @@ impl Transformer {
             row.chunks_exact(self.channels).zip(pixels).for_each(|(source, target)| target.copy_from_slice(source));
         }
     }
+}
+
+/// Resizes a rectangle of `source`, which has the image's height and width and three channels, to a square. `None` when the image is larger than the
+/// library takes.
+fn resize(
+    resizer: &mut Resizer,
+    image: &Image,
+    source: &[u8],
+    Rectangle { left, top, width, height }: Rectangle,
+    size: usize,
+    square: &mut [u8],
+) -> Option<()> {
+    let source =
+        TypedImageRef::<U8x3>::from_buffer(image.width.try_into().ok()?, image.height.try_into().ok()?, source);
+    let size = size as u32;
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+        .crop(left, top, width, height)
+        .use_alpha(false);
+    resizer.resize_typed(&source.ok()?, &mut TypedImage::from_buffer(size, size, square).ok()?, &options).ok()
 }
 
 #[cfg(test)]
@@ -299,6 +319,19 @@ mod tests {
             for (column, value) in row.iter().enumerate() {
                 assert!((value - (2.0 * column as f32 + 0.5)).abs() <= 0.6, "{halved:?}");
             }
+        }
+    }
+
+    #[test]
+    fn grey_is_resized_as_colour_is() {
+        let grey = ramp(23, 37, 5);
+        let pixels = grey.pixels.iter().flat_map(|&pixel| [pixel, 255 - pixel, 7]).collect();
+        let colour = Image { pixels, channels: 3, ..grey };
+        let transform = Transform::photograph(8, Split::Training);
+        for index in 0..20 {
+            let (one, three) = (apply(transform, &grey, index), apply(transform, &colour, index));
+            assert_eq!(one, three.iter().copied().step_by(3).collect::<Vec<_>>());
+            assert!(three.chunks(3).all(|pixel| pixel[2] == 7.0));
         }
     }
 
