@@ -82,8 +82,8 @@ pub struct EpochRecord {
 /// How well a network does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// Mean loss.
-    pub loss: f64,
+    /// Mean loss; absent when it is Inf or NaN, and when nothing was counted.
+    pub loss: Option<f64>,
     /// Share of the images whose class has the largest logit, percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top1: Option<f64>,
@@ -98,10 +98,14 @@ pub struct Score {
     pub count: u64,
 }
 
-/// `loss 1.2345, top-1 56.78 %, top-5 90.12 %`, or `loss 1.2345, BLEU 23.45`.
+/// `loss 1.2345, top-1 56.78 %, top-5 90.12 %`, or `loss 1.2345, BLEU 23.45`; of training steps without a finite loss `loss –`.
 impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "loss {:.4}", self.loss)?;
+        match self.loss {
+            Some(loss) => write!(f, "loss {loss:.4}")?,
+            None if self.count == 0 => write!(f, "loss –")?,
+            None => write!(f, "loss Inf or NaN")?,
+        }
         for (name, percent) in [("top-1", self.top1), ("top-5", self.top5)] {
             percent.map_or(Ok(()), |percent| write!(f, ", {name} {percent:.2} %"))?;
         }
@@ -163,11 +167,13 @@ impl Tally {
         Self { top: Some([within(1), within(5)]), ..Self::tokens(loss, targets.len() as u64) }
     }
 
-    /// The means; zeros when nothing was added.
+    /// The means; none when nothing was added.
     pub fn score(&self) -> Score {
-        let count = self.count.max(1) as f64;
+        let count = self.count as f64;
         let [top1, top5] = [0, 1].map(|place| self.top.map(|top| 100.0 * top[place] as f64 / count));
-        Score { loss: self.loss / count, top1, top5, bleu: None, count: self.count }
+        // Of nothing it is 0 / 0.
+        let loss = Some(self.loss / count).filter(|loss| loss.is_finite());
+        Score { loss, top1, top5, bleu: None, count: self.count }
     }
 }
 
@@ -209,13 +215,25 @@ mod tests {
         tally += Tally::images(1.0, &logits, &[0, 5]);
         tally += Tally::images(4.0, &logits[..6], &[2]);
         let score = tally.score();
-        assert_eq!((score.loss, score.count), (2.0, 3));
+        assert_eq!((score.loss, score.count), (Some(2.0), 3));
         assert_eq!([score.top1, score.top5].map(|percent| percent.unwrap() * 3.0), [100.0, 200.0]);
         assert_eq!(score.to_string(), "loss 2.0000, top-1 33.33 %, top-5 66.67 %");
         let mut tally = Tally::tokens(3.0, 10);
         tally += Tally::tokens(1.0, 30);
         let score = Score { bleu: Some(12.345), ..tally.score() };
         assert_eq!((score.to_string().as_str(), score.count), ("loss 1.5000, BLEU 12.35", 40));
+    }
+
+    /// A mean of nothing is not 0, and JSON has neither Inf nor NaN.
+    #[test]
+    fn scores_without_a_loss() {
+        for (tally, shown) in [(Tally::default(), "loss –"), (Tally::tokens(f32::NAN, 7), "loss Inf or NaN")] {
+            let score = tally.score();
+            assert_eq!(score.to_string(), shown);
+            let line = serde_json::to_string(&score).unwrap();
+            assert_eq!(line, format!(r#"{{"loss":null,"count":{}}}"#, score.count));
+            assert_eq!(serde_json::from_str::<Score>(&line).unwrap(), score);
+        }
     }
 
     #[test]

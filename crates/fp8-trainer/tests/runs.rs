@@ -136,6 +136,23 @@ fn another_configuration_cannot_go_on() {
     run(&tiny(&["loader.workers=2", "log.every_steps=3"]), Some(folder.path().into()), true, Some(2)).unwrap();
 }
 
+/// A first step so long that no loss after it is finite: there is no mean of none, in what is printed, written and read again.
+#[test]
+fn an_epoch_of_skipped_steps_has_no_loss() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = tiny(&["training.learning_rate=1000"]);
+    let result = run(&config, Some(folder.path().into()), false, None).unwrap();
+    assert_eq!((result.finished, result.steps, result.epochs[1].skipped), (true, 8, 4));
+    let [first, second] = &result.epochs[..] else { panic!("{}", result.epochs.len()) };
+    assert!(first.training.loss.is_some(), "{}", first.training);
+    assert_eq!(second.training.to_string(), "loss –");
+    assert!(second.validation.to_string().starts_with("loss Inf or NaN, top-1 "), "{}", second.validation);
+    let metrics = fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
+    let line = metrics.lines().last().unwrap();
+    assert!(line.contains(r#""training":{"loss":null,"count":0},"validation":{"loss":null,"#), "{line}");
+    assert_eq!(run(&config, Some(folder.path().into()), true, None).unwrap().epochs, result.epochs);
+}
+
 /// An impossible loss scale: every step overflows.
 #[test]
 fn a_run_that_only_overflows_ends_with_an_explanation() {

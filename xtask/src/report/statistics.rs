@@ -16,10 +16,10 @@ const STUDENT: [f64; 30] = [
 ];
 
 impl Estimate {
-    /// The estimate from `values`; `None` from none.
+    /// The estimate from `values`; `None` from none, and where one of them was not measured (NaN).
     pub fn of(values: &[f64]) -> Option<Self> {
         let count = values.len();
-        if count == 0 {
+        if count == 0 || values.iter().any(|value| value.is_nan()) {
             return None;
         }
         let mean = values.iter().sum::<f64>() / count as f64;

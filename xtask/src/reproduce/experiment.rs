@@ -225,7 +225,7 @@ const TRAINING_CURVE: Curve =
     Curve { y_label: "loss", points: |run| steps(run, |point| point.loss), ..curve("training loss", "step") };
 const VALIDATION_CURVE: Curve = Curve {
     y_label: "loss",
-    points: |run| epochs(run, |epoch| Some(epoch.validation_loss)),
+    points: |run| epochs(run, |epoch| epoch.validation_loss),
     ..curve("validation loss", "epoch")
 };
 const BLEU_CURVE: Curve =
@@ -253,6 +253,6 @@ fn epochs(run: &Run, value: fn(&Epoch) -> Option<f64>) -> Vec<(f64, f64)> {
     run.epochs.iter().filter_map(|epoch| Some((epoch.epoch as f64, value(epoch)?))).collect()
 }
 
-fn last(run: &Run, value: fn(&Epoch) -> f64) -> String {
-    run.epochs.last().map_or("–".into(), |epoch| format!("{:.3}", value(epoch)))
+fn last(run: &Run, value: fn(&Epoch) -> Option<f64>) -> String {
+    run.epochs.last().and_then(value).map_or("–".into(), |value| format!("{value:.3}"))
 }

@@ -64,9 +64,11 @@ pub struct Point {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Epoch {
     pub epoch: u64,
-    pub training_loss: f64,
+    /// Absent when no step had a finite loss.
+    pub training_loss: Option<f64>,
     pub training_top1: Option<f64>,
-    pub validation_loss: f64,
+    /// Absent when it was Inf or NaN.
+    pub validation_loss: Option<f64>,
     pub validation_top1: Option<f64>,
     pub validation_top5: Option<f64>,
     /// Of translation.
@@ -148,7 +150,7 @@ impl Run {
 
     /// Validation loss after the last epoch.
     pub fn validation_loss(&self) -> f64 {
-        self.last(|epoch| Some(epoch.validation_loss))
+        self.last(|epoch| epoch.validation_loss)
     }
 
     /// Loss scale of the last step of the curve.
@@ -158,7 +160,7 @@ impl Run {
 
     /// Training loss of the last epoch.
     pub fn training_loss(&self) -> f64 {
-        self.last(|epoch| Some(epoch.training_loss))
+        self.last(|epoch| epoch.training_loss)
     }
 
     /// Validation top-5 accuracy after the last epoch, percent.
