@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use fp8_trainer::Config;
+use fp8_trainer::{Config, FolderLock};
 use serde::{Deserialize, Serialize};
 
 use crate::provenance::Provenance;
@@ -94,6 +94,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (combinations, plans) = plans(arguments)?;
     let stop = runs::stop_after(arguments.effort.minutes)?;
     let backends = arguments.effort.backends(&arguments.device)?;
+    let _lock = FolderLock::take(&folder)?;
     let (made, diverged) = earlier(&folder, &plans)?;
     let mut results = Results {
         provenance: Provenance::here(backends.first().map(|backend| backend.name()).unwrap_or_default()),

@@ -51,7 +51,10 @@ fn a_run_leaves_its_folder_complete() {
 
     let mut names: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["checkpoint", "config.toml", "metrics.jsonl", "provenance.toml", "weights.safetensors"]);
+    assert_eq!(
+        names,
+        [".lock", "checkpoint", "config.toml", "metrics.jsonl", "provenance.toml", "weights.safetensors"]
+    );
     let none: [&str; 0] = [];
     assert_eq!(Config::load(&path.join("config.toml"), &none).unwrap(), config);
     assert_eq!(fs::read_to_string(path.join("metrics.jsonl")).unwrap().lines().count(), 5);
@@ -62,6 +65,31 @@ fn a_run_leaves_its_folder_complete() {
     // Resuming a finished run changes nothing.
     let again = run(&config, Some(path), true, None).unwrap();
     assert_eq!((again.weights_digest, again.epochs), (result.weights_digest, result.epochs));
+}
+
+/// A second run that is begun, or resumed, in the folder of one that is under way changes nothing there.
+#[test]
+fn a_folder_takes_one_run_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny");
+    let config = tiny(&["training.epochs=1"]);
+    let mut refused = 0;
+    let observer = &mut |event: &Event<'_>| {
+        if let Event::Step(_) = event {
+            for resume in [false, true] {
+                let error = run(&config, Some(path.clone()), resume, None).unwrap_err();
+                let expected = format!("{}: another process is writing into it: ", path.display());
+                assert!(error.to_string().starts_with(&expected), "{error}");
+                refused += 1;
+            }
+        }
+    };
+    let backend = Arc::new(CpuBackend::new().unwrap());
+    let options =
+        RunOptions { backend, folder: Some(path.clone()), resume: false, stop: &AtomicBool::new(false), observer };
+    let result = train(&config, options).unwrap();
+    assert_eq!((result.finished, result.curve.len(), refused), (true, 4, 8));
+    assert_eq!(result.weights_digest, run(&config, None, false, None).unwrap().weights_digest);
 }
 
 /// Stopped at every step in turn, resumed, and compared to the byte with a run that never stopped: stochastic rounding,
@@ -190,8 +218,15 @@ fn a_run_of_text_leaves_its_vocabulary() {
     assert!(epoch.training.count > 60 * 5 && epoch.left_out == 0, "{epoch:?}");
     let mut names: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    let expected =
-        ["checkpoint", "config.toml", "metrics.jsonl", "provenance.toml", "tokenizer.json", "weights.safetensors"];
+    let expected = [
+        ".lock",
+        "checkpoint",
+        "config.toml",
+        "metrics.jsonl",
+        "provenance.toml",
+        "tokenizer.json",
+        "weights.safetensors",
+    ];
     assert_eq!(names, expected);
     let none: [&str; 0] = [];
     assert_eq!(Config::load(&folder.path().join("config.toml"), &none).unwrap(), config);

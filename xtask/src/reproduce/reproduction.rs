@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
+use fp8_trainer::FolderLock;
 
 use super::Making;
 use super::experiment::Experiment;
@@ -39,6 +40,7 @@ impl Reproduction {
         }
         let backends = making.effort.backends(&making.device)?;
         let folder = making.output.clone().unwrap_or_else(|| self.default_folder());
+        let _lock = FolderLock::take(&folder)?;
         let Self { experiment, data, scale, about, plans, .. } = self;
         let fresh = Results {
             experiment: experiment.name.into(),

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use fp8_autograd::{LossScaling, Recipe};
 use fp8_data::Source;
 use fp8_models::Architecture;
+use fp8_trainer::FolderLock;
 use fp8_trainer::config::Task;
 use toml::Table;
 
@@ -168,6 +169,19 @@ fn a_reproduction_goes_on_where_it_was() {
     let arguments = translation(&place.path().join("b"));
     let refused = wmt16::reproduction(&arguments, [&other; 4]).unwrap().make_until(&false.into(), &arguments.making);
     assert!(format!("{:#}", refused.unwrap_err()).contains("choose another --output"));
+}
+
+#[test]
+fn a_folder_takes_one_reproduction_at_a_time() {
+    let place = tempfile::tempdir().unwrap();
+    let lock = FolderLock::take(place.path()).unwrap();
+    let arguments = translation(place.path());
+    let make = || wmt16::reproduction(&arguments, [TINY; 4]).unwrap().make_until(&true.into(), &arguments.making);
+    let refused = format!("{:#}", make().unwrap_err());
+    assert!(refused.contains("another process is writing into it"), "{refused}");
+    assert!(!place.path().join("results.json").exists());
+    drop(lock);
+    assert_eq!(make().unwrap(), ExitCode::from(130));
 }
 
 #[test]

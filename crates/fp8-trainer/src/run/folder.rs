@@ -1,11 +1,11 @@
 //! The files of a run.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::metrics::Record;
-use crate::{Error, Result, files};
+use crate::{Error, FolderLock, Result, files};
 
 /// The folder of one run:
 ///
@@ -17,30 +17,31 @@ use crate::{Error, Result, files};
 /// | `checkpoint`, `checkpoint.previous` | to go on from |
 /// | `weights.safetensors` | the final weights |
 /// | `tokenizer.json` | of translation: the vocabulary, whose digest stands in the weights' metadata |
+/// | `.lock` | empty; locked while the run is under way |
 pub struct RunFolder {
     path: PathBuf,
     metrics: File,
+    _lock: FolderLock,
 }
 
 impl RunFolder {
-    /// Makes a folder for a new run. With `replace`, the metrics of a run that has left no checkpoint go.
+    /// Begins a new run in a folder. With `replace`, the metrics of a run that has left no checkpoint go.
     ///
     /// # Errors
     /// [`Error::Folder`] when a run is in it already; [`Error::File`] when it cannot be written.
-    pub fn create(path: &Path, replace: bool) -> Result<Self> {
+    pub fn create(path: &Path, lock: FolderLock, replace: bool) -> Result<Self> {
         let metrics = path.join("metrics.jsonl");
         if metrics.exists() && !replace {
             let reason = "holds a run already: resume it (--resume), or choose another folder".into();
             return Err(Error::Folder { folder: path.into(), reason });
         }
-        fs::create_dir_all(path).map_err(Error::file("making the folder", path))?;
         files::write(&metrics, b"")?;
-        Self::open(path)
+        Self::open(path, lock)
     }
 
     /// Opens the folder of a run that has made `steps` steps; lines of metrics of later steps, which will be made again,
     /// are removed. Returns the others, too.
-    pub fn resume(path: &Path, steps: u64) -> Result<(Self, Vec<Record>)> {
+    pub fn resume(path: &Path, lock: FolderLock, steps: u64) -> Result<(Self, Vec<Record>)> {
         let metrics = path.join("metrics.jsonl");
         let text = String::from_utf8_lossy(&files::read(&metrics)?).into_owned();
         let is_before = |record: &Record| match record {
@@ -52,13 +53,13 @@ impl RunFolder {
             text.lines().filter_map(|line| serde_json::from_str(line).ok()).filter(is_before).collect();
         let lines = records.iter().map(line).collect::<Result<String>>()?;
         files::write(&metrics, lines.as_bytes())?;
-        Ok((Self::open(path)?, records))
+        Ok((Self::open(path, lock)?, records))
     }
 
-    fn open(path: &Path) -> Result<Self> {
+    fn open(path: &Path, lock: FolderLock) -> Result<Self> {
         let metrics = path.join("metrics.jsonl");
         let file = OpenOptions::new().append(true).open(&metrics).map_err(Error::file("opening", &metrics))?;
-        Ok(Self { path: path.into(), metrics: file })
+        Ok(Self { path: path.into(), metrics: file, _lock: lock })
     }
 
     /// The folder.

@@ -16,7 +16,7 @@ use crate::provenance::Provenance;
 use crate::schedule::learning_rate;
 use crate::state::{Outcome, State};
 use crate::task::{BatchOf, Keepsake, Network, Task};
-use crate::{Error, Result};
+use crate::{Error, FolderLock, Result};
 
 /// A run under way.
 pub struct Running<'a, 'o, T: Task> {
@@ -39,22 +39,23 @@ impl<'a, 'o, T: Task> Running<'a, 'o, T> {
     pub fn start(config: &'a Config, task: &'a T, options: RunOptions<'o>) -> Result<Self> {
         options.backend.reset_peak();
         let mut state = State::new(config, options.backend.clone(), |parameters| task.network(config, parameters))?;
+        let lock = options.folder.as_deref().map(FolderLock::take).transpose()?;
         let found = match &options.folder {
             Some(folder) if options.resume => checkpoint::load(folder)?,
             _ => None,
         };
         let (mut progress, mut records, mut folder) = (Progress::default(), Vec::new(), None);
-        if let Some(path) = &options.folder {
+        if let (Some(path), Some(lock)) = (&options.folder, lock) {
             folder = Some(match &found {
                 Some(checkpoint) => {
                     same_run(path, checkpoint, &identity(config, task.keepsake()))?;
                     state.restore(checkpoint)?;
                     progress = checkpoint.progress;
-                    let (folder, before) = RunFolder::resume(path, state.steps())?;
+                    let (folder, before) = RunFolder::resume(path, lock, state.steps())?;
                     records = before;
                     folder
                 }
-                None => RunFolder::create(path, options.resume)?,
+                None => RunFolder::create(path, lock, options.resume)?,
             });
         }
         let (speeds, clock) = (Vec::new(), Instant::now());
