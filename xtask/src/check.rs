@@ -3,7 +3,7 @@
 mod nvrtc;
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ struct Step {
 
 enum Work {
     Tidy,
-    /// Each program under `examples/`, without arguments, but for the [`SLOW_EXAMPLES`].
+    /// Each program under `examples/` as the tests' step has built it, without arguments, but for the [`SLOW_EXAMPLES`].
     Examples,
     /// Every kernel for NVIDIA GPUs is compiled for every generation of cards, where there is NVRTC or it can be fetched.
     Kernels,
@@ -131,9 +131,7 @@ impl Step {
                 }
             },
             Work::Tidy => tidy::run(),
-            Work::Examples => examples()?.iter().try_for_each(|(package, name)| {
-                cargo(&["run", "--quiet", "--package", package, "--example", name], &[], tests)
-            }),
+            Work::Examples => examples()?.iter().try_for_each(run_example),
             Work::Cargo(arguments, environment) => cargo(arguments, environment, tests),
         };
         result.map(|()| Outcome::Passed)
@@ -143,23 +141,66 @@ impl Step {
 /// The test that compiles all kernels by this library.
 fn kernels(library: &Path, tests: &mut Tests) -> Result<()> {
     let library = library.to_str().context("the place of NVRTC is no text")?;
-    cargo(&["test", "--package", "fp8-cuda", "--lib", "every_kernel"], &[("FP8_NVRTC", library)], tests)
+    // Of the whole workspace, as the tests' step has built it: by itself the package would be built anew, with fewer features of what it needs.
+    cargo(&["test", "--workspace", "--lib", "every_kernel"], &[("FP8_NVRTC", library)], tests)
 }
 
-/// Package and name of every example but the slow ones.
-fn examples() -> Result<Vec<(String, String)>> {
-    let example = |file: &String| {
-        let (package, name) = file.strip_prefix("crates/")?.strip_suffix(".rs")?.split_once("/examples/")?;
-        (!SLOW_EXAMPLES.contains(&name) && !name.contains('/')).then(|| (package.to_string(), name.to_string()))
-    };
-    Ok(repository::files()?.iter().filter_map(example).collect())
+/// An example as cargo has built it.
+#[derive(Debug, PartialEq)]
+struct Example {
+    name: String,
+    program: PathBuf,
+}
+
+/// Every example but the slow ones. They are built as by the tests' step, so that after it there is nothing left to do: `cargo run --package` would
+/// build all crates below once more for each package, with fewer features of what they need.
+fn examples() -> Result<Vec<Example>> {
+    let output = command()
+        .args(["test", "--workspace", "--no-run", "--quiet", "--message-format", "json-render-diagnostics"])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("starting cargo")?;
+    if !output.status.success() {
+        bail!("building the examples: {}", output.status);
+    }
+    let examples: Vec<Example> = String::from_utf8_lossy(&output.stdout).lines().filter_map(Example::parse).collect();
+    if examples.is_empty() {
+        bail!("cargo has built no examples");
+    }
+    Ok(examples.into_iter().filter(|example| !SLOW_EXAMPLES.contains(&example.name.as_str())).collect())
+}
+
+fn run_example(example: &Example) -> Result<()> {
+    let Example { name, program } = example;
+    println!("-- {name}");
+    let status = Command::new(program).current_dir(repository::root()).status();
+    let status = status.with_context(|| format!("starting {}", program.display()))?;
+    if !status.success() {
+        bail!("example {name}: {status}");
+    }
+    Ok(())
+}
+
+impl Example {
+    /// Reads what cargo tells of a file that it has built.
+    fn parse(line: &str) -> Option<Self> {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        let target = &message["target"];
+        let is_example = message["reason"] == "compiler-artifact" && target["kind"][0] == "example";
+        let (name, program) = (target["name"].as_str()?, message["executable"].as_str()?);
+        is_example.then(|| Self { name: name.into(), program: program.into() })
+    }
+}
+
+fn command() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(repository::root());
+    command
 }
 
 /// Runs cargo, passing its output on and adding up the tests that it reports.
 fn cargo(arguments: &[&str], environment: &[(&str, &str)], tests: &mut Tests) -> Result<()> {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut child = Command::new(program)
-        .current_dir(repository::root())
+    let mut child = command()
         .args(arguments)
         .envs(environment.iter().copied())
         .stdout(Stdio::piped())
@@ -196,9 +237,16 @@ mod tests {
 
     #[test]
     fn examples_are_found() {
-        let examples = examples().unwrap();
-        assert!(examples.contains(&("fp8-core".into(), "formats".into())), "{examples:?}");
-        assert!(!examples.iter().any(|(_, name)| name == "exhaustive_casts"));
+        let line = |kind: &str, executable: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","target":{{"kind":["{kind}"],"name":"formats"}},"executable":{executable}}}"#
+            )
+        };
+        let example = Example { name: "formats".into(), program: "/t/examples/formats".into() };
+        assert_eq!(Example::parse(&line("example", r#""/t/examples/formats""#)), Some(example));
+        for other in [line("bin", r#""/t/formats""#), line("lib", "null"), "running 3 tests".into()] {
+            assert_eq!(Example::parse(&other), None, "{other}");
+        }
     }
 
     #[test]
