@@ -6,21 +6,25 @@ use std::time::Instant;
 use fp8_kernels::isa::{self, Isa};
 use fp8_kernels::{Activation, Conv2d, DType, EpilogueView, Gemm, Layout, Store, View, ViewMut, conv, gemm};
 
+/// Speeds of a build for tests say nothing: there it is enough that all of it runs.
+const MEASURES: bool = !cfg!(debug_assertions);
+
 fn main() -> fp8_kernels::Result<()> {
     let dtype = if std::env::args().any(|arg| arg == "f32") { DType::F32 } else { DType::E5M2 };
     let isa = isa::select()?;
     println!("{isa}, {} threads, {dtype}", rayon::current_num_threads());
-    for size in [1024, 2048, 4096] {
+    let (sizes, batch): (&[usize], usize) = if MEASURES { (&[1024, 2048, 4096], 64) } else { (&[256], 2) };
+    for &size in sizes {
         for layout in [Layout::NN, Layout::NT, Layout::TN] {
             gemm_speed(isa, dtype, &Gemm { m: size, n: size, k: size, layout });
         }
     }
     println!("{:<34} {:>9} {:>9} {:>9}  GFLOP/s", "convolution", "forward", "data", "weight");
     let mut total = 0.0;
-    for (count, conv) in resnet18(64) {
+    for (count, conv) in resnet18(batch) {
         total += count as f64 * conv_speed(isa, dtype, &conv);
     }
-    println!("all convolutions of a step: {:.1} ms, {:.1} images/s", total * 1e3, 64.0 / total);
+    println!("all convolutions of a step: {:.1} ms, {:.1} images/s", total * 1e3, batch as f64 / total);
     Ok(())
 }
 
