@@ -193,6 +193,12 @@ pub fn stop_after(minutes: Option<f64>) -> Result<&'static AtomicBool> {
     Ok(stop)
 }
 
+/// A time that a clock can be set to.
+fn minutes(text: &str) -> Result<f64, String> {
+    let minutes = text.parse().ok().filter(|minutes| Duration::try_from_secs_f64(60.0 * minutes).is_ok());
+    minutes.ok_or_else(|| "a number of minutes is wanted, 0 or more".into())
+}
+
 /// How runs are made at a time and for how long.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Effort {
@@ -200,7 +206,7 @@ pub struct Effort {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub jobs: u8,
     /// Stops after so many minutes, as Ctrl-C does: the same command goes on from there
-    #[arg(long)]
+    #[arg(long, value_parser = minutes, allow_negative_numbers = true)]
     pub minutes: Option<f64>,
 }
 

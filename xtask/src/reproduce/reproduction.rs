@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use fp8_trainer::FolderLock;
 
 use super::Making;
@@ -94,7 +94,9 @@ fn continued(fresh: Results, folder: &Path, plans: &[Plan]) -> Result<Results> {
     if !folder.join("results.json").exists() {
         return Ok(fresh);
     }
-    let mut earlier = Results::read(folder)?;
+    let mut earlier = Results::read(folder).map_err(|error| {
+        anyhow!("{error:#}; move it away, and the runs beside it are gone on with, or choose another --output")
+    })?;
     if (&earlier.experiment, &earlier.data, &earlier.scale) != (&fresh.experiment, &fresh.data, &fresh.scale) {
         bail!(
             "{} holds a reproduction of {} at {} scale on {}: choose another --output",

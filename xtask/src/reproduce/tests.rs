@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use fp8_autograd::{LossScaling, Recipe};
 use fp8_data::Source;
 use fp8_models::Architecture;
@@ -169,6 +169,36 @@ fn a_reproduction_goes_on_where_it_was() {
     let arguments = translation(&place.path().join("b"));
     let refused = wmt16::reproduction(&arguments, [&other; 4]).unwrap().make_until(&false.into(), &arguments.making);
     assert!(format!("{:#}", refused.unwrap_err()).contains("choose another --output"));
+
+    // A file cut short is named; without it the figures are those of the runs' own folders.
+    let results = place.path().join("b/results.json");
+    let text = std::fs::read_to_string(&results).unwrap();
+    std::fs::write(&results, &text[..text.len() / 2]).unwrap();
+    let arguments = translation(&place.path().join("b"));
+    let make = || wmt16::reproduction(&arguments, [TINY; 4]).unwrap().make_until(&false.into(), &arguments.making);
+    let refused = format!("{:#}", make().unwrap_err());
+    assert!(refused.contains("is not a results file: ") && refused.contains("; move it away"), "{refused}");
+    std::fs::remove_file(&results).unwrap();
+    assert_eq!(make().unwrap(), ExitCode::SUCCESS);
+    let anew = Results::read(&place.path().join("b")).unwrap();
+    let figures =
+        |results: &Results| results.runs.iter().map(|run| (run.bleu(), run.training_loss())).collect::<Vec<_>>();
+    assert_eq!(figures(&anew), figures(&straight));
+}
+
+#[test]
+fn minutes_are_those_of_a_clock() {
+    let parsed = |text: &str| imagenet_minutes(text).map_err(|error| error.to_string());
+    assert_eq!(parsed("0.5").unwrap(), Some(0.5));
+    for wrong in ["-1", "nan", "1e300", "soon"] {
+        assert!(parsed(wrong).unwrap_err().contains("a number of minutes is wanted"), "{wrong}");
+    }
+}
+
+fn imagenet_minutes(text: &str) -> Result<Option<f64>, clap::Error> {
+    let command = imagenet::Arguments::augment_args(clap::Command::new("imagenet"));
+    let matches = command.try_get_matches_from(["imagenet", "--minutes", text])?;
+    Ok(matches.get_one::<f64>("minutes").copied())
 }
 
 #[test]
