@@ -79,6 +79,13 @@ pub struct EpochRecord {
     pub seconds: f64,
 }
 
+impl EpochRecord {
+    /// The speed as it is shown, a whole number; a dash where the run has made no step since it was resumed.
+    pub fn speed(&self) -> String {
+        if self.per_second > 0.0 { format!("{:.0}", self.per_second) } else { "–".into() }
+    }
+}
+
 /// How well a network does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Score {

@@ -118,6 +118,7 @@ fn resumes_exactly(config: &Config) {
     assert!(!stopped.finished, "the last validation is missing");
     let result = run(config, Some(parts.path().into()), true, None).unwrap();
     assert!(result.finished);
+    assert_eq!(result.epochs.last().unwrap().speed(), "–", "no step was left");
     assert_eq!(timeless(checkpoint::load(parts.path()).unwrap().unwrap()), expected_checkpoint);
     assert_eq!(result.weights_digest, expected.weights_digest);
     for (ours, theirs) in result.epochs.iter().zip(&expected.epochs) {

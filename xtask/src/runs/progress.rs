@@ -116,8 +116,13 @@ impl Progress {
             Event::Epoch(record) => {
                 let left = self.left().map_or(String::new(), |left| format!("; {left}"));
                 self.say(&format!(
-                    "{}: epoch {}: {}; validation {}; {:.0} {}/s{left}",
-                    self.title, record.epoch, record.training, record.validation, record.per_second, self.unit
+                    "{}: epoch {}: {}; validation {}; {} {}/s{left}",
+                    self.title,
+                    record.epoch,
+                    record.training,
+                    record.validation,
+                    record.speed(),
+                    self.unit
                 ));
             }
         }
@@ -142,8 +147,8 @@ pub fn tell_line(title: &str, event: &Event<'_>) {
     match event {
         Event::Start { steps: steps @ 1.., .. } => eprintln!("{title}: goes on after step {steps}"),
         Event::Epoch(record) => {
-            let (training, validation, speed) = (&record.training, &record.validation, record.per_second);
-            eprintln!("{title}: epoch {}: {training}; validation {validation}; {speed:.0}/s", record.epoch);
+            let (training, validation, speed) = (&record.training, &record.validation, record.speed());
+            eprintln!("{title}: epoch {}: {training}; validation {validation}; {speed}/s", record.epoch);
         }
         _ => {}
     }

@@ -112,7 +112,8 @@ impl Run {
             validation_top5: record.validation.top5,
             validation_bleu: record.validation.bleu,
         });
-        let last = result.epochs.last();
+        // An epoch of which only the validation was left when the run was resumed has none.
+        let measured = result.epochs.iter().rev().map(|epoch| epoch.per_second).find(|&speed| speed > 0.0);
         Self {
             name: plan.name.clone(),
             model: config.task.model(),
@@ -128,7 +129,7 @@ impl Run {
             curve: result.curve.chunks(result.curve.len().div_ceil(POINTS).max(1)).filter_map(Point::of).collect(),
             epochs: epochs.collect(),
             seconds: result.seconds,
-            per_second: last.map_or(result.per_second, |epoch| epoch.per_second),
+            per_second: measured.unwrap_or(result.per_second),
             peak_bytes: result.epochs.iter().map(|epoch| epoch.peak_bytes).max().unwrap_or(result.peak_bytes),
         }
     }

@@ -69,9 +69,10 @@ fn epoch_line(record: &EpochRecord, epochs: u32, unit: &str) -> String {
         0 => String::new(),
         count => format!(", {count} examples left out"),
     };
-    let EpochRecord { epoch, training, validation, loss_scale, skipped, per_second, .. } = record;
+    let EpochRecord { epoch, training, validation, loss_scale, skipped, .. } = record;
+    let speed = record.speed();
     format!(
-        "epoch {epoch}/{epochs}: {training}; validation {validation}; scale {loss_scale}, {skipped} overflows, {per_second:.0} \
+        "epoch {epoch}/{epochs}: {training}; validation {validation}; scale {loss_scale}, {skipped} overflows, {speed} \
          {unit}/s{left_out}"
     )
 }
