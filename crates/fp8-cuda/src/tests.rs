@@ -1,5 +1,7 @@
 //! Every kernel compiles for every generation of cards, on a machine without any: by NVRTC, where there is one.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use crate::kernels::{Source, compile};
 use crate::nvrtc::Nvrtc;
 use crate::{
@@ -151,9 +153,49 @@ fn defines(n: usize, [inputs, optional, outputs]: [Names; 3]) -> Vec<(String, St
     [of(inputs, TYPES[n]), of(optional, absent), of(outputs, TYPES[(n + 1) % 8]), roundings, kinds.to_vec()].concat()
 }
 
-fn check(nvrtc: &Nvrtc, source: &Source, defines: &[(&'static str, &str)], architectures: &[&str]) {
-    for architecture in architectures {
-        let code = compile(nvrtc, source, defines, architecture).unwrap_or_else(|error| panic!("{error}"));
+/// A source, what it is compiled with, and for what.
+type Unit = (&'static Source, Vec<(&'static str, String)>, &'static [&'static str]);
+
+fn unit(source: &'static Source, defines: &[(&'static str, &str)], architectures: &'static [&'static str]) -> Unit {
+    let owned = defines.iter().map(|(name, value)| (*name, value.to_string())).collect();
+    (source, owned, architectures)
+}
+
+/// All that is compiled.
+fn units() -> Vec<Unit> {
+    let kinds = |(source, inputs, optional, outputs): Row| {
+        KINDS.map(|n| {
+            let owned = defines(n, [inputs, optional, outputs]);
+            let defines = owned.into_iter().map(|(name, value)| (&*name.leak(), value)).collect();
+            (source, defines, ARCHITECTURES.as_slice())
+        })
+    };
+    let others = OTHERS.iter().map(|(source, defines)| unit(source, defines, &ARCHITECTURES));
+    let across = ACROSS.iter().map(|[a, b, narrow, images, tile_m, tile_n, stages, copied]| {
+        let numbers =
+            [("IMAGES", *images), ("TILE_M", tile_m), ("TILE_N", tile_n), ("STAGES", stages), ("COPIED", copied)];
+        let types = [("A", *a), ("B", b), ("NARROW", narrow)];
+        unit(&gemm::ACROSS, &[numbers.as_slice(), &types].concat(), &["sm_90a"])
+    });
+    let hopper = HOPPER.iter().map(|[a, images, tile_n, depth, stages, cluster, resident, sums]| {
+        let numbers = [
+            ("IMAGES", *images),
+            ("TILE_N", tile_n),
+            ("DEPTH", depth),
+            ("STAGES", stages),
+            ("CLUSTER", cluster),
+            ("RESIDENT", resident),
+        ];
+        let types = [("A", *a), ("B", a), ("R", "None"), ("Y", "E5M2"), ("Y_ROUNDING", "SR"), ("SUMS", sums)];
+        unit(&gemm::HOPPER, &[numbers.as_slice(), &types].concat(), &["sm_90a"])
+    });
+    SOURCES.into_iter().flat_map(kinds).chain(others).chain(across).chain(hopper).collect()
+}
+
+fn check(nvrtc: &Nvrtc, (source, defines, architectures): &Unit) {
+    let defines: Vec<(&'static str, &str)> = defines.iter().map(|(name, value)| (*name, &**value)).collect();
+    for architecture in *architectures {
+        let code = compile(nvrtc, source, &defines, architecture).unwrap_or_else(|error| panic!("{error}"));
         assert!(code.starts_with(b"\x7fELF"), "{} for {architecture}: no machine code", source.name);
     }
 }
@@ -168,33 +210,17 @@ fn every_kernel_compiles() {
             return;
         }
     };
-    for (source, inputs, optional, outputs) in SOURCES {
-        for n in KINDS {
-            let owned = defines(n, [inputs, optional, outputs]);
-            let defines: Vec<(&'static str, &str)> =
-                owned.iter().map(|(name, value)| (&*name.clone().leak(), value.as_str())).collect();
-            check(&nvrtc, source, &defines, &ARCHITECTURES);
+    let (units, next) = (units(), AtomicUsize::new(0));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(unit) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    check(&nvrtc, unit);
+                }
+            });
         }
-    }
-    OTHERS.iter().for_each(|(source, defines)| check(&nvrtc, source, defines, &ARCHITECTURES));
-    for [a, b, narrow, images, tile_m, tile_n, stages, copied] in ACROSS {
-        let numbers =
-            [("IMAGES", images), ("TILE_M", tile_m), ("TILE_N", tile_n), ("STAGES", stages), ("COPIED", copied)];
-        let types = [("A", a), ("B", b), ("NARROW", narrow)];
-        check(&nvrtc, &gemm::ACROSS, &[numbers.as_slice(), &types].concat(), &["sm_90a"]);
-    }
-    for [a, images, tile_n, depth, stages, cluster, resident, sums] in HOPPER {
-        let numbers = [
-            ("IMAGES", images),
-            ("TILE_N", tile_n),
-            ("DEPTH", depth),
-            ("STAGES", stages),
-            ("CLUSTER", cluster),
-            ("RESIDENT", resident),
-        ];
-        let types = [("A", a), ("B", a), ("R", "None"), ("Y", "E5M2"), ("Y_ROUNDING", "SR"), ("SUMS", sums)];
-        check(&nvrtc, &gemm::HOPPER, &[numbers.as_slice(), &types].concat(), &["sm_90a"]);
-    }
+    });
 }
 
 /// No .cu file is forgotten.
