@@ -6,12 +6,13 @@ extern "C" __global__ void sums(Columns size, const X::Code* x, double* parts) {
     Octet octet = summed_octet(size);
     auto load = [&](u32, u64 first) { return read_octet<X>(x, first, octet); };
     column_parts<2, 8>(size, octet, parts, load, [](u32, const Eight<X::Code>& codes, double (&sums)[16]) {
-        double values[8];
-        to_doubles8<X>(codes, values);
+        float values[8];
+        decode8<X, true>(codes, values);
 #pragma unroll
         for (int i = 0; i < 8; i++) {
-            sums[i] = sums[i] + values[i];
-            sums[8 + i] = __fma_rn(values[i], values[i], sums[8 + i]);
+            double value = values[i];
+            sums[i] = sums[i] + value;
+            sums[8 + i] = __fma_rn(value, value, sums[8 + i]);
         }
     });
 }

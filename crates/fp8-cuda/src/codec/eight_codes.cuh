@@ -15,7 +15,7 @@ struct alignas(8 * sizeof(C)) Eight {
     static __device__ Eight at(const C* place) {
         Eight eight;
         if constexpr (sizeof(C) == 1) {
-            asm volatile("ld.global.v2.b32 {%0, %1}, [%2];" : "=r"(eight.words[0]), "=r"(eight.words[1]) : "l"(place));
+            asm volatile("ld.global.L2::128B.v2.b32 {%0, %1}, [%2];" : "=r"(eight.words[0]), "=r"(eight.words[1]) : "l"(place));
         } else {
 #pragma unroll
             for (int i = 0; i < int(2 * sizeof(C)); i += 4) {
@@ -92,27 +92,6 @@ __device__ inline void decode8(const Eight<typename T::Code>& eight, float (&val
 #pragma unroll
         for (int i = 0; i < 8; i++) values[i] = decode<T>(eight.codes[i]);
     }
-}
-
-// As `decode` of each, in FP64, where conversions are slow: a code is a double with fewer bits, but for a power of two. A NaN need not be the canonical one.
-template <class T>
-__device__ inline void to_doubles8(const Eight<typename T::Code>& eight, double (&values)[8]) {
-    if constexpr (HALF_LIKE<T>) {
-        if (__builtin_expect(!any_from<T>(T::LARGEST + 1, eight), true)) {
-            constexpr int DOWN = 4 + T::MANTISSA_BITS;
-            const double factor = __hiloint2double((2046 - T::BIAS) << 20, 0);
-#pragma unroll
-            for (int i = 0; i < 8; i++) {
-                int top = int(eight.words[i / 4] << (24 - 8 * (i % 4)));
-                values[i] = __hiloint2double((top >> DOWN) & int(SIGN | 0x7F000000u >> DOWN), 0) * factor;
-            }
-            return;
-        }
-    }
-    float narrow[8];
-    decode8<T, true>(eight, narrow);
-#pragma unroll
-    for (int i = 0; i < 8; i++) values[i] = narrow[i];
 }
 
 // The codes in the topmost bytes of eight words.

@@ -50,6 +50,9 @@ __device__ inline float smaller(float a, float b) {
     return least;
 }
 
+// The larger of each half.
+__device__ inline u32 larger_halves(u32 a, u32 b) { return __vmaxu2(a, b); }
+
 // The product, rounded toward zero.
 __device__ inline float product_toward_zero(float a, float b) { return __fmul_rz(a, b); }
 

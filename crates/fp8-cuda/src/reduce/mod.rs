@@ -62,11 +62,11 @@ impl Columns {
     /// Threads that make the parts.
     pub fn parts_grid(&self, device: &Device) -> Grid {
         let octets = self.columns.div_ceil(8);
-        let blocks = |width: u32| [self.groups(), octets.div_ceil(width), 1];
+        let blocks = |width: u32| self.groups() * octets.div_ceil(width);
         // A block of a quarter of a line of memory at least, of half of one where that makes work for all.
-        let wide = blocks(8)[..2].iter().product::<u32>() >= 2 * device.multiprocessors;
+        let wide = blocks(8) >= 2 * device.multiprocessors;
         let width = octets.clamp(1, if wide { 8 } else { 4 });
-        Grid { blocks: blocks(width), threads: width * Self::CHUNKS, shared: 0 }
+        Grid { blocks: [blocks(width), 1, 1], threads: width * Self::CHUNKS, shared: 0 }
     }
 
     /// Threads that make the totals of parts.

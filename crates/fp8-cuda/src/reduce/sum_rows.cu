@@ -4,10 +4,10 @@ extern "C" __global__ void row_parts(Columns size, const X::Code* x, double* par
     Octet octet = summed_octet(size);
     auto load = [&](u32, u64 first) { return read_octet<X>(x, first, octet); };
     column_parts<1, 8>(size, octet, parts, load, [](u32, const Eight<X::Code>& codes, double (&sums)[8]) {
-        double values[8];
-        to_doubles8<X>(codes, values);
+        float values[8];
+        decode8<X, true>(codes, values);
 #pragma unroll
-        for (int i = 0; i < 8; i++) sums[i] = sums[i] + values[i];
+        for (int i = 0; i < 8; i++) sums[i] = sums[i] + double(values[i]);
     });
 }
 
