@@ -75,6 +75,17 @@ __device__ inline void load_box_to(u32 to, const TensorMap& map, u32 barrier, in
                  : "memory");
 }
 
+// The same of matrices whose rows are taken in another order: `group` of the map's groups of rows and what follows.
+__device__ inline void load_groups(u32 to, const TensorMap& map, u32 barrier, int x, int group) {
+    asm volatile("cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %4, %4, %5}], [%2];" ::"r"(to), "l"(&map), "r"(barrier), "r"(x), "r"(0), "r"(group)
+                 : "memory");
+}
+
+__device__ inline void load_groups_to(u32 to, const TensorMap& map, u32 barrier, int x, int group, u16 blocks) {
+    asm volatile("cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%3, %4, %4, %4, %5}], [%2], %6;" ::"r"(to), "l"(&map), "r"(barrier), "r"(x), "r"(0), "r"(group), "h"(blocks)
+                 : "memory");
+}
+
 // Channels from c on of the pixels from (image, y, x) on, each shifted by (down, across): a column of windows.
 __device__ inline void load_pixels(u32 to, const TensorMap& map, u32 barrier, int c, int x, int y, int image, u16 across, u16 down) {
     asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6}], [%2], {%7, %8};" ::"r"(to), "l"(&map), "r"(barrier), "r"(c), "r"(x), "r"(y), "r"(image), "h"(across), "h"(down)
