@@ -22,7 +22,7 @@ const u32 PART = SUMS != FAST && TILE_N > 128 ? 128 : TILE_N, PARTS = TILE_N / P
 const u32 TOGETHER = 8;
 
 struct Shape {
-    u32 rows, columns, k_blocks;
+    u32 rows, columns, k_blocks, lag;
     Windows windows;
 };
 
@@ -30,16 +30,16 @@ struct Tile {
     u32 row, column;
 };
 
+__device__ inline u32 tile_count(const Shape& shape) {
+    return (shape.rows + TILE_M * CLUSTER - 1) / (TILE_M * CLUSTER) * ((shape.columns + TILE_N - 1) / TILE_N);
+}
+
 // Tile `index` of clusters.
 __device__ inline Tile tile_at(const Shape& shape, u32 index) {
     u32 down = (shape.rows + TILE_M * CLUSTER - 1) / (TILE_M * CLUSTER), across = (shape.columns + TILE_N - 1) / TILE_N;
     u32 group = index / (TOGETHER * across), rest = index % (TOGETHER * across);
     u32 height = min(TOGETHER, down - group * TOGETHER);
     return {(group * TOGETHER + rest % height) * TILE_M * CLUSTER, rest / height * TILE_N};
-}
-
-__device__ inline u32 tile_count(const Shape& shape) {
-    return (shape.rows + TILE_M * CLUSTER - 1) / (TILE_M * CLUSTER) * ((shape.columns + TILE_N - 1) / TILE_N);
 }
 
 __device__ inline void copy_a(const TensorMap& map, const Shape& shape, u32 to, u32 barrier, u32 row, u32 k_block) {
@@ -89,6 +89,22 @@ __device__ inline void release(u32 barrier) {
     }
 }
 
+// Of a tile the second group begins when the first has multiplied `lag` stages, which a ring must have: so one multiplies while the other stores. The first goes so far
+// in a tile when the second has begun the one before, so that no announcement meets another; nobody waits for the last.
+enum { AHEAD = 1, BEGUN = 2 };
+
+__device__ inline void begin(const Shape& shape, u32 group) {
+    if (shape.lag == 0 || group == 0) return;
+    await(AHEAD);
+    announce(BEGUN);
+}
+
+__device__ inline void multiplied(const Shape& shape, u32 group, u32 k_blocks) {
+    if (k_blocks != shape.lag || group == 1) return;
+    await(BEGUN);
+    announce(AHEAD);
+}
+
 // sums (64, PART): the product of one step; `part`: which columns.
 __device__ inline void step(float (&sums)[PART / 2], u32 stage, u32 group, u32 part, u32 k, u32 add) {
     u64 a = tile_along_k<DEPTH>(stage + group * 64 * DEPTH + 32 * k), b = tile_along_k<DEPTH>(stage + A_BYTES + part * PART * DEPTH + 32 * k);
@@ -116,6 +132,7 @@ __device__ inline void sum(float (&totals)[TILE_N / 2], const Shape& shape, u32 
         products_wait<1>();
         if (k_block > 0) release(empty + 8 * before);
         before = ring.stage;
+        multiplied(shape, group, k_block + 1);
     }
     products_wait<0>();
     hold(totals);
@@ -145,11 +162,13 @@ __device__ inline void sum(float (&totals)[TILE_N / 2], const Shape& shape, u32 
             hold(sums[1 - k % 2]);
             add(totals, 0, sums[1 - k % 2]);
         }
+        multiplied(shape, group, k_block + 1);
     }
 #else
     float sums[PART / 2];
 #pragma unroll
     for (int i = 0; i < TILE_N / 2; i++) totals[i] = 0;
+#pragma unroll 1
     for (u32 k_block = 0; k_block < shape.k_blocks; k_block++, ring.advance()) {
         wait(full + 8 * ring.stage, ring.phase);
 #pragma unroll
@@ -165,6 +184,7 @@ __device__ inline void sum(float (&totals)[TILE_N / 2], const Shape& shape, u32 
             if (part + 1 == PARTS) release(empty + 8 * ring.stage);
             add(totals, part * PART / 2, sums);
         }
+        multiplied(shape, group, k_block + 1);
     }
 #endif
 }
@@ -229,10 +249,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) __cluster_dims__
         take_registers<RESIDENT == 2 ? 104 : 232>();
         Ring<STAGES> ring;
         u32 rank = CLUSTER > 1 ? block_of_cluster() : 0;
+        // Before the first tile there is none.
+        if (shape.lag > 0 && group == 1) announce(BEGUN);
         for (u32 index = blockIdx.x / CLUSTER; index < tile_count(shape); index += gridDim.x / CLUSTER) {
             float totals[TILE_N / 2];
             Tile tile = tile_at(shape, index);
             tile.row += rank * TILE_M;
+            begin(shape, group);
             sum(totals, shape, stages, full, empty, group, ring);
             store(totals, shape, tile, group, room, rows, epilogue, y);
         }

@@ -40,6 +40,10 @@ __device__ inline void wait(u32 barrier, u32 parity) {
         : "memory");
 }
 
+// Two groups of four warps meet at a named barrier: one announces, the other waits.
+__device__ inline void announce(u32 barrier) { asm volatile("bar.arrive %0, 256;" ::"r"(barrier) : "memory"); }
+__device__ inline void await(u32 barrier) { asm volatile("bar.sync %0, 256;" ::"r"(barrier) : "memory"); }
+
 // Where in a ring of stages one is.
 template <int LENGTH>
 struct Ring {

@@ -130,11 +130,17 @@ impl Plan {
     }
 }
 
+/// Stages by which the second group that multiplies is behind where a tile begins: none where there are so many that storing is the lesser part.
+fn lag(k_blocks: usize, stages: usize) -> usize {
+    if k_blocks > 2 * stages { 0 } else { k_blocks.min(stages).div_ceil(2) }
+}
+
 /// `Shape` of hopper.cu.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Shape {
     size: [u32; 3],
+    lag: u32,
     windows: Windows,
 }
 
@@ -154,8 +160,9 @@ pub(crate) fn compute<A: Lines, B: Lines>(
     let dtype = product.a.operand.dtype.unwrap_or(DType::F32);
     let k_block = plan.depth / dtype.size();
     let source = product.a.lines.source();
-    let size = [rows, columns, k.div_ceil(k_block)].map(|size| size as u32);
-    let shape = Shape { size, windows: Windows::of(source, k_block) };
+    let ((bytes, stages), k_blocks) = (plan.stages(), k.div_ceil(k_block));
+    let size = [rows, columns, k_blocks].map(|size| size as u32);
+    let shape = Shape { size, lag: lag(k_blocks, stages) as u32, windows: Windows::of(source, k_block) };
     let map_a = match source {
         Source::Windows(patches) => {
             Map::of_windows(device, patches, product.a.operand, rows, [k_block, TILE_M], Some(plan.depth))?
@@ -164,7 +171,6 @@ pub(crate) fn compute<A: Lines, B: Lines>(
     };
     let map_b = b.map(device, columns, plan.depth, plan.tile_n / plan.cluster, plan.run)?;
     let kernel = device.kernel(&HOPPER, "hopper", &defines(device, &plan, product, tail, c))?;
-    let (bytes, stages) = plan.stages();
     let tiles = rows.div_ceil(TILE_M).next_multiple_of(plan.cluster) * columns.div_ceil(plan.tile_n);
     let together = device.multiprocessors as usize * plan.resident / plan.cluster * plan.cluster;
     let grid =
