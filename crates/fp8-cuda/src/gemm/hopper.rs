@@ -35,9 +35,9 @@ struct Tile {
 }
 
 const TILES: [Tile; 3] = [
-    Tile { n: 256, resident: 1, multiply: 1180, store: 4000 },
-    Tile { n: 128, resident: 1, multiply: 640, store: 2000 },
-    Tile { n: 64, resident: 2, multiply: 450, store: 1000 },
+    Tile { n: 256, resident: 1, multiply: 1180, store: 2000 },
+    Tile { n: 128, resident: 1, multiply: 640, store: 1000 },
+    Tile { n: 64, resident: 2, multiply: 640, store: 700 },
 ];
 
 /// How a product is cut up.
@@ -109,9 +109,10 @@ impl Plan {
         let resident = |tile: &Tile| if is_exact { 1 } else { tile.resident };
         let time = |tile: &Tile| {
             let [multiply, store] = [depths * tile.multiply, tile.store];
+            let of_card = tiles(tile.n).div_ceil(cards);
             match resident(tile) {
-                1 => tiles(tile.n).div_ceil(cards) * (multiply + store),
-                resident => tiles(tile.n).div_ceil(resident * cards) * resident * multiply.max(store),
+                1 => of_card * (multiply + store),
+                _ => of_card * multiply.max(store) + multiply.min(store),
             }
         };
         let fits = |tile: &&Tile| !is_exact || tile.n <= 128;
