@@ -110,13 +110,19 @@ fn convolutions(gpu: &CudaBackend, wanted: &str) -> Result<()> {
             dx.as_mut().map_err(|e| e.clone())?,
             dw.as_mut().map_err(|e| e.clone())?,
         );
+        let others = stores().into_iter().skip(1).map(|store| {
+            let mut y = gpu.alloc(store.dtype, conv.output_len())?;
+            let time = seconds(gpu, || gpu.conv2d(&conv, &x, &w, &Epilogue::store(store), &mut y))?;
+            Ok(format!(", to {} {} {:.0} us", store.dtype, store.rounding, 1e6 * time))
+        });
+        let others = others.collect::<Result<String>>()?;
         let times = [
             seconds(gpu, || gpu.conv2d(&conv, &x, &w, &store, y))?,
             seconds(gpu, || gpu.conv2d_backward_data(&conv, &dy, &w, &store, dx))?,
             seconds(gpu, || gpu.conv2d_backward_weight(&conv, &x, &dy, &store, dw))?,
         ];
         let [forward, data, weight] = times.map(|time| format!("{:.0} TFLOP/s ({:.0} us)", flop / time, 1e6 * time));
-        println!("  {shape}: forward {forward}, data {data}, weight {weight}");
+        println!("  {shape}: forward {forward}{others}, data {data}, weight {weight}");
     }
     Ok(())
 }

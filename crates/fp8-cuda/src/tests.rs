@@ -100,14 +100,17 @@ const fn wide_sums<'a>(
     [("X", x), ("R", r), ("Y", y), ("Y_ROUNDING", rounding), ("HALF", half), ("WIDTH", "128")]
 }
 
-/// Plans of Hopper's own kernel: type of the factors, IMAGES, TILE_N, DEPTH, STAGES, CLUSTER, RESIDENT, SUMS.
-const HOPPER: [[&str; 8]; 6] = [
-    ["E5M2", "0", "256", "128", "4", "2", "1", "2"],
-    ["E5M2", "1", "64", "64", "6", "1", "2", "2"],
-    ["E4M3", "0", "128", "128", "6", "2", "1", "1"],
-    ["E5M2", "0", "256", "128", "4", "2", "1", "0"],
-    ["Bf16", "1", "256", "128", "4", "1", "1", "0"],
-    ["F32", "0", "128", "128", "6", "1", "1", "0"],
+/// Plans of Hopper's own kernel: type of the factors, IMAGES, TILE_N, DEPTH, STAGES, CLUSTER, RESIDENT, SUMS, types of residual and result, rounding, RUN.
+const HOPPER: [[&str; 12]; 9] = [
+    ["E5M2", "0", "256", "128", "4", "2", "1", "2", "None", "E5M2", "SR", "16"],
+    ["E5M2", "1", "64", "64", "8", "1", "2", "2", "E5M2", "E5M2", "SR", "16"],
+    ["E5M2", "1", "64", "64", "6", "1", "2", "2", "None", "E5M2", "SR", "2"],
+    ["E4M3", "0", "128", "128", "7", "2", "1", "1", "F16", "E4M3", "SR", "8"],
+    ["E5M2", "0", "256", "128", "4", "2", "1", "0", "F32", "F32", "RNE", "8"],
+    ["E5M2", "0", "64", "128", "4", "1", "2", "2", "Bf16", "Bf16", "RNE", "8"],
+    ["E5M2", "0", "256", "128", "4", "2", "1", "2", "E3M4", "E5M2Fnuz", "RTP", "2"],
+    ["Bf16", "1", "256", "128", "4", "1", "1", "0", "Bf16", "F16", "SR", "8"],
+    ["F32", "0", "128", "128", "6", "1", "1", "0", "F32", "F32", "RNE", "2"],
 ];
 
 /// Those of its kernel for gradients of weights: types of the factors and of their product, IMAGES, TILE_M, TILE_N, STAGES, COPIED.
@@ -177,18 +180,20 @@ fn units() -> Vec<Unit> {
         let types = [("A", *a), ("B", b), ("NARROW", narrow)];
         unit(&gemm::ACROSS, &[numbers.as_slice(), &types].concat(), &["sm_90a"])
     });
-    let hopper = HOPPER.iter().map(|[a, images, tile_n, depth, stages, cluster, resident, sums]| {
-        let numbers = [
-            ("IMAGES", *images),
-            ("TILE_N", tile_n),
-            ("DEPTH", depth),
-            ("STAGES", stages),
-            ("CLUSTER", cluster),
-            ("RESIDENT", resident),
-        ];
-        let types = [("A", *a), ("B", a), ("R", "None"), ("Y", "E5M2"), ("Y_ROUNDING", "SR"), ("SUMS", sums)];
-        unit(&gemm::HOPPER, &[numbers.as_slice(), &types].concat(), &["sm_90a"])
-    });
+    let hopper =
+        HOPPER.iter().map(|[a, images, tile_n, depth, stages, cluster, resident, sums, r, y, rounding, run]| {
+            let numbers = [
+                ("IMAGES", *images),
+                ("TILE_N", tile_n),
+                ("DEPTH", depth),
+                ("STAGES", stages),
+                ("CLUSTER", cluster),
+                ("RESIDENT", resident),
+                ("RUN", run),
+            ];
+            let types = [("A", *a), ("B", a), ("R", r), ("Y", y), ("Y_ROUNDING", rounding), ("SUMS", sums)];
+            unit(&gemm::HOPPER, &[numbers.as_slice(), &types].concat(), &["sm_90a"])
+        });
     SOURCES.into_iter().flat_map(kinds).chain(others).chain(across).chain(hopper).collect()
 }
 

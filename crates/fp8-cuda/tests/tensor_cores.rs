@@ -27,14 +27,29 @@ fn card(accumulation: Accumulation) -> Option<CudaBackend> {
     CudaBackend::new(0, accumulation).inspect_err(|reason| eprintln!("nothing was tested: {reason}")).ok()
 }
 
-/// Roughly normal values, the same on every backend.
-fn values(backend: &dyn Backend, dtype: DType, len: usize, seed: u64) -> Result<Buffer> {
+/// Numbers from -1 to 1, the same on every backend.
+fn uniform(seed: u64) -> impl FnMut() -> f32 {
     let mut state = seed;
-    let mut uniform = || {
+    move || {
         state = state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F);
         (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    let bytes: Vec<u8> = (0..len).flat_map(|_| (uniform() + uniform() + uniform()).to_le_bytes()).collect();
+    }
+}
+
+/// Roughly normal values.
+fn values(backend: &dyn Backend, dtype: DType, len: usize, seed: u64) -> Result<Buffer> {
+    let mut uniform = uniform(seed);
+    made(backend, dtype, len, || uniform() + uniform() + uniform())
+}
+
+/// From -2 to 2: their sums are exact everywhere.
+fn integers(backend: &dyn Backend, dtype: DType, len: usize, seed: u64) -> Result<Buffer> {
+    let mut uniform = uniform(seed);
+    made(backend, dtype, len, || (2.5 * uniform()).round())
+}
+
+fn made(backend: &dyn Backend, dtype: DType, len: usize, mut value: impl FnMut() -> f32) -> Result<Buffer> {
+    let bytes: Vec<u8> = (0..len).flat_map(|_| value().to_le_bytes()).collect();
     let mut wide = backend.alloc(F32, len)?;
     backend.upload(&bytes, &mut wide)?;
     let mut narrow = backend.alloc(dtype, len)?;
@@ -116,6 +131,74 @@ fn matrices() {
         backend.gemm(&gemm, &a, &b, &epilogue, &mut c)?;
         floats(backend, &c)
     });
+}
+
+/// What is stored where sums are exact: types and roundings of every way to the card's memory.
+fn stores() -> [Store; 7] {
+    let random = Stream { seed: 5, step: 6, id: 7 };
+    let stochastic = |dtype, bits| Store { rounding: Rounding::Stochastic { bits }, random, ..Store::nearest(dtype) };
+    let [wide, narrow] = [stochastic(E5M2, 20), stochastic(E5M2, 16)];
+    [narrow, Store::nearest(E5M2), Store::nearest(Bf16), Store::F32, stochastic(E4M3, 16), stochastic(F16, 12), wide]
+}
+
+/// The bytes of a result by every mode against those of `ordered`.
+fn same_bytes(name: &str, run: &dyn Fn(&dyn Backend, Store) -> Result<Buffer>) {
+    let Some(ordered) = card(Accumulation::Ordered) else { return };
+    let modes: Vec<CudaBackend> = MODES.into_iter().filter_map(card).collect();
+    let bytes = |backend: &CudaBackend, store| -> Result<Vec<u8>> {
+        let result = run(backend, store)?;
+        let mut bytes = vec![0; result.bytes()];
+        backend.download(&result, &mut bytes)?;
+        Ok(bytes)
+    };
+    for store in stores() {
+        let expected = bytes(&ordered, store).unwrap();
+        for gpu in &modes {
+            let found = bytes(gpu, store).unwrap();
+            let wrong: Vec<usize> = (0..found.len()).filter(|&i| found[i] != expected[i]).collect();
+            let (dtype, rounding) = (store.dtype, store.rounding);
+            let first = &wrong[..wrong.len().min(20)];
+            assert!(wrong.is_empty(), "{name} {} to {dtype} {rounding}: {} bytes, {first:?}", gpu.name(), wrong.len());
+        }
+    }
+}
+
+/// Tiles in the middle of a matrix and at its ends, one after the other on every multiprocessor, few stages and many.
+#[test]
+fn exact_sums_of_matrices_are_stored_as_in_order() {
+    let shapes = [[20_000, 512, 128], [40_000, 64, 64], [1000, 96, 512], [300, 72, 1040], [16_500, 1024, 464]];
+    for (i, [m, n, k]) in shapes.into_iter().enumerate() {
+        let gemm = Gemm { m, n, k, layout: Layout::NT };
+        same_bytes(&format!("{gemm:?}"), &|backend, store| {
+            let (a, b) = (integers(backend, E5M2, m * k, 1)?, integers(backend, E5M2, n * k, 2)?);
+            let (bias, residual) = (values(backend, F32, n, 3)?, values(backend, E5M2, m * n, 4)?);
+            let whole = Epilogue {
+                alpha: 0.3,
+                bias: Some(&bias),
+                residual: Some(&residual),
+                activation: Activation::Relu,
+                store,
+            };
+            let mut c = backend.alloc(store.dtype, m * n)?;
+            let epilogue = if i % 2 == 0 { whole } else { Epilogue { alpha: 0.3, ..Epilogue::store(store) } };
+            backend.gemm(&gemm, &a, &b, &epilogue, &mut c)?;
+            Ok(c)
+        });
+    }
+}
+
+#[test]
+fn exact_sums_of_images_are_stored_as_in_order() {
+    let many = convolutions().into_iter().map(|conv| Conv2d { batch: 16 * conv.batch, ..conv });
+    for conv in convolutions().into_iter().chain(many) {
+        same_bytes(&format!("{conv:?}"), &|backend, store| {
+            let x = integers(backend, E5M2, conv.input_len(), 1)?;
+            let w = integers(backend, E5M2, conv.weight_len(), 2)?;
+            let mut y = backend.alloc(store.dtype, conv.output_len())?;
+            backend.conv2d(&conv, &x, &w, &Epilogue { alpha: 0.3, ..Epilogue::store(store) }, &mut y)?;
+            Ok(y)
+        });
+    }
 }
 
 fn convolutions() -> Vec<Conv2d> {

@@ -3,6 +3,11 @@
 #pragma once
 #include "instructions.cuh"
 
+// Sixteen bytes into the card's memory.
+__device__ inline void put_words(u32 a, u32 b, u32 c, u32 d, void* place) {
+    asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(place), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
+}
+
 // Codes as they lie in memory.
 template <class C>
 struct alignas(8 * sizeof(C)) Eight {
@@ -32,10 +37,7 @@ struct alignas(8 * sizeof(C)) Eight {
             asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(place), "r"(words[0]), "r"(words[1]) : "memory");
         } else {
 #pragma unroll
-            for (int i = 0; i < int(2 * sizeof(C)); i += 4) {
-                asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(reinterpret_cast<u32*>(place) + i), "r"(words[i]), "r"(words[i + 1]), "r"(words[i + 2]), "r"(words[i + 3])
-                             : "memory");
-            }
+            for (int i = 0; i < int(2 * sizeof(C)); i += 4) put_words(words[i], words[i + 1], words[i + 2], words[i + 3], reinterpret_cast<u32*>(place) + i);
         }
     }
 };
@@ -109,41 +111,53 @@ __device__ inline u32 draw_of(const uint4& draws, int i) { return bytes_of(word(
 // Stochastic rounding to a format of a byte. Times 2^(bias - 127), toward zero, a magnitude has the format's exponent in the place of that of f32, and below its
 // normal numbers it is the f32 subnormal that is as long: in any case its bits are the code and, below, the position between two codes. What is cut off lies
 // below the 16 bits that the draw is added to.
-template <class T, bool COMPUTED>
-__device__ inline void encode8_stochastic(const Store& store, const float (&values)[8], const uint4& draws, Eight<u8>& eight) {
+template <class T, bool COMPUTED, int COUNT>
+__device__ inline void encode8_stochastic(const Store& store, const float (&values)[COUNT][8], const uint4 (&draws)[COUNT], Eight<u8> (&eights)[COUNT]) {
     constexpr float FACTOR = 1.0f / (1ull << 63) / (1ull << (64 - T::BIAS));
     // So that the code is the topmost byte, without its sign.
     constexpr u32 UP = 24 - T::SHIFT;
-    u32 codes[8];
     if constexpr (T::FIRST_SPECIAL == INFINITY_BITS) {
         // Infinity is a power of two: in units of it, what is larger is cut off by the multiplication, as is a NaN, which the sum of all tells.
         constexpr float UNIT = float(1 << ((T::LARGEST + 1 >> T::MANTISSA_BITS) - T::BIAS));
-        float factor = store.scale * (1 / UNIT), sum = ((values[0] + values[1]) + (values[2] + values[3])) + ((values[4] + values[5]) + (values[6] + values[7]));
+        float factor = store.scale * (1 / UNIT), sum = 0;
+#pragma unroll
+        for (int n = 0; n < COUNT; n++) {
+            const float(&x)[8] = values[n];
+            float of_eight = ((x[0] + x[1]) + (x[2] + x[3])) + ((x[4] + x[5]) + (x[6] + x[7]));
+            sum = n == 0 ? of_eight : sum + of_eight;
+        }
         if (__builtin_expect(sum == sum && store.regular, true)) {
 #pragma unroll
-            for (int i = 0; i < 8; i++) {
-                u32 position = bits_of(product_toward_zero(within_one(fabsf(values[i]) * factor), UNIT * FACTOR));
-                codes[i] = ((position << UP) + draw_of(draws, i)) | (bits_of(values[i]) & SIGN);
+            for (int n = 0; n < COUNT; n++) {
+                u32 codes[8];
+#pragma unroll
+                for (int i = 0; i < 8; i++) {
+                    u32 position = bits_of(product_toward_zero(within_one(fabsf(values[n][i]) * factor), UNIT * FACTOR));
+                    codes[i] = ((position << UP) + draw_of(draws[n], i)) | (bits_of(values[n][i]) & SIGN);
+                }
+                pack(codes, eights[n]);
             }
-            pack(codes, eight);
             return;
         }
     }
     float infinity = float_of((T::LARGEST + (store.saturate ? 0 : 1)) << T::SHIFT);
-    u32 found = 0;
 #pragma unroll
-    for (int i = 0; i < 8; i++) {
-        float scaled = store.scale * values[i];
-        u32 position = bits_of(smaller(product_toward_zero(fabsf(scaled), FACTOR), infinity));
-        found |= position;
-        codes[i] = ((position << UP) + draw_of(draws, i)) | (bits_of(scaled) & SIGN);
-    }
-    pack(codes, eight);
-    if (__builtin_expect(found >= INFINITY_BITS, false)) {
+    for (int n = 0; n < COUNT; n++) {
+        u32 codes[8], found = 0;
 #pragma unroll
         for (int i = 0; i < 8; i++) {
-            u32 sign = COMPUTED ? bits_of(store.scale) : bits_of(values[i]) ^ bits_of(store.scale);
-            if (values[i] != values[i]) eight.codes[i] = u8(T::NAN_CODE | (sign & SIGN) >> 24);
+            float scaled = store.scale * values[n][i];
+            u32 position = bits_of(smaller(product_toward_zero(fabsf(scaled), FACTOR), infinity));
+            found |= position;
+            codes[i] = ((position << UP) + draw_of(draws[n], i)) | (bits_of(scaled) & SIGN);
+        }
+        pack(codes, eights[n]);
+        if (__builtin_expect(found >= INFINITY_BITS, false)) {
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+                u32 sign = COMPUTED ? bits_of(store.scale) : bits_of(values[n][i]) ^ bits_of(store.scale);
+                if (values[n][i] != values[n][i]) eights[n].codes[i] = u8(T::NAN_CODE | (sign & SIGN) >> 24);
+            }
         }
     }
 }
@@ -171,30 +185,44 @@ __device__ inline bool encode8_nearest(const Store& store, const float (&values)
     return !any_from<T>(T::LARGEST, eight);
 }
 
-// As `encode` of each; `first` is the index of the first. COMPUTED: a NaN among the values is the canonical one, which they need not be yet.
-template <class T, int R, bool COMPUTED>
-__device__ inline void encode8(const Store& store, const float (&values)[8], u64 first, Eight<typename T::Code>& eight) {
+// As `encode` of each of COUNT times eight; `first` are the indices of the first ones. COMPUTED: a NaN among the values is the canonical one, which they need not be
+// yet. Random bits of all come first, so that one computation waits while others go on.
+template <class T, int R, bool COMPUTED, int COUNT>
+__device__ inline void encode8(const Store& store, const float (&values)[COUNT][8], const u64 (&first)[COUNT], Eight<typename T::Code> (&eights)[COUNT]) {
     constexpr bool DRAWS = R == SR && !T::WIDE, INSTRUCTION = R == RNE && (T::BITS == 16 || (HALF_LIKE<T> && T::MANTISSA_BITS < 4));
-    uint4 draws = {};
+    uint4 draws[COUNT] = {};
     // Eight elements share one block of random bits.
     if constexpr (DRAWS) {
-        draws = philox(store.random, first / 8);
+#pragma unroll
+        for (int n = 0; n < COUNT; n++) draws[n] = philox(store.random, first[n] / 8);
         // Most often all count.
-        if (store.draw_mask != ~0u) draws.x &= store.draw_mask, draws.y &= store.draw_mask, draws.z &= store.draw_mask, draws.w &= store.draw_mask;
+        if (store.draw_mask != ~0u) {
+#pragma unroll
+            for (int n = 0; n < COUNT; n++) draws[n].x &= store.draw_mask, draws[n].y &= store.draw_mask, draws[n].z &= store.draw_mask, draws[n].w &= store.draw_mask;
+        }
     }
     if constexpr (DRAWS && HALF_LIKE<T>) {
-        encode8_stochastic<T, COMPUTED>(store, values, draws, eight);
+        encode8_stochastic<T, COMPUTED>(store, values, draws, eights);
     } else {
-        if constexpr (INSTRUCTION) {
-            if (__builtin_expect(encode8_nearest<T>(store, values, eight), true)) return;
-        }
 #pragma unroll
-        for (int i = 0; i < 8; i++) {
-            float value = COMPUTED ? canonical(values[i]) : values[i];
-            if constexpr (DRAWS) eight.codes[i] = encode<T, R>(store, value, half_word(draws, i));
-            else eight.codes[i] = encode_at<T, R>(store, value, first + i);
+        for (int n = 0; n < COUNT; n++) {
+            if constexpr (INSTRUCTION) {
+                if (__builtin_expect(encode8_nearest<T>(store, values[n], eights[n]), true)) continue;
+            }
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+                float value = COMPUTED ? canonical(values[n][i]) : values[n][i];
+                if constexpr (DRAWS) eights[n].codes[i] = encode<T, R>(store, value, half_word(draws[n], i));
+                else eights[n].codes[i] = encode_at<T, R>(store, value, first[n] + i);
+            }
         }
     }
+}
+
+template <class T, int R, bool COMPUTED>
+__device__ inline void encode8(const Store& store, const float (&values)[8], u64 first, Eight<typename T::Code>& eight) {
+    typedef Eight<typename T::Code> Codes;
+    encode8<T, R, COMPUTED>(store, reinterpret_cast<const float(&)[1][8]>(values), reinterpret_cast<const u64(&)[1]>(first), reinterpret_cast<Codes(&)[1]>(eight));
 }
 
 // Elements first .. first + 8 of n; 0 past the end. `first` is a multiple of 8, and codes begin on a boundary of 256 bytes.

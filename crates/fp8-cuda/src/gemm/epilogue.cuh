@@ -23,27 +23,38 @@ __device__ inline float finished(const Epilogue& epilogue, float sum, u64 index,
     return epilogue.relu && value < 0 ? 0 : value;
 }
 
-// The values of elements index .. index + 8 of the output, from their sums, in columns from `column` on; both are multiples of 8. NaNs are any: what stores them
-// knows one.
-template <class Residual>
-__device__ inline void finish8(const Epilogue& epilogue, float (&values)[8], u64 index, u32 column) {
+// The values of COUNT times eight elements of the output, from index[n] on, from their sums, in columns from column[n] on; all are multiples of 8. NaNs are any: what
+// stores them knows one.
+template <class Residual, int COUNT>
+__device__ inline void finish8(const Epilogue& epilogue, float (&values)[COUNT][8], const u64 (&index)[COUNT], const u32 (&column)[COUNT]) {
     if (epilogue.alpha != 1) {
 #pragma unroll
-        for (int i = 0; i < 8; i++) values[i] = epilogue.alpha * values[i];
+        for (int i = 0; i < 8 * COUNT; i++) values[i / 8][i % 8] = epilogue.alpha * values[i / 8][i % 8];
     }
     if (epilogue.bias) {
-        Eight<float> bias = Eight<float>::at(epilogue.bias + column);
 #pragma unroll
-        for (int i = 0; i < 8; i++) values[i] = values[i] + bias.codes[i];
+        for (int n = 0; n < COUNT; n++) {
+            Eight<float> bias = Eight<float>::at(epilogue.bias + column[n]);
+#pragma unroll
+            for (int i = 0; i < 8; i++) values[n][i] = values[n][i] + bias.codes[i];
+        }
     }
     if constexpr (Residual::PRESENT) {
-        float residual[8];
-        load8<Residual>(static_cast<const typename Residual::Code*>(epilogue.residual), index, index + 8, residual);
 #pragma unroll
-        for (int i = 0; i < 8; i++) values[i] = values[i] + residual[i];
+        for (int n = 0; n < COUNT; n++) {
+            float residual[8];
+            load8<Residual>(static_cast<const typename Residual::Code*>(epilogue.residual), index[n], index[n] + 8, residual);
+#pragma unroll
+            for (int i = 0; i < 8; i++) values[n][i] = values[n][i] + residual[i];
+        }
     }
     if (epilogue.relu) {
 #pragma unroll
-        for (int i = 0; i < 8; i++) values[i] = values[i] < 0 ? 0 : values[i];
+        for (int i = 0; i < 8 * COUNT; i++) values[i / 8][i % 8] = values[i / 8][i % 8] < 0 ? 0 : values[i / 8][i % 8];
     }
+}
+
+template <class Residual>
+__device__ inline void finish8(const Epilogue& epilogue, float (&values)[8], u64 index, u32 column) {
+    finish8<Residual>(epilogue, reinterpret_cast<float(&)[1][8]>(values), reinterpret_cast<const u64(&)[1]>(index), reinterpret_cast<const u32(&)[1]>(column));
 }

@@ -22,13 +22,17 @@ const u32 PART = SUMS != FAST && TILE_N > 128 ? 128 : TILE_N, PARTS = TILE_N / P
 const u32 TOGETHER = 8;
 
 struct Shape {
-    u32 rows, columns, k_blocks;
+    u32 rows, columns, k_blocks, lag;
     Windows windows;
 };
 
 struct Tile {
     u32 row, column;
 };
+
+__device__ inline u32 tile_count(const Shape& shape) {
+    return (shape.rows + TILE_M * CLUSTER - 1) / (TILE_M * CLUSTER) * ((shape.columns + TILE_N - 1) / TILE_N);
+}
 
 // Tile `index` of clusters.
 __device__ inline Tile tile_at(const Shape& shape, u32 index) {
@@ -38,15 +42,24 @@ __device__ inline Tile tile_at(const Shape& shape, u32 index) {
     return {(group * TOGETHER + rest % height) * TILE_M * CLUSTER, rest / height * TILE_N};
 }
 
-__device__ inline u32 tile_count(const Shape& shape) {
-    return (shape.rows + TILE_M * CLUSTER - 1) / (TILE_M * CLUSTER) * ((shape.columns + TILE_N - 1) / TILE_N);
-}
-
 __device__ inline void copy_a(const TensorMap& map, const Shape& shape, u32 to, u32 barrier, u32 row, u32 k_block) {
 #if IMAGES
     load_windows<K_BLOCK>(to, map, barrier, shape.windows, row, k_block);
 #else
     load_box(to, map, barrier, k_block * K_BLOCK, row);
+#endif
+}
+
+__device__ inline void copy_b(const TensorMap& map, u32 to, u32 barrier, u32 rank, u32 column, u32 k_block) {
+    const u32 SHARE = TILE_N / CLUSTER, ALL = (1 << CLUSTER) - 1;
+    u32 first = column + rank * SHARE;
+    to += rank * SHARE * DEPTH;
+#if RUN == 2
+    if (CLUSTER > 1) load_box_to(to, map, barrier, k_block * K_BLOCK, first, ALL);
+    else load_box(to, map, barrier, k_block * K_BLOCK, first);
+#else
+    if (CLUSTER > 1) load_groups_to(to, map, barrier, k_block * K_BLOCK, first / (4 * RUN), ALL);
+    else load_groups(to, map, barrier, k_block * K_BLOCK, first / (4 * RUN));
 #endif
 }
 
@@ -60,12 +73,7 @@ __device__ inline void copy(const TensorMap& map_a, const TensorMap& map_b, cons
             wait(empty + 8 * ring.stage, ring.phase ^ 1);
             expect_bytes(barrier, STAGE_BYTES);
             copy_a(map_a, shape, to, barrier, tile.row + rank * TILE_M, k_block);
-            if (CLUSTER > 1) {
-                u32 share = TILE_N / CLUSTER;
-                load_box_to(to + A_BYTES + rank * share * DEPTH, map_b, barrier, k_block * K_BLOCK, tile.column + rank * share, (1 << CLUSTER) - 1);
-            } else {
-                load_box(to + A_BYTES, map_b, barrier, k_block * K_BLOCK, tile.column);
-            }
+            copy_b(map_b, to + A_BYTES, barrier, rank, tile.column, k_block);
         }
     }
 }
@@ -79,6 +87,22 @@ __device__ inline void release(u32 barrier) {
 #pragma unroll
         for (u32 block = 0; block < CLUSTER; block++) arrive_at(barrier, block);
     }
+}
+
+// Of a tile the second group begins when the first has multiplied `lag` stages, which a ring must have: so one multiplies while the other stores. The first goes so far
+// in a tile when the second has begun the one before, so that no announcement meets another; nobody waits for the last.
+enum { AHEAD = 1, BEGUN = 2 };
+
+__device__ inline void begin(const Shape& shape, u32 group) {
+    if (shape.lag == 0 || group == 0) return;
+    await(AHEAD);
+    announce(BEGUN);
+}
+
+__device__ inline void multiplied(const Shape& shape, u32 group, u32 k_blocks) {
+    if (k_blocks != shape.lag || group == 1) return;
+    await(BEGUN);
+    announce(AHEAD);
 }
 
 // sums (64, PART): the product of one step; `part`: which columns.
@@ -108,6 +132,7 @@ __device__ inline void sum(float (&totals)[TILE_N / 2], const Shape& shape, u32 
         products_wait<1>();
         if (k_block > 0) release(empty + 8 * before);
         before = ring.stage;
+        multiplied(shape, group, k_block + 1);
     }
     products_wait<0>();
     hold(totals);
@@ -137,11 +162,13 @@ __device__ inline void sum(float (&totals)[TILE_N / 2], const Shape& shape, u32 
             hold(sums[1 - k % 2]);
             add(totals, 0, sums[1 - k % 2]);
         }
+        multiplied(shape, group, k_block + 1);
     }
 #else
     float sums[PART / 2];
 #pragma unroll
     for (int i = 0; i < TILE_N / 2; i++) totals[i] = 0;
+#pragma unroll 1
     for (u32 k_block = 0; k_block < shape.k_blocks; k_block++, ring.advance()) {
         wait(full + 8 * ring.stage, ring.phase);
 #pragma unroll
@@ -157,17 +184,23 @@ __device__ inline void sum(float (&totals)[TILE_N / 2], const Shape& shape, u32 
             if (part + 1 == PARTS) release(empty + 8 * ring.stage);
             add(totals, part * PART / 2, sums);
         }
+        multiplied(shape, group, k_block + 1);
     }
 #endif
 }
 
-// Columns of a warp that are stored together.
-const u32 STORED = TILE_N == 64 ? 64 : 32;
+#if RUN == 2
+// Columns of a warp that are stored together; floats of all warps on the way.
+const u32 STORED = TILE_N == 64 ? 64 : 32, ROOM = 8 * pairs_room(STORED);
+#else
+const u32 STORED = 4 * RUN, ROOM = 1;
+#endif
 
 // Stores 64 rows of a tile; a warp has 16 of them.
 __device__ inline void store(const float (&totals)[TILE_N / 2], const Shape& shape, Tile tile, u32 group, float* room, const Rows& rows, const Epilogue& epilogue, Y::Code* y) {
     u32 warp = group * 4 + threadIdx.x / 32 % 4;
     PairsRows of_thread(rows, tile.row + warp * 16, shape.rows, shape.columns);
+#if RUN == 2
     // Once in the code, as it is long: the registers are picked by comparing.
 #pragma unroll 1
     for (u32 first = 0; first < TILE_N; first += STORED) {
@@ -179,12 +212,22 @@ __device__ inline void store(const float (&totals)[TILE_N / 2], const Shape& sha
                 for (u32 i = 0; i < STORED / 2; i++) pairs[i] = totals[known / 2 + i];
         store_pairs<R, Y, Y_ROUNDING, true, STORED>(pairs, room + warp * pairs_room(STORED), of_thread, tile.column + first, shape.columns, epilogue, y);
     }
+#else
+#pragma unroll
+    for (u32 first = 0; first < TILE_N; first += STORED) {
+        if (tile.column + first >= shape.columns) break;
+        float values[RUN / 4][8];
+#pragma unroll
+        for (u32 i = 0; i < STORED / 2; i++) values[i / 2 % 2 * (RUN / 8) + i / 16][i / 4 % 4 * 2 + i % 2] = totals[first / 2 + i];
+        store_runs<R, Y, Y_ROUNDING, RUN / 8>(values, of_thread, tile.column + first + threadIdx.x % 4 * RUN, epilogue, y);
+    }
+#endif
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) __cluster_dims__(CLUSTER, 1, 1) hopper(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b, Shape shape, Rows rows, Epilogue epilogue, Y::Code* y) {
     extern __shared__ u8 memory[];
     __shared__ alignas(8) u64 barriers[2 * STAGES];
-    __shared__ alignas(16) float room[8 * pairs_room(STORED)];
+    __shared__ alignas(16) float room[ROOM];
     u32 stages = (shared_address(memory) + 1023) & ~1023u, full = shared_address(barriers), empty = full + 8 * STAGES;
     u32 group = threadIdx.x / 128;
     if (threadIdx.x == 0) {
@@ -206,10 +249,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) __cluster_dims__
         take_registers<RESIDENT == 2 ? 104 : 232>();
         Ring<STAGES> ring;
         u32 rank = CLUSTER > 1 ? block_of_cluster() : 0;
+        // Before the first tile there is none.
+        if (shape.lag > 0 && group == 1) announce(BEGUN);
         for (u32 index = blockIdx.x / CLUSTER; index < tile_count(shape); index += gridDim.x / CLUSTER) {
             float totals[TILE_N / 2];
             Tile tile = tile_at(shape, index);
             tile.row += rank * TILE_M;
+            begin(shape, group);
             sum(totals, shape, stages, full, empty, group, ring);
             store(totals, shape, tile, group, room, rows, epilogue, y);
         }

@@ -40,6 +40,10 @@ __device__ inline void wait(u32 barrier, u32 parity) {
         : "memory");
 }
 
+// Two groups of four warps meet at a named barrier: one announces, the other waits.
+__device__ inline void announce(u32 barrier) { asm volatile("bar.arrive %0, 256;" ::"r"(barrier) : "memory"); }
+__device__ inline void await(u32 barrier) { asm volatile("bar.sync %0, 256;" ::"r"(barrier) : "memory"); }
+
 // Where in a ring of stages one is.
 template <int LENGTH>
 struct Ring {
@@ -72,6 +76,17 @@ __device__ inline void load_box(u32 to, const TensorMap& map, u32 barrier, int x
 // To the same place of every block in `blocks`, a bit each, and on the barriers there.
 __device__ inline void load_box_to(u32 to, const TensorMap& map, u32 barrier, int x, int y, u16 blocks) {
     asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%3, %4}], [%2], %5;" ::"r"(to), "l"(&map), "r"(barrier), "r"(x), "r"(y), "h"(blocks)
+                 : "memory");
+}
+
+// The same of matrices whose rows are taken in another order: `group` of the map's groups of rows and what follows.
+__device__ inline void load_groups(u32 to, const TensorMap& map, u32 barrier, int x, int group) {
+    asm volatile("cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %4, %4, %5}], [%2];" ::"r"(to), "l"(&map), "r"(barrier), "r"(x), "r"(0), "r"(group)
+                 : "memory");
+}
+
+__device__ inline void load_groups_to(u32 to, const TensorMap& map, u32 barrier, int x, int group, u16 blocks) {
+    asm volatile("cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%3, %4, %4, %4, %5}], [%2], %6;" ::"r"(to), "l"(&map), "r"(barrier), "r"(x), "r"(0), "r"(group), "h"(blocks)
                  : "memory");
 }
 

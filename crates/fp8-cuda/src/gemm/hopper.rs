@@ -9,6 +9,7 @@ use super::lines::{Lines, Source, Windows};
 use super::maps::Map;
 use super::plain::{Factor, Product};
 use crate::accumulation::Accumulation;
+use crate::codec::rounding_name;
 use crate::device::Device;
 use crate::kernels::{Argument, Grid, source};
 use crate::memory::DeviceMemory;
@@ -34,9 +35,9 @@ struct Tile {
 }
 
 const TILES: [Tile; 3] = [
-    Tile { n: 256, resident: 1, multiply: 1180, store: 4000 },
-    Tile { n: 128, resident: 1, multiply: 640, store: 2000 },
-    Tile { n: 64, resident: 2, multiply: 450, store: 1000 },
+    Tile { n: 256, resident: 1, multiply: 1180, store: 2000 },
+    Tile { n: 128, resident: 1, multiply: 640, store: 1000 },
+    Tile { n: 64, resident: 2, multiply: 640, store: 700 },
 ];
 
 /// How a product is cut up.
@@ -50,6 +51,8 @@ struct Plan {
     cluster: usize,
     /// Blocks that share a multiprocessor.
     resident: usize,
+    /// Columns beside each other that a thread has.
+    run: usize,
 }
 
 /// `SUMS` of hopper.cu.
@@ -64,9 +67,19 @@ fn sums(accumulation: Accumulation, dtype: DType, careful: bool) -> &'static str
     }
 }
 
+/// `RUN` of hopper.cu: 16 bytes of the result, or 8 columns, where a row has whole fours of them and the codec is short, else a pair.
+fn run(columns: usize, tail: &Tail, c: Operand) -> usize {
+    let is_byte = c.dtype.is_some_and(|dtype| dtype.size() == 1);
+    match rounding_name(&tail.store) {
+        "RNE" | "SR" if is_byte && columns.is_multiple_of(64) => 16,
+        "RNE" | "SR" if columns.is_multiple_of(32) => 8,
+        _ => 2,
+    }
+}
+
 impl Plan {
     /// None: the product is none of Hopper's.
-    fn of<A: Lines, B: Lines>(device: &Device, product: &Product<A, B>) -> Option<Self> {
+    fn of<A: Lines, B: Lines>(device: &Device, product: &Product<A, B>, tail: &Tail, c: Operand) -> Option<Self> {
         let (a, b) = (product.a.operand.dtype?, product.b.operand.dtype?);
         let is_multiplied = match (a, b) {
             (DType::E5M2 | DType::E4M3, DType::E5M2 | DType::E4M3)
@@ -96,24 +109,31 @@ impl Plan {
         let resident = |tile: &Tile| if is_exact { 1 } else { tile.resident };
         let time = |tile: &Tile| {
             let [multiply, store] = [depths * tile.multiply, tile.store];
+            let of_card = tiles(tile.n).div_ceil(cards);
             match resident(tile) {
-                1 => tiles(tile.n).div_ceil(cards) * (multiply + store),
-                resident => tiles(tile.n).div_ceil(resident * cards) * resident * multiply.max(store),
+                1 => of_card * (multiply + store),
+                _ => of_card * multiply.max(store) + multiply.min(store),
             }
         };
         let fits = |tile: &&Tile| !is_exact || tile.n <= 128;
         let tile = TILES.iter().filter(fits).min_by_key(|tile| time(tile))?;
         let cluster = if tile.n > 64 && tiles(tile.n) >= cards { 2 } else { 1 };
-        Some(Self { tile_n: tile.n, depth, cluster, resident: resident(tile) })
+        let run = run(product.columns, tail, c);
+        Some(Self { tile_n: tile.n, depth, cluster, resident: resident(tile), run })
     }
 
     /// Bytes of a stage, and how many there are.
     fn stages(&self) -> (usize, usize) {
         let (bytes, room) = ((TILE_M + self.tile_n) * self.depth, ROOM / self.resident);
-        // What passes from registers to memory: of eight warps, 16 rows of so many floats.
-        let stored = 8 * 16 * 4 * (if self.tile_n == 64 { 64 } else { 32 } + 8);
+        // What passes from registers to memory by pairs: of eight warps, 16 rows of so many floats.
+        let stored = if self.run == 2 { 8 * 16 * 4 * (if self.tile_n == 64 { 64 } else { 32 } + 8) } else { 0 };
         (bytes, ((room - stored - BESIDES) / bytes).min(MOST_STAGES))
     }
+}
+
+/// Stages by which the second group that multiplies is behind where a tile begins: none where there are so many that storing is the lesser part.
+fn lag(k_blocks: usize, stages: usize) -> usize {
+    if k_blocks > 2 * stages { 0 } else { k_blocks.min(stages).div_ceil(2) }
 }
 
 /// `Shape` of hopper.cu.
@@ -121,6 +141,7 @@ impl Plan {
 #[repr(C)]
 struct Shape {
     size: [u32; 3],
+    lag: u32,
     windows: Windows,
 }
 
@@ -134,23 +155,23 @@ pub(crate) fn compute<A: Lines, B: Lines>(
     tail: &Tail,
     c: Operand,
 ) -> Result<bool> {
-    let Some(plan) = Plan::of(device, product) else { return Ok(false) };
+    let Some(plan) = Plan::of(device, product, tail, c) else { return Ok(false) };
     let Product { rows, columns, k, .. } = *product;
     let (a, b) = (Along::k_of(device, &product.a, rows, k)?, Along::k_of(device, &product.b, columns, k)?);
     let dtype = product.a.operand.dtype.unwrap_or(DType::F32);
     let k_block = plan.depth / dtype.size();
     let source = product.a.lines.source();
-    let size = [rows, columns, k.div_ceil(k_block)].map(|size| size as u32);
-    let shape = Shape { size, windows: Windows::of(source, k_block) };
+    let ((bytes, stages), k_blocks) = (plan.stages(), k.div_ceil(k_block));
+    let size = [rows, columns, k_blocks].map(|size| size as u32);
+    let shape = Shape { size, lag: lag(k_blocks, stages) as u32, windows: Windows::of(source, k_block) };
     let map_a = match source {
         Source::Windows(patches) => {
             Map::of_windows(device, patches, product.a.operand, rows, [k_block, TILE_M], Some(plan.depth))?
         }
-        _ => a.map(device, rows, plan.depth, TILE_M)?,
+        _ => a.map(device, rows, plan.depth, TILE_M, 2)?,
     };
-    let map_b = b.map(device, columns, plan.depth, plan.tile_n / plan.cluster)?;
+    let map_b = b.map(device, columns, plan.depth, plan.tile_n / plan.cluster, plan.run)?;
     let kernel = device.kernel(&HOPPER, "hopper", &defines(device, &plan, product, tail, c))?;
-    let (bytes, stages) = plan.stages();
     let tiles = rows.div_ceil(TILE_M).next_multiple_of(plan.cluster) * columns.div_ceil(plan.tile_n);
     let together = device.multiprocessors as usize * plan.resident / plan.cluster * plan.cluster;
     let grid =
@@ -165,7 +186,7 @@ fn defines<A: Lines, B: Lines>(
     product: &Product<A, B>,
     tail: &Tail,
     c: Operand,
-) -> [(&'static str, &'static str); 12] {
+) -> [(&'static str, &'static str); 13] {
     let images = if matches!(product.a.lines.source(), Source::Windows(_)) { "1" } else { "0" };
     let [r, y, rounding] = tail.defines(c);
     [
@@ -180,6 +201,7 @@ fn defines<A: Lines, B: Lines>(
         ("CLUSTER", number(plan.cluster)),
         ("RESIDENT", number(plan.resident)),
         ("STAGES", number(plan.stages().1)),
+        ("RUN", number(plan.run)),
         ("SUMS", sums(device.accumulation, product.a.operand.dtype.unwrap_or(DType::F32), product.careful)),
     ]
 }
@@ -189,7 +211,7 @@ pub(crate) fn number(number: usize) -> &'static str {
     NUMBERS.iter().find(|(known, _)| *known == number).map_or("", |(_, text)| text)
 }
 
-const NUMBERS: [(usize, &str); 13] = [
+const NUMBERS: [(usize, &str); 14] = [
     (0, "0"),
     (1, "1"),
     (2, "2"),
@@ -199,6 +221,7 @@ const NUMBERS: [(usize, &str); 13] = [
     (6, "6"),
     (7, "7"),
     (8, "8"),
+    (16, "16"),
     (64, "64"),
     (128, "128"),
     (256, "256"),
@@ -241,9 +264,13 @@ impl Along {
         Ok(Self { operand, pitch, k, _packed: Some(packed) })
     }
 
-    /// For copies of `lines_of_box` lines by `depth` bytes.
-    fn map(&self, device: &Device, lines: usize, depth: usize, lines_of_box: usize) -> Result<Map> {
+    /// For copies of `lines_of_box` lines by `depth` bytes, in the order that makes runs of so many columns, or their own where those are pairs.
+    fn map(&self, device: &Device, lines: usize, depth: usize, lines_of_box: usize, run: usize) -> Result<Map> {
         let size = self.operand.dtype.map_or(1, DType::size);
-        Map::of_matrix(device, self.operand, [self.k, lines], self.pitch, [depth / size, lines_of_box], Some(depth))
+        let (lines, box_size) = ([self.k, lines], [depth / size, lines_of_box]);
+        if run == 2 {
+            return Map::of_matrix(device, self.operand, lines, self.pitch, box_size, Some(depth));
+        }
+        Map::of_runs(device, self.operand, lines, self.pitch, box_size, Some(depth), run)
     }
 }

@@ -26,16 +26,45 @@ impl Map {
         box_size: [usize; 2],
         swizzle: Option<usize>,
     ) -> Result<Self> {
+        Self::tiled(device, operand, size, [pitch], box_size, swizzle)
+    }
+
+    /// The same of a matrix whose rows, a multiple of `4 * run`, are taken in another order: of each so many, `run * b + 2 * a + e` becomes `8 * a + 2 * b + e`.
+    pub fn of_runs(
+        device: &Device,
+        operand: Operand,
+        [inner, outer]: [usize; 2],
+        pitch: usize,
+        [box_inner, box_outer]: [usize; 2],
+        swizzle: Option<usize>,
+        run: usize,
+    ) -> Result<Self> {
+        let size = [inner, 2, 4, run / 2, outer / (4 * run)];
+        let pitches = [1, run, 2, 4 * run].map(|rows| rows * pitch);
+        let box_size = [box_inner, 2, 4, run / 2, box_outer / (4 * run)];
+        Self::tiled(device, operand, size, pitches, box_size, swizzle)
+    }
+
+    /// `pitches`: elements from one to the next in all directions but the first.
+    fn tiled<const RANK: usize, const PITCHES: usize>(
+        device: &Device,
+        operand: Operand,
+        size: [usize; RANK],
+        pitches: [usize; PITCHES],
+        box_size: [usize; RANK],
+        swizzle: Option<usize>,
+    ) -> Result<Self> {
+        const { assert!(RANK == PITCHES + 1, "the first direction has no pitch") };
         let element_size = operand.dtype.map_or(1, DType::size);
-        let (size, strides) = (size.map(|size| size as u64), [(pitch * element_size) as u64]);
-        let (box_size, steps) = (box_size.map(|size| size as u32), [1_u32; 2]);
+        let (size, strides) = (size.map(|size| size as u64), pitches.map(|pitch| (pitch * element_size) as u64));
+        let (box_size, steps) = (box_size.map(|size| size as u32), [1_u32; RANK]);
         let mut map = Self::empty();
         // SAFETY: all arrays have the rank's length; the driver checks what is in them.
         let status = unsafe {
             sys::cuTensorMapEncodeTiled(
                 &mut map.0,
                 element(operand.dtype),
-                2,
+                RANK as u32,
                 operand.address as *mut _,
                 size.as_ptr(),
                 strides.as_ptr(),

@@ -4,7 +4,8 @@
 #include "lines.cuh"
 
 // A warp has 16 rows of a result at a time, a thread of them pairs of columns: of each eight columns, in row lane / 4 and, then, eight rows below. The pairs pass
-// through shared memory, so that a thread has runs of eight columns, in the same two rows.
+// through shared memory, so that a thread has runs of eight columns, in the same two rows; or the columns have been multiplied in such an order that a thread's pairs
+// are runs of the result.
 
 // Floats of a row of COLUMNS on the way, with room against bank conflicts; floats of a warp.
 __device__ constexpr u32 pairs_pitch(u32 columns) { return columns + 8; }
@@ -42,20 +43,23 @@ __device__ inline void store_pairs(const float (&pairs)[COLUMNS / 2], float* roo
     for (u32 first = lane % 4 * 8; first < COLUMNS && column + first < columns; first += 32) {
         if (OCTETS || columns % 8 == 0) {
             // Both rows side by side: one waits while the other computes.
+            float values[2][8];
+            u64 index[2];
+            u32 columns_of[2] = {column + first, column + first};
             Eight<typename Result::Code> codes[2];
 #pragma unroll
             for (u32 half = 0; half < 2; half++) {
                 const float4* sums = reinterpret_cast<const float4*>(room + (lane / 4 + 8 * half) * PITCH + first);
                 float4 low = sums[0], high = sums[1];
-                float values[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
-                u64 index = rows.first[half] + column + first;
-                finish8<Residual>(epilogue, values, index, column + first);
-                encode8<Result, ROUNDING, false>(epilogue.store, values, index, codes[half]);
+                values[half][0] = low.x, values[half][1] = low.y, values[half][2] = low.z, values[half][3] = low.w;
+                values[half][4] = high.x, values[half][5] = high.y, values[half][6] = high.z, values[half][7] = high.w;
+                index[half] = rows.first[half] + column + first;
             }
+            finish8<Residual>(epilogue, values, index, columns_of);
+            encode8<Result, ROUNDING, false>(epilogue.store, values, index, codes);
 #pragma unroll
             for (u32 half = 0; half < 2; half++) {
-                u64 index = rows.first[half] + column + first;
-                if (rows.inside[half]) codes[half].put(y + index);
+                if (rows.inside[half]) codes[half].put(y + index[half]);
             }
         } else {
 #pragma unroll 1
@@ -71,4 +75,44 @@ __device__ inline void store_pairs(const float (&pairs)[COLUMNS / 2], float* roo
         }
     }
     __syncwarp();
+}
+
+// Stores OCTETS times eight codes of a row, as whole sectors: two threads beside each other exchange halves of what takes two instructions.
+template <class C, int OCTETS>
+__device__ inline void put_run(const Eight<C>* codes, C* place, bool inside) {
+    if constexpr (sizeof(C) == 1 && OCTETS == 2) {
+        if (inside) put_words(codes[0].words[0], codes[0].words[1], codes[1].words[0], codes[1].words[1], place);
+    } else if constexpr (sizeof(C) == 4) {
+        static_assert(OCTETS == 1);
+        u32 first[4], second[4];
+        bool odd = threadIdx.x % 2;
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            u32 low = codes->words[i], high = codes->words[4 + i], theirs = __shfl_xor_sync(~0u, odd ? low : high, 1);
+            first[i] = odd ? theirs : low, second[i] = odd ? high : theirs;
+        }
+        place -= odd ? 4 : 0;
+        if (inside) put_words(first[0], first[1], first[2], first[3], place), put_words(second[0], second[1], second[2], second[3], place + 8);
+    } else {
+        static_assert(OCTETS == 1);
+        if (inside) codes->put(place);
+    }
+}
+
+// Stores runs of OCTETS times eight columns, from `column` on, of the rows of a thread: those of the first row, then those of the second. All threads of a warp do.
+template <class Residual, class Result, int ROUNDING, int OCTETS>
+__device__ inline void store_runs(float (&values)[2 * OCTETS][8], const PairsRows& rows, u32 column, const Epilogue& epilogue, typename Result::Code* y) {
+    u64 index[2 * OCTETS];
+    u32 columns[2 * OCTETS];
+    Eight<typename Result::Code> codes[2 * OCTETS];
+#pragma unroll
+    for (u32 n = 0; n < 2 * OCTETS; n++) {
+        columns[n] = column + n % OCTETS * 8;
+        // Runs begin at multiples of their length.
+        index[n] = (rows.first[n / OCTETS] + column) | n % OCTETS * 8;
+    }
+    finish8<Residual>(epilogue, values, index, columns);
+    encode8<Result, ROUNDING, false>(epilogue.store, values, index, codes);
+#pragma unroll
+    for (u32 half = 0; half < 2; half++) put_run<typename Result::Code, OCTETS>(codes + half * OCTETS, y + index[half * OCTETS], rows.inside[half]);
 }
