@@ -17,6 +17,7 @@ use fp8_kernels::Backend;
 pub use fp8_trainer::Device;
 use fp8_trainer::{Config, Error, Event, RunOptions, train};
 
+use crate::repository;
 pub use progress::spoken;
 use progress::{Progress, work};
 pub use run::{Epoch, Failure, Point, Run};
@@ -34,12 +35,17 @@ pub struct Plan {
 impl Plan {
     /// Whether `run` is this one.
     pub fn made(&self, run: &Run) -> bool {
-        run.name == self.name && run.config == self.config.to_toml()
+        run.name == self.name && run.config == self.settings()
     }
 
     /// Whether it is this one that failed.
     pub fn failed(&self, failure: &Failure) -> bool {
-        failure.run == self.name && failure.config == self.config.to_toml()
+        failure.run == self.name && failure.config == self.settings()
+    }
+
+    /// The resolved configuration, TOML, with paths from the repository's root: the same in every checkout.
+    pub fn settings(&self) -> String {
+        self.config.to_toml().replace(&format!("{}/", repository::root().display()), "")
     }
 }
 
@@ -73,7 +79,7 @@ impl<'a> List<'a> {
         match train(&plan.config, options) {
             Ok(result) => Ok(result.finished.then(|| Outcome::Run(Box::new(Run::of(plan, &result))))),
             Err(Error::Diverged { step, reason }) => {
-                let (run, config) = (plan.name.clone(), plan.config.to_toml());
+                let (run, config) = (plan.name.clone(), plan.settings());
                 Ok(Some(Outcome::Failure(Failure { run, config, reason: format!("step {step}: {reason}") })))
             }
             Err(error) => Err(error).with_context(|| plan.name.clone()),

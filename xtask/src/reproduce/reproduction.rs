@@ -12,7 +12,7 @@ use super::Making;
 use super::experiment::Experiment;
 use super::results::{DataSet, Results};
 use crate::provenance::Provenance;
-use crate::runs::{self, List, Outcome, Plan, count, spoken};
+use crate::runs::{self, List, Outcome, Plan, Run, count, spoken};
 use crate::{report, repository};
 
 /// An experiment on some data, at some scale.
@@ -65,7 +65,8 @@ impl Reproduction {
                 Outcome::Failure(failure) => results.failures.push(failure),
             }
             // Those that are made at a time end in any order.
-            results.runs.sort_by_key(|run| plans.iter().position(|plan| plan.name == run.name));
+            let place = |run: &Run| plans.iter().position(|plan| plan.name == run.name);
+            results.runs.sort_by_key(|run| place(run).map_or((0, 0), |place| (1, place)));
             results.write(&folder)?;
             report::write(&results, &folder)
         })?;
@@ -86,7 +87,8 @@ impl Reproduction {
     }
 }
 
-/// What the folder holds already of the same reproduction, or nothing.
+/// What the folder holds already of the same reproduction, or nothing: runs that are asked for, and those of other models, recipes or seeds in the same
+/// setting.
 ///
 /// # Errors
 /// When the folder holds another experiment, or one on other data or at another scale.
@@ -106,9 +108,12 @@ fn continued(fresh: Results, folder: &Path, plans: &[Plan]) -> Result<Results> {
             earlier.data.name
         );
     }
-    earlier.runs.retain(|run| plans.iter().any(|plan| plan.made(run)));
-    earlier.failures.retain(|failure| plans.iter().any(|plan| plan.failed(failure)));
-    Ok(Results { runs: earlier.runs, failures: earlier.failures, ..fresh })
+    let is_others = |name: &str| earlier.setting == fresh.setting && plans.iter().all(|plan| plan.name != name);
+    earlier.runs.retain(|run| is_others(&run.name) || plans.iter().any(|plan| plan.made(run)));
+    earlier.failures.retain(|failure| is_others(&failure.run) || plans.iter().any(|plan| plan.failed(failure)));
+    let names = earlier.runs.iter().map(|run| &run.name).chain(earlier.failures.iter().map(|failure| &failure.run));
+    let planned = fresh.planned + names.filter(|name| is_others(name)).count();
+    Ok(Results { planned, runs: earlier.runs, failures: earlier.failures, ..fresh })
 }
 
 fn introduction(experiment: &Experiment, results: &Results, folder: &Path) -> String {

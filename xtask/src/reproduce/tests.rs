@@ -159,6 +159,10 @@ fn a_reproduction_goes_on_where_it_was() {
     }
     let (code, again) = make(true, "b");
     assert_eq!((code, again.runs.len()), (ExitCode::SUCCESS, 5), "made already");
+    let narrower = wmt16::Arguments { models: vec![Network::Transformer], ..translation(&place.path().join("b")) };
+    let made = wmt16::reproduction(&narrower, [TINY; 4]).unwrap().make_until(&true.into(), &narrower.making).unwrap();
+    let kept = Results::read(&place.path().join("b")).unwrap();
+    assert_eq!((made, kept.runs.len(), kept.planned), (ExitCode::SUCCESS, 5, 5), "nothing is lost");
     let [report, page] =
         ["report.md", "report.html"].map(|name| std::fs::read_to_string(place.path().join("b").join(name)).unwrap());
     for text in [report, page] {

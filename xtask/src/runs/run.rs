@@ -120,7 +120,7 @@ impl Run {
             recipe: config.recipe.recipe().name.clone(),
             variant: plan.variant.clone(),
             seed: config.seed,
-            config: config.to_toml(),
+            config: plan.settings(),
             steps: result.steps,
             skipped: result.skipped,
             loss_scaling: config.loss_scaling.to_string(),
