@@ -179,6 +179,23 @@ const LSTM: [(&str, Kind, &[usize]); 4] = [
     ("rnn.b_hidden", Kind::Bias, &[20]),
 ];
 
+/// The output has two uses.
+#[test]
+fn linear_with_relu() {
+    let shapes = [
+        ("embed.weight", Kind::Weight, &[4, 6][..]),
+        ("embed.bias", Kind::Bias, &[4]),
+        ("fc.weight", Kind::Weight, &[3, 4]),
+        ("fc.bias", Kind::Bias, &[3]),
+    ];
+    check(&shapes, &|graph, _| {
+        let x = graph.input(&[3, 6], &numbers(1, 18))?;
+        let y = graph.linear_relu(&x, id(graph, "embed.weight"), Some(id(graph, "embed.bias")))?;
+        let sum = graph.add("sum", &y, &y, false)?;
+        graph.linear(&sum, id(graph, "fc.weight"), Some(id(graph, "fc.bias")), Role::Logits)
+    });
+}
+
 /// Forward and backward in time, sequences of different lengths, and an input that something else uses.
 #[test]
 fn lstm() {

@@ -109,7 +109,7 @@ impl Graph<'_> {
         let factor = self.step().loss_scale / counted.max(1) as f32;
         let out = error.as_mut().map(|error| LogitsError { factor, store: error.store, dlogits: &mut error.buffer });
         backend.linear_cross_entropy(&spec, &arguments, &mut losses, out)?;
-        let node = Box::new(Linear { gemm, x: x.clone(), weight, w, bias });
+        let node = Box::new(Linear { gemm, x: x.clone(), weight, w, bias, y: None });
         let start = error.map(|error| self.record_start(maker, error, node)).transpose()?;
         Loss::new(&*backend, &losses, counted, Start::Error(start))
     }

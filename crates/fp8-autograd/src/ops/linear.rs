@@ -1,6 +1,8 @@
 //! Fully connected layers.
 
-use fp8_kernels::{Epilogue, Gemm, Layout};
+use std::sync::Arc;
+
+use fp8_kernels::{Activation, Backend, Epilogue, Gemm, Layout, Store};
 
 use super::mismatch;
 use crate::graph::{Backward, Node};
@@ -13,6 +15,25 @@ impl Graph<'_> {
     /// # Errors
     /// [`crate::Error::Shape`] for sizes that differ.
     pub fn linear(&mut self, x: &Var, weight: ParameterId, bias: Option<ParameterId>, role: Role) -> Result<Var> {
+        self.product(x, weight, bias, role, Activation::None)
+    }
+
+    /// y (rows, O) = max(x (rows, I) weight^T + bias, 0), rounded once.
+    ///
+    /// # Errors
+    /// As [`Graph::linear`].
+    pub fn linear_relu(&mut self, x: &Var, weight: ParameterId, bias: Option<ParameterId>) -> Result<Var> {
+        self.product(x, weight, bias, Role::Activation, Activation::Relu)
+    }
+
+    fn product(
+        &mut self,
+        x: &Var,
+        weight: ParameterId,
+        bias: Option<ParameterId>,
+        role: Role,
+        activation: Activation,
+    ) -> Result<Var> {
         let parameter = self.parameters().get(weight);
         let (layer, w) = (parameter.layer().to_string(), parameter.working());
         let b = bias.map(|id| self.parameters().get(id).working());
@@ -25,10 +46,14 @@ impl Graph<'_> {
         let epilogue = Epilogue {
             alpha: 1.0 / (x.tensor.scale * w.scale),
             bias: b.as_ref().map(|bias| &*bias.buffer),
+            activation,
             ..Epilogue::store(y.store)
         };
         backend.gemm(&gemm, &x.tensor.buffer, &w.buffer, &epilogue, &mut y.buffer)?;
-        self.record(maker, y, |_| Box::new(Linear { gemm, x: x.clone(), weight, w, bias }))
+        self.record(maker, y, |y| {
+            let y = (activation == Activation::Relu).then(|| y.clone());
+            Box::new(Linear { gemm, x: x.clone(), weight, w, bias, y })
+        })
     }
 }
 
@@ -50,12 +75,26 @@ pub(super) struct Linear {
     pub weight: ParameterId,
     pub w: Tensor,
     pub bias: Option<ParameterId>,
+    /// The output, where a ReLU followed.
+    pub y: Option<Tensor>,
+}
+
+/// The errors where y > 0, else zeros: nothing is rounded.
+fn masked(backend: &dyn Backend, y: &Tensor, dy: Tensor) -> Result<Tensor> {
+    let dtype = dy.buffer.dtype();
+    let mut kept = backend.alloc(dtype, dy.len())?;
+    backend.relu_backward(&y.buffer, &dy.buffer, None, &Store::nearest(dtype), &mut kept)?;
+    Ok(Tensor { buffer: Arc::new(kept), ..dy })
 }
 
 impl Node for Linear {
     fn backward(self: Box<Self>, dy: Tensor, pass: &mut Backward<'_>) -> Result<()> {
-        let Self { gemm: Gemm { m: rows, n: outputs, k: inputs, .. }, x, weight, w, bias } = *self;
+        let Self { gemm: Gemm { m: rows, n: outputs, k: inputs, .. }, x, weight, w, bias, y } = *self;
         let backend = pass.backend();
+        let dy = match &y {
+            Some(y) => masked(&*backend, y, dy)?,
+            None => dy,
+        };
         let (mut dw, arrived) = pass.open_gradient(weight)?;
         let epilogue = Epilogue {
             alpha: 1.0 / (x.tensor.scale * dy.scale),

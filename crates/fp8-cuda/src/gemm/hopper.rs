@@ -117,9 +117,23 @@ impl Plan {
         };
         let fits = |tile: &&Tile| !is_exact || tile.n <= 128;
         let tile = TILES.iter().filter(fits).min_by_key(|tile| time(tile))?;
-        let cluster = if tile.n > 64 && tiles(tile.n) >= cards { 2 } else { 1 };
         let run = run(product.columns, tail, c);
-        Some(Self { tile_n: tile.n, depth, cluster, resident: resident(tile), run })
+        let alone = Self { tile_n: tile.n, depth, cluster: 1, resident: resident(tile), run };
+        // Of short products more is lost by waiting for each other than is read twice.
+        let is_shared = tile.n > 64 && tiles(tile.n) >= cards && !alone.is_short(product.k.div_ceil(depth / a.size()));
+        Some(Self { cluster: if is_shared { 2 } else { 1 }, ..alone })
+    }
+
+    /// Whether storing is no small part of a product of so many stages.
+    fn is_short(&self, k_blocks: usize) -> bool {
+        k_blocks <= 2 * self.stages().1
+    }
+
+    /// Stages by which the second group that multiplies is behind where a tile begins: where storing takes some of the time, but not by drawing random bits, which
+    /// takes more than multiplying and then waits for turns.
+    fn lag(&self, k_blocks: usize, tail: &Tail) -> usize {
+        let takes_turns = self.is_short(k_blocks) && rounding_name(&tail.store) != "SR";
+        if takes_turns { k_blocks.min(self.stages().1).div_ceil(2) } else { 0 }
     }
 
     /// Bytes of a stage, and how many there are.
@@ -129,11 +143,6 @@ impl Plan {
         let stored = if self.run == 2 { 8 * 16 * 4 * (if self.tile_n == 64 { 64 } else { 32 } + 8) } else { 0 };
         (bytes, ((room - stored - BESIDES) / bytes).min(MOST_STAGES))
     }
-}
-
-/// Stages by which the second group that multiplies is behind where a tile begins: none where there are so many that storing is the lesser part.
-fn lag(k_blocks: usize, stages: usize) -> usize {
-    if k_blocks > 2 * stages { 0 } else { k_blocks.min(stages).div_ceil(2) }
 }
 
 /// `Shape` of hopper.cu.
@@ -163,7 +172,7 @@ pub(crate) fn compute<A: Lines, B: Lines>(
     let source = product.a.lines.source();
     let ((bytes, stages), k_blocks) = (plan.stages(), k.div_ceil(k_block));
     let size = [rows, columns, k_blocks].map(|size| size as u32);
-    let shape = Shape { size, lag: lag(k_blocks, stages) as u32, windows: Windows::of(source, k_block) };
+    let shape = Shape { size, lag: plan.lag(k_blocks, tail) as u32, windows: Windows::of(source, k_block) };
     let map_a = match source {
         Source::Windows(patches) => {
             Map::of_windows(device, patches, product.a.operand, rows, [k_block, TILE_M], Some(plan.depth))?

@@ -116,7 +116,7 @@ extern "C" __global__ void sums(Columns size, const X::Code* x, const DY::Code* 
     auto load = [&](u32 row, u64 first) {
         return Operands{row_moments[row], {read_octet<X>(x, first, octet), read_octet<DY>(dy, first, octet)}};
     };
-    column_parts<2, 4>(size, octet, parts, load, [](u32, const Operands& loaded, double (&sums)[16]) {
+    column_parts<2, 8>(size, octet, parts, load, [](u32, const Operands& loaded, double (&sums)[16]) {
         float inputs[8], errors[8];
         decode8<X, true>(loaded.codes.a, inputs), decode8<DY, true>(loaded.codes.b, errors);
 #pragma unroll

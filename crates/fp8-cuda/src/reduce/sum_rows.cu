@@ -3,7 +3,7 @@
 extern "C" __global__ void row_parts(Columns size, const X::Code* x, double* parts) {
     Octet octet = summed_octet(size);
     auto load = [&](u32, u64 first) { return read_octet<X>(x, first, octet); };
-    column_parts<1, 8>(size, octet, parts, load, [](u32, const Eight<X::Code>& codes, double (&sums)[8]) {
+    column_parts<1, 16>(size, octet, parts, load, [](u32, const Eight<X::Code>& codes, double (&sums)[8]) {
         float values[8];
         decode8<X, true>(codes, values);
 #pragma unroll

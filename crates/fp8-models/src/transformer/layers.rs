@@ -26,6 +26,10 @@ impl Linear {
     fn apply(&self, graph: &mut Graph<'_>, x: &Var) -> Result<Var> {
         Ok(graph.linear(x, self.weight, self.bias, Role::Activation)?)
     }
+
+    fn apply_relu(&self, graph: &mut Graph<'_>, x: &Var) -> Result<Var> {
+        Ok(graph.linear_relu(x, self.weight, self.bias)?)
+    }
 }
 
 /// Glorot and Bengio 2010.
@@ -90,8 +94,7 @@ impl FeedForward {
     }
 
     pub fn apply(&self, graph: &mut Graph<'_>, x: &Var, dropout: f32) -> Result<Var> {
-        let y = self.linear[0].apply(graph, x)?;
-        let y = graph.relu(&format!("{}.relu", self.name), &y)?;
+        let y = self.linear[0].apply_relu(graph, x)?;
         let y = graph.dropout(&format!("{}.dropout", self.name), &y, dropout, None)?;
         self.linear[1].apply(graph, &y)
     }
