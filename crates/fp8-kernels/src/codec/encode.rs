@@ -1,6 +1,6 @@
 //! f32 to codes, slice by slice.
 
-use fp8_core::{Format, Rounding, Stream};
+use fp8_core::{Format, Rounding, Specials, Stream};
 
 use super::draws::{Block, PER_BLOCK, draws};
 use super::target::{Bf16, Code, Directed, Narrow, NearestEven, Round, Stochastic, Target, Units};
@@ -19,11 +19,19 @@ pub fn encode(isa: Isa, store: &Store, first_index: u64, x: &[f32], out: &mut [u
     assert_eq!(out.len(), x.len() * dtype.size(), "encode: bytes of {} elements of {dtype}", x.len());
     match dtype.format().map(|format| (format, dtype.size())) {
         None => encode_f32(store.scale, x, out),
-        Some((format, 1)) => encode_codes::<[u8; 1], Narrow>(isa, format, store, first_index, x, out.as_chunks_mut().0),
+        Some((format, 1)) => {
+            let codes = match format.specials {
+                Specials::Fnuz => encode_codes::<[u8; 1], Narrow<false>>,
+                _ => encode_codes::<[u8; 1], Narrow<true>>,
+            };
+            codes(isa, format, store, first_index, x, out.as_chunks_mut().0);
+        }
         Some((Format::BF16, _)) => {
             encode_codes::<[u8; 2], Bf16>(isa, Format::BF16, store, first_index, x, out.as_chunks_mut().0);
         }
-        Some((format, _)) => encode_codes::<[u8; 2], Narrow>(isa, format, store, first_index, x, out.as_chunks_mut().0),
+        Some((format, _)) => {
+            encode_codes::<[u8; 2], Narrow<true>>(isa, format, store, first_index, x, out.as_chunks_mut().0)
+        }
     }
 }
 

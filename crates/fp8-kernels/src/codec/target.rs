@@ -5,7 +5,7 @@
 //! integers around it, and the code is that integer plus `e`'s share: a carry out of the mantissa goes where it belongs,
 //! and subnormals need no case of their own. Formats, roundings and overflow policies differ in numbers only.
 
-use fp8_core::{Format, Overflow, Rounding, Specials};
+use fp8_core::{Format, Overflow, Rounding};
 
 use crate::Store;
 
@@ -17,10 +17,7 @@ pub(super) trait Round {
     /// Stands for all magnitudes past it, as f32 bits.
     const LARGEST: u32;
 
-    /// What [`Round::integer`] adds.
-    const OFFSET: u32;
-
-    /// The integer that y is rounded to, plus `OFFSET`.
+    /// The integer that y is rounded to, plus what [`Target::base`] takes off again.
     fn integer(target: &Target, y: f32, signs: u32, random: u16) -> u32;
 
     /// The magnitude to store, given the `code` of |x| on a scale without upper end.
@@ -39,7 +36,6 @@ pub(super) struct NearestEven;
 impl Round for NearestEven {
     const FRACTION_BITS: u32 = 0;
     const LARGEST: u32 = u32::MAX;
-    const OFFSET: u32 = INTEGER.to_bits();
 
     #[inline(always)]
     fn integer(_: &Target, y: f32, _: u32, _: u16) -> u32 {
@@ -53,7 +49,6 @@ pub(super) struct Directed;
 impl Round for Directed {
     const FRACTION_BITS: u32 = 0;
     const LARGEST: u32 = u32::MAX;
-    const OFFSET: u32 = INTEGER.to_bits();
 
     #[inline(always)]
     fn integer(target: &Target, y: f32, signs: u32, _: u16) -> u32 {
@@ -75,7 +70,6 @@ pub(super) struct Stochastic;
 impl Round for Stochastic {
     const FRACTION_BITS: u32 = 16;
     const LARGEST: u32 = f32::MAX.to_bits();
-    const OFFSET: u32 = 0;
 
     /// The carry of floor(f 2^16) + r 2^(16 - N), as r has N bits, is that of floor(f 2^N) + r.
     #[inline(always)]
@@ -127,7 +121,7 @@ pub(super) struct Target {
     normal: u32,
     /// f32 bits of 2^(mantissa bits), plus those of 1: less the bits of 2^e, those of the factor of |x|.
     unit: u32,
-    /// `normal`, shifted.
+    /// `normal`, shifted, and what [`Round::integer`] adds.
     base: u32,
     /// Where past the integer below rounding goes up, as f32 bits (deterministic roundings but nearest-even).
     threshold: BySign,
@@ -143,8 +137,6 @@ pub(super) struct Target {
     sign_shift: u32,
     /// Sign bit of a code.
     sign: u32,
-    /// The magnitude that has no sign.
-    signless: u32,
 }
 
 const INFINITY: u32 = f32::INFINITY.to_bits();
@@ -163,9 +155,9 @@ impl Target {
             NEVER => largest,
             _ => infinity,
         });
-        let bits = match store.rounding {
-            Rounding::Stochastic { bits } => u32::from(bits).min(16),
-            _ => 0,
+        let (bits, added) = match store.rounding {
+            Rounding::Stochastic { bits } => (u32::from(bits).min(16), 0),
+            _ => (0, INTEGER.to_bits()),
         };
         let shift = 23 - format.mantissa_bits;
         // Codes of bf16 have the bias of f32.
@@ -175,7 +167,7 @@ impl Target {
             shift,
             normal,
             unit: (254 + format.mantissa_bits) << 23,
-            base: normal >> shift,
+            base: (normal >> shift).wrapping_add(added),
             threshold: BySign::new(|negative| threshold(store.rounding, negative).to_bits()),
             random_mask: (0xFFFF_0000_u32 >> bits) as u16,
             overflow,
@@ -183,7 +175,6 @@ impl Target {
             nan: u32::from(format.nan_code()),
             sign_shift: 32 - format.bits(),
             sign: u32::from(format.sign_mask()),
-            signless: if matches!(format.specials, Specials::Fnuz) { 0 } else { u32::MAX },
         }
     }
 
@@ -197,21 +188,26 @@ impl Target {
         let integer = R::integer(self, y, signs, random);
         let code = R::bound(self, integer.wrapping_add(base), magnitude, signs);
         let code = if magnitude > INFINITY { self.nan } else { code };
-        if code == self.signless { code } else { code | (bits >> self.sign_shift & self.sign) }
+        if !U::SIGNED_ZERO && code == 0 { 0 } else { code | (bits >> self.sign_shift & self.sign) }
     }
 }
 
 /// How |x| falls into units of its last place in the format.
 pub(super) trait Units {
+    /// Whether zero has a sign.
+    const SIGNED_ZERO: bool;
+
     /// |x| in such units (divided as `R` says), less an even number of them: at least zero and, where finite, below
-    /// 2^(mantissa bits + 1); and the code of what was taken off, less `R`'s offset.
+    /// 2^(mantissa bits + 1); and the code of what was taken off, less what `R` adds.
     fn split<R: Round>(target: &Target, magnitude: u32) -> (f32, u32);
 }
 
 /// Formats whose smallest normal value is far above f32's.
-pub(super) struct Narrow;
+pub(super) struct Narrow<const SIGNED_ZERO: bool>;
 
-impl Units for Narrow {
+impl<const SIGNED_ZERO: bool> Units for Narrow<SIGNED_ZERO> {
+    const SIGNED_ZERO: bool = SIGNED_ZERO;
+
     #[inline(always)]
     fn split<R: Round>(target: &Target, magnitude: u32) -> (f32, u32) {
         // To every rounding the subnormals of f32 are what its smallest normal value is, and multiply faster so; where
@@ -220,7 +216,7 @@ impl Units for Narrow {
         let exponent = (magnitude & INFINITY).max(target.normal);
         let unit = target.unit + (R::FRACTION_BITS << 23);
         let y = f32::from_bits(magnitude) * f32::from_bits(unit - exponent);
-        (y, (exponent >> target.shift).wrapping_sub(target.base + R::OFFSET))
+        (y, (exponent >> target.shift).wrapping_sub(target.base))
     }
 }
 
@@ -228,11 +224,13 @@ impl Units for Narrow {
 pub(super) struct Bf16;
 
 impl Units for Bf16 {
+    const SIGNED_ZERO: bool = true;
+
     #[inline(always)]
     fn split<R: Round>(target: &Target, magnitude: u32) -> (f32, u32) {
         let unit = f32::from_bits((127 - 16 + R::FRACTION_BITS) << 23);
         let y = (magnitude & 0x1_FFFF) as i32 as f32 * unit;
-        (y, (magnitude >> 16 & !1).wrapping_sub(target.base + R::OFFSET))
+        (y, (magnitude >> 16 & !1).wrapping_sub(target.base))
     }
 }
 
