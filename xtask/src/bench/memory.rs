@@ -60,7 +60,7 @@ fn footprint(ours: &Ours, recipe: Recipe, problem: Problem) -> Result<Footprint>
         ("masters", masters),
         ("working copies", working),
         ("moments (SGD: one)", moments),
-        ("running statistics", model - masters - working),
+        ("running statistics and the batch", model - masters - working),
         ("saved for the backward pass", forward.held - model),
         ("beyond that in the forward pass, at most", forward.peak - forward.held),
         ("gradients and batch statistics", backward.held - model),
