@@ -393,7 +393,7 @@ impl Backward<'_> {
     }
 }
 
-/// The name of a Q node that sums up: each rounding takes random bits of its own.
-fn contribution(name: &str, role: Role, earlier: u32) -> String {
+/// The name of a Q node that rounds several times: each takes random bits of its own.
+pub(crate) fn contribution(name: &str, role: Role, earlier: u32) -> String {
     if earlier == 0 { format!("{name}/{role}") } else { format!("{name}/{role}/{earlier}") }
 }

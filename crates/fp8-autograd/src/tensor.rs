@@ -90,6 +90,13 @@ pub fn upload_f32(backend: &dyn Backend, values: &[f32]) -> Result<Buffer> {
     upload(backend, DType::F32, values.iter().map(|value| value.to_le_bytes()))
 }
 
+/// A new floating buffer of zeros.
+pub fn zeros(backend: &dyn Backend, dtype: DType, len: usize) -> Result<Buffer> {
+    let mut buffer = backend.alloc(dtype, len)?;
+    backend.upload(&vec![0; buffer.bytes()], &mut buffer)?;
+    Ok(buffer)
+}
+
 /// A new U32 buffer with these numbers.
 pub fn upload_u32(backend: &dyn Backend, numbers: &[u32]) -> Result<Buffer> {
     upload(backend, DType::U32, numbers.iter().map(|number| number.to_le_bytes()))

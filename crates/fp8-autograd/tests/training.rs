@@ -216,6 +216,13 @@ fn states_of_other_models_and_recipes_are_refused() {
         let state = Run::new(backend.clone(), "fp32", SGD).parameters.state().unwrap();
         let message = run.parameters.restore(&state).unwrap_err().to_string();
         assert_eq!(message, "state: the master of conv1.weight is f32, the recipe's is f16");
+        let mut lean = Run::new(backend.clone(), "fp8-lean", SGD);
+        let [wide, narrow] = [&run, &lean].map(|run| run.parameters.state().unwrap());
+        let refused = [(&mut run, &narrow), (&mut lean, &wide)].map(|(run, state)| {
+            let error = run.parameters.restore(state).unwrap_err().to_string();
+            error.replace("state: the moments of conv1.weight are ", "")
+        });
+        assert_eq!(refused, ["bf16, the recipe's are f32", "f32, the recipe's are bf16"]);
         let empty = Parameters::new(backend, Arc::new(Recipe::named("fp8").unwrap()));
         let message = run.parameters.restore(&empty.state().unwrap()).unwrap_err().to_string();
         assert_eq!(message, "state: 0 parameters, the model has 6");

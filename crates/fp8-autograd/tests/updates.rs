@@ -7,6 +7,7 @@ use std::sync::Arc;
 use fp8_autograd::{
     Gradients, Graph, Kind, Loss, Optimizer, OptimizerRule, Parameters, Recipe, Result, Role, Step, Values,
 };
+use fp8_core::{Format, Overflow, Rounding, Stream, encode};
 use fp8_kernels::Backend;
 
 use common::{backends, numbers};
@@ -229,6 +230,39 @@ fn a_repeated_layer_takes_new_random_bits() {
         let gradients = graph.backward(&loss).unwrap();
         let errors = [a, b].map(|weight| gradients.get(weight).unwrap().to_f32(&*backend).unwrap());
         assert_ne!(errors[0], errors[1]);
+    }
+}
+
+/// Moments of weights are rounded with the bits of their nodes, after the step has used them; those of biases are FP32 in every recipe.
+#[test]
+fn each_moment_has_random_bits_of_its_own() {
+    const ADAMW: OptimizerRule = OptimizerRule::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 };
+    for backend in backends() {
+        let after = |recipe| {
+            let (mut parameters, step) = (parameters(&backend, recipe), Step::training(1, 0, 4.0));
+            let gradients = gradients(&parameters, step);
+            Optimizer::new(ADAMW).step(&mut parameters, &gradients, 0.5, &step).unwrap();
+            parameters
+        };
+        let (wide, narrow) = (after(""), after("[moment]\ndtype = 'bf16'\nrounding = 'sr'"));
+        let moment = |parameters: &Parameters, name: &str, which: usize| {
+            let moment = &parameters.get(parameters.find(name).unwrap()).moments()[which];
+            let mut bytes = vec![0; moment.bytes()];
+            backend.download(moment, &mut bytes).unwrap();
+            bytes
+        };
+        for (which, node) in ["two.weight/moment", "two.weight/moment/1"].into_iter().enumerate() {
+            let stream = Stream { seed: 1, step: 0, id: Stream::id(node) };
+            let code = |(i, bytes): (usize, &[u8; 4])| {
+                let (x, draw) = (f32::from_le_bytes(*bytes).into(), stream.draw(i as u64, 16));
+                encode(Format::BF16, x, Rounding::STOCHASTIC, Overflow::Infinity, draw).to_le_bytes()
+            };
+            let exact = moment(&wide, "two.weight", which);
+            let expected: Vec<_> = exact.as_chunks().0.iter().enumerate().flat_map(code).collect();
+            assert_eq!(moment(&narrow, "two.weight", which), expected, "{node}");
+            assert_eq!(moment(&narrow, "two.bias", which), moment(&wide, "two.bias", which));
+        }
+        assert_eq!(values(&narrow, "two.weight"), values(&wide, "two.weight"));
     }
 }
 

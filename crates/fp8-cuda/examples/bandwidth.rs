@@ -350,7 +350,7 @@ fn update(part: usize) -> Case {
                     unscale: 1e-4,
                     master_store: Store::nearest(master.dtype()),
                     master,
-                    moments: std::slice::from_mut(moment),
+                    moments: vec![(moment, Store::F32)],
                     working: weight.then_some((copy, Store::nearest(E5M2))),
                 };
                 (rule, parameter)

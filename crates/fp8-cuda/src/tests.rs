@@ -39,7 +39,7 @@ const SOURCES: [Row; 34] = [
     (&pool::MAX_BACKWARD, &["DY"], &[], &["DX"]),
     (&pool::AVERAGE, &["X"], &[], &["Y"]),
     (&pool::AVERAGE_BACKWARD, &["DY"], &[], &["DX"]),
-    (&update::UPDATE, &["G"], &[], &["M", "W"]),
+    (&update::UPDATE, &["G"], &[], &["M", "FIRST", "SECOND", "W"]),
     (&embedding::FORWARD, &["W"], &[], &["Y"]),
     (&embedding::BACKWARD, &["DY"], &["R"], &["DW"]),
     (&columns::JOIN, &["X"], &[], &["Y"]),
@@ -54,7 +54,9 @@ const SOURCES: [Row; 34] = [
 ];
 
 /// Those with more of their own than a table has room for.
-const OTHERS: [(&Source, &[(&str, &str)]); 14] = [
+const OTHERS: [(&Source, &[(&str, &str)]); 16] = [
+    (&update::UPDATE, &updated("Sgd", "F32", "None", "RNE")),
+    (&update::UPDATE, &updated("AdamW", "Bf16", "Bf16", "SR")),
     (&lstm::LSTM, &[("DY", "None"), ("Y", "E5M2"), ("Y_ROUNDING", "SR")]),
     (&lstm::RECURRENT_FORWARD, &[("DY", "None"), ("Y_ROUNDING", "SR"), ("HIDDEN", "1024")]),
     (&lstm::RECURRENT_FORWARD, &[("DY", "None"), ("Y_ROUNDING", "RNE"), ("HIDDEN", "128")]),
@@ -70,6 +72,14 @@ const OTHERS: [(&Source, &[(&str, &str)]); 14] = [
     (&attention::WIDE_SUMS, &wide_sums("Bf16", "E5M2", "None", "E5M2", "SR")),
     (&attention::WIDE_SUMS, &wide_sums("F16", "F16", "E4M3", "F32", "RNE")),
 ];
+
+/// Of updates in FP8, with these moments.
+const fn updated<'a>(rule: &'a str, first: &'a str, second: &'a str, rounding: &'a str) -> [(&'a str, &'a str); 10] {
+    let types = [("RULE", rule), ("G", "E5M2"), ("M", "F16"), ("FIRST", first), ("SECOND", second), ("W", "E5M2")];
+    let [a, b, c, d, e, f] = types;
+    let [g, h] = [("FIRST_ROUNDING", rounding), ("SECOND_ROUNDING", rounding)];
+    [a, b, c, d, e, f, g, h, ("M_ROUNDING", "RNE"), ("W_ROUNDING", "RNE")]
+}
 
 /// Of attention by tiles.
 const TILED: [[(&str, &str); 12]; 2] =

@@ -324,8 +324,9 @@ pub trait Backend: Send + Sync {
         }
     }
 
-    /// One fused pass over a parameter: un-scales the gradient, applies `rule` in FP32 to the decoded master, stores the
-    /// master and, from the master as stored, the working copy (so that a checkpoint of the master is enough).
+    /// One fused pass over a parameter: un-scales the gradient, applies `rule` in FP32 to the decoded master and moments, stores the
+    /// moments, the master and, from the master as stored, the working copy (so that a checkpoint of the master is enough). The
+    /// master follows from the moments before these are rounded.
     fn update(&self, rule: &UpdateRule, parameter: ParameterUpdate<'_>) -> Result<()>;
 
     /// [`Backend::update`] of each, in any order. Where one is refused, others may have been done.
@@ -427,10 +428,10 @@ pub struct ParameterUpdate<'a> {
     pub unscale: f32,
     /// Master weights.
     pub master: &'a mut Buffer,
-    /// How the master is stored.
+    /// How the master is stored; unscaled.
     pub master_store: Store,
-    /// F32, [`UpdateRule::moments`] of them.
-    pub moments: &'a mut [Buffer],
+    /// [`UpdateRule::moments`] of them, and how they are stored: unscaled, each with random bits of its own.
+    pub moments: Vec<(&'a mut Buffer, Store)>,
     /// The working copy for the next forward pass; absent when the master itself is used.
     pub working: Option<(&'a mut Buffer, Store)>,
 }

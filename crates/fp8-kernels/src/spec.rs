@@ -229,7 +229,7 @@ impl CrossEntropy {
 }
 
 impl UpdateRule {
-    /// FP32 moments that the rule keeps.
+    /// Moments that the rule keeps.
     pub const fn moments(&self) -> usize {
         match self {
             Self::Sgd { .. } => 1,

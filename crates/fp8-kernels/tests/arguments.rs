@@ -364,7 +364,7 @@ fn calls() -> Vec<Call> {
         ),
         call(
             "update",
-            [("gradient", Fp8, 9), ("master", DType::F16, 9), ("moment", F32, 9), ("working", Fp8, 9)],
+            [("gradient", Fp8, 9), ("master", DType::F16, 9), ("moment", DType::Bf16, 9), ("working", Fp8, 9)],
             |cpu, [gradient, master, moment, working]| {
                 let rule = UpdateRule::Sgd {
                     lr: 0.1,
@@ -379,7 +379,7 @@ fn calls() -> Vec<Call> {
                     unscale: 1.0,
                     master,
                     master_store: Store::nearest(DType::F16),
-                    moments: std::slice::from_mut(moment),
+                    moments: vec![(moment, Store::nearest(DType::Bf16))],
                     working: Some((working, E5M2)),
                 };
                 cpu.update(&rule, parameter)

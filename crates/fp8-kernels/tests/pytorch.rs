@@ -114,7 +114,7 @@ fn optimise(name: &str, rule: impl Fn(u32) -> UpdateRule, moments: &[&str]) {
             unscale: 1.0 / 1024.0,
             master: &mut master,
             master_store: Store::F32,
-            moments: &mut state,
+            moments: state.iter_mut().map(|moment| (moment, Store::F32)).collect(),
             working: None,
         };
         cpu.update(&rule(step), parameter).unwrap();

@@ -85,7 +85,8 @@ fn nodes_have_streams_of_their_own() {
         let layers: BTreeSet<_> = layers.chain(["input", "maxpool", "avgpool"].map(String::from)).collect();
         let of_layer =
             |layer: &String| ["activation", "logits", "error", "error/1"].map(|node| format!("{layer}/{node}"));
-        let of_name = |name: &String| ["gradient", "master", "weight"].map(|node| format!("{name}/{node}"));
+        let of_name =
+            |name: &String| ["gradient", "master", "moment", "moment/1", "weight"].map(|node| format!("{name}/{node}"));
         let nodes: Vec<_> = layers.iter().flat_map(of_layer).chain(names.iter().flat_map(of_name)).collect();
         let ids: BTreeSet<_> = nodes.iter().map(|node| Stream::id(node)).collect();
         assert_eq!(ids.len(), nodes.len(), "{architecture}");

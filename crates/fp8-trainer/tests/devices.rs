@@ -77,7 +77,7 @@ fn every_network_on_every_device() {
         (SENTENCES, "model={architecture = 'transformer', width = 32, heads = 2, feed_forward = 64}"),
     ];
     for (text, network) in networks {
-        for recipe in ["fp8", "fp8-rne", "fp8-hybrid", "bf16", "fp32"] {
+        for recipe in ["fp8", "fp8-rne", "fp8-hybrid", "fp8-lean", "bf16", "fp32"] {
             let config = Config::parse(text, &[network, &format!("recipe={recipe}")]).unwrap();
             let cpu = Device::Cpu.open(None).unwrap();
             assert_eq!(digest(&config, gpu.clone()), digest(&config, cpu), "{network}, {recipe}");

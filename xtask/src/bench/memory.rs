@@ -9,10 +9,11 @@ use super::training::{Phase, Problem, Training};
 use super::{Ours, shapes};
 use crate::table::Table;
 
-const RECIPES: [&str; 4] = [
+const RECIPES: [&str; 5] = [
     "base = 'fp32'",
     "base = 'bf16'",
     "base = 'fp8'",
+    "base = 'fp8-lean'",
     "base = 'fp8'\nname = 'fp8, none exempt'\n[exempt]\nlayers = []",
 ];
 
@@ -59,7 +60,7 @@ fn footprint(ours: &Ours, recipe: Recipe, problem: Problem) -> Result<Footprint>
         ("masters", masters),
         ("working copies", working),
         ("moments (SGD: one)", moments),
-        ("running statistics", model - masters - working),
+        ("running statistics and the batch", model - masters - working),
         ("saved for the backward pass", forward.held - model),
         ("beyond that in the forward pass, at most", forward.peak - forward.held),
         ("gradients and batch statistics", backward.held - model),
@@ -114,7 +115,7 @@ mod tests {
         let build = |parameters: &mut _| resnet::build(parameters, Architecture::ResNet18, Stem::Cifar, 2);
         let problem = Problem { build, ..resnet::RESNET18 };
         let [fp32, fp8] =
-            [RECIPES[0], RECIPES[3]].map(|recipe| footprint(&ours, Recipe::parse(recipe).unwrap(), problem).unwrap());
+            [RECIPES[0], RECIPES[4]].map(|recipe| footprint(&ours, Recipe::parse(recipe).unwrap(), problem).unwrap());
         let part = |footprint: &Footprint, name| footprint.parts.iter().find(|part| part.name == name).unwrap().bytes;
         // F16 masters, but for the F32 ones of batch norms.
         assert!(part(&fp8, "masters") < part(&fp32, "masters") * 51 / 100);

@@ -5,14 +5,15 @@ mod state;
 use std::sync::Arc;
 
 use fp8_core::Stream;
-use fp8_kernels::{Backend, Buffer, ParameterUpdate, UpdateRule};
+use fp8_kernels::{Backend, Buffer, ParameterUpdate, Store, UpdateRule};
 
 pub use state::{Array, ParametersState, Values};
 
 use crate::gradients::StatisticsUpdate;
+use crate::graph::contribution;
 use crate::layout::channels_last;
 use crate::output::quantised;
-use crate::tensor::upload_f32;
+use crate::tensor::{upload_f32, zeros};
 use crate::{Error, Recipe, Result, Role, RoleFormat, Scaling, Step, Tensor};
 
 /// What a parameter is: its role in recipes, and whether weight decay is its business.
@@ -52,6 +53,7 @@ pub struct Parameter {
     /// How its gradient is stored.
     pub(crate) gradient_format: RoleFormat,
     master_format: RoleFormat,
+    moment_format: RoleFormat,
     working_format: RoleFormat,
     master: Arc<Buffer>,
     /// `None` where the master itself is used.
@@ -77,6 +79,11 @@ impl Parameter {
     /// The copy that the optimiser updates.
     pub fn master(&self) -> &Buffer {
         &self.master
+    }
+
+    /// What the optimiser remembers of the gradients, as stored: nothing before the first update.
+    pub fn moments(&self) -> &[Buffer] {
+        &self.moments
     }
 
     /// Optimiser updates that it has had; steps that were skipped are none.
@@ -107,8 +114,9 @@ impl Parameter {
     ) -> Result<(UpdateRule, ParameterUpdate<'a>)> {
         let &Change { rule, gradient, unscale } = change;
         while self.moments.len() < rule.moments() {
-            self.moments.push(upload_f32(backend, &vec![0.0; gradient.len()])?);
+            self.moments.push(zeros(backend, self.moment_format.dtype, gradient.len())?);
         }
+        let moment_stores: Vec<_> = (0..rule.moments() as u32).map(|which| self.moment_store(which, step)).collect();
         let master_store = self.master_format.store(step.random(&self.node(Role::Master)), 1.0);
         let working_store = self.working_format.store(step.random(&self.node(Role::Weight)), 1.0);
         let (in_use, fused) = (self.in_use(), self.is_fused());
@@ -119,8 +127,13 @@ impl Parameter {
             _ => None,
         };
         let master = Arc::get_mut(&mut self.master).ok_or(in_use)?;
-        let (gradient, moments) = (&*gradient.buffer, &mut self.moments[..]);
+        let (gradient, moments) = (&*gradient.buffer, self.moments.iter_mut().zip(moment_stores).collect());
         Ok((rule, ParameterUpdate { gradient, unscale, master, master_store, moments, working }))
+    }
+
+    /// How the first or the second moment is stored: each has a stream of its own.
+    fn moment_store(&self, which: u32, step: &Step) -> Store {
+        self.moment_format.store(step.random(&contribution(&self.name, Role::Moment, which)), 1.0)
     }
 
     fn node(&self, role: Role) -> String {
@@ -189,11 +202,10 @@ impl Parameters {
         if shape.iter().product::<usize>() != values.len() || values.is_empty() {
             return refuse(format!("{} values for the shape {shape:?}", values.len()));
         }
-        let [master_format, working_format, gradient_format] = match kind {
-            Kind::Weight => {
-                [Role::Master, Role::Weight, Role::Gradient].map(|role| *self.recipe.format(role, layer(name)))
-            }
-            Kind::Norm | Kind::Bias => [self.recipe.norm, RoleFormat::F32, RoleFormat::F32],
+        let [master_format, moment_format, working_format, gradient_format] = match kind {
+            Kind::Weight => [Role::Master, Role::Moment, Role::Weight, Role::Gradient]
+                .map(|role| *self.recipe.format(role, layer(name))),
+            Kind::Norm | Kind::Bias => [self.recipe.norm, RoleFormat::F32, RoleFormat::F32, RoleFormat::F32],
         };
         let (shape, values) = channels_last(shape, values);
         let master = self.master(&master_format, &values)?;
@@ -205,6 +217,7 @@ impl Parameters {
             shape,
             gradient_format,
             master_format,
+            moment_format,
             working_format,
             master,
             working,

@@ -44,13 +44,26 @@ pub struct ParametersState {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct ParameterState {
     name: String,
-    /// Type of the master.
-    dtype: String,
+    /// Type of the master and, after a comma, that of the moments where it is not F32: `f16, bf16`.
+    types: String,
     master: Vec<u8>,
-    /// FP32.
     moments: Vec<Vec<u8>>,
     updates: u32,
     written: Step,
+}
+
+impl ParameterState {
+    fn types(master: DType, moments: DType) -> String {
+        match moments {
+            DType::F32 => master.to_string(),
+            moments => format!("{master}, {moments}"),
+        }
+    }
+
+    /// Names of the types of the master and of the moments.
+    fn of_each(&self) -> (&str, &str) {
+        self.types.split_once(", ").unwrap_or((&self.types, DType::F32.name()))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -147,7 +160,7 @@ impl Parameters {
         let parameters = self.parameters.iter().map(|parameter| {
             Ok(ParameterState {
                 name: parameter.name.clone(),
-                dtype: parameter.master.dtype().to_string(),
+                types: ParameterState::types(parameter.master.dtype(), parameter.moment_format.dtype),
                 master: bytes(&parameter.master)?,
                 moments: parameter.moments.iter().map(bytes).collect::<Result<_>>()?,
                 updates: parameter.updates,
@@ -181,7 +194,7 @@ impl Parameters {
             parameter.master = master.into();
             parameter.moments.clear();
             for bytes in &state.moments {
-                let mut moment = backend.alloc(DType::F32, parameter.master.len())?;
+                let mut moment = backend.alloc(parameter.moment_format.dtype, parameter.master.len())?;
                 backend.upload(bytes, &mut moment)?;
                 parameter.moments.push(moment);
             }
@@ -203,15 +216,20 @@ impl Parameters {
             return refuse(format!("{found} parameters, the model has {expected}"));
         }
         for (parameter, state) in self.parameters.iter().zip(&state.parameters) {
-            let (name, dtype) = (&parameter.name, parameter.master.dtype());
+            let (name, len) = (&parameter.name, parameter.master.len());
+            let (master, moment) = (parameter.master.dtype(), parameter.moment_format.dtype);
             if state.name != *name {
                 return refuse(format!("parameter {:?} where the model has {name:?}", state.name));
             }
-            if state.dtype != dtype.name() {
-                return refuse(format!("the master of {name} is {}, the recipe's is {dtype}", state.dtype));
+            let (found, found_moments) = state.of_each();
+            if found != master.name() {
+                return refuse(format!("the master of {name} is {found}, the recipe's is {master}"));
             }
-            let moments_fit = state.moments.iter().all(|moment| moment.len() == 4 * parameter.master.len());
-            if state.master.len() != parameter.master.bytes() || !moments_fit {
+            if found_moments != moment.name() {
+                return refuse(format!("the moments of {name} are {found_moments}, the recipe's are {moment}"));
+            }
+            let moments_fit = state.moments.iter().all(|bytes| bytes.len() == len * moment.size());
+            if state.master.len() != len * master.size() || !moments_fit {
                 return refuse(format!("{name} has another size than the model's"));
             }
         }

@@ -30,14 +30,24 @@ pub enum Role {
     Logits,
     /// Master copies of the weights, which the optimiser updates.
     Master,
+    /// What the optimiser remembers of the gradients of weights: momentum, or Adam's first and second moment. That of biases and normalisation is F32.
+    Moment,
     /// Master copies of biases and of the scales and shifts of normalisation; their working copies and gradients are F32.
     Norm,
 }
 
 impl Role {
     /// All.
-    pub const ALL: [Self; 7] =
-        [Self::Weight, Self::Activation, Self::Error, Self::Gradient, Self::Logits, Self::Master, Self::Norm];
+    pub const ALL: [Self; 8] = [
+        Self::Weight,
+        Self::Activation,
+        Self::Error,
+        Self::Gradient,
+        Self::Logits,
+        Self::Master,
+        Self::Moment,
+        Self::Norm,
+    ];
 }
 
 impl fmt::Display for Role {
@@ -49,6 +59,7 @@ impl fmt::Display for Role {
             Self::Gradient => "gradient",
             Self::Logits => "logits",
             Self::Master => "master",
+            Self::Moment => "moment",
             Self::Norm => "norm",
         })
     }
@@ -151,10 +162,10 @@ pub struct Recipe {
     pub logits: RoleFormat,
     /// [`Role::Master`].
     pub master: RoleFormat,
+    /// [`Role::Moment`]: F32 or bfloat16.
+    pub moment: RoleFormat,
     /// [`Role::Norm`].
     pub norm: RoleFormat,
-    /// Moments of the optimiser; F32 is what the kernels keep.
-    pub optimizer: RoleFormat,
     /// The layers in higher precision.
     pub exempt: Exempt,
     /// Loss scaling, unless the run says otherwise.
@@ -162,7 +173,7 @@ pub struct Recipe {
 }
 
 /// Name and text of the recipes that come with the crate.
-const BUILT_IN: [(&str, &str); 8] = [
+const BUILT_IN: [(&str, &str); 9] = [
     ("fp32", include_str!("../../recipes/fp32.toml")),
     ("fp16", include_str!("../../recipes/fp16.toml")),
     ("bf16", include_str!("../../recipes/bf16.toml")),
@@ -171,6 +182,7 @@ const BUILT_IN: [(&str, &str); 8] = [
     ("fp8-rne", include_str!("../../recipes/fp8-rne.toml")),
     ("fp8-mpemu", include_str!("../../recipes/fp8-mpemu.toml")),
     ("fp8-hybrid", include_str!("../../recipes/fp8-hybrid.toml")),
+    ("fp8-lean", include_str!("../../recipes/fp8-lean.toml")),
 ];
 
 impl Recipe {
@@ -211,8 +223,8 @@ impl Recipe {
             &mut self.gradient,
             &mut self.logits,
             &mut self.master,
+            &mut self.moment,
             &mut self.norm,
-            &mut self.optimizer,
             &mut self.exempt.format,
         ];
         for format in formats {
@@ -241,6 +253,7 @@ impl Recipe {
             Role::Gradient => &self.gradient,
             Role::Logits => &self.logits,
             Role::Master => &self.master,
+            Role::Moment => &self.moment,
             Role::Norm => &self.norm,
         }
     }

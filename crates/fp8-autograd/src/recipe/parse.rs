@@ -28,8 +28,8 @@ pub fn recipe(text: &str) -> Result<Recipe> {
         ("gradient", &mut recipe.gradient),
         ("logits", &mut recipe.logits),
         ("master", &mut recipe.master),
+        ("moment", &mut recipe.moment),
         ("norm", &mut recipe.norm),
-        ("optimizer", &mut recipe.optimizer),
     ] {
         if let Some(mut section) = top.section(name)? {
             section.format(format)?;
@@ -61,8 +61,8 @@ fn plain() -> Recipe {
         gradient: f32,
         logits: f32,
         master: f32,
+        moment: f32,
         norm: f32,
-        optimizer: f32,
         exempt: Exempt { layers: Vec::new(), format: f32 },
         loss_scaling: LossScaling::Constant { scale: 1.0 },
     }
@@ -74,12 +74,15 @@ fn check(recipe: &Recipe) -> Result<()> {
     if let Err(reason) = recipe.loss_scaling.check() {
         return refuse("loss_scaling", &reason);
     }
-    if recipe.optimizer != RoleFormat::F32 {
-        return refuse("optimizer", "moments are kept in f32");
+    if !matches!(recipe.moment.dtype, DType::F32 | DType::Bf16) {
+        return refuse(
+            "moment",
+            "moments are kept in f32 or bf16: other formats lack the range of squares of gradients",
+        );
     }
-    for (field, format) in [("master", &recipe.master), ("norm", &recipe.norm)] {
+    for (field, format) in [("master", &recipe.master), ("moment", &recipe.moment), ("norm", &recipe.norm)] {
         if format.scaling != Scaling::None {
-            return refuse(field, "master copies are not scaled");
+            return refuse(field, "what the optimiser keeps is not scaled");
         }
     }
     Ok(())

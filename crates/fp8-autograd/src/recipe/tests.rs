@@ -22,6 +22,11 @@ fn the_built_in_recipes_are_what_the_paper_says() {
     assert_eq!(Recipe::named("fp8-mpemu").unwrap().master.rounding, Rounding::STOCHASTIC);
     let hybrid = Recipe::named("fp8-hybrid").unwrap();
     assert_eq!((hybrid.activation.dtype, hybrid.error.dtype), (DType::E4M3, DType::E5M2));
+    let lean = Recipe::named("fp8-lean").unwrap();
+    assert_eq!((lean.moment.dtype, lean.moment.rounding), (DType::Bf16, Rounding::STOCHASTIC));
+    assert_eq!(Recipe { name: "fp8".into(), moment: RoleFormat::F32, ..lean }, fp8);
+    let others = Recipe::names().filter(|name| *name != "fp8-lean");
+    assert!(others.into_iter().all(|name| Recipe::named(name).unwrap().moment == RoleFormat::F32));
 }
 
 /// What a recipe's text is refused with.
@@ -40,8 +45,13 @@ fn mistakes_are_named() {
         ("[error]\nrounding = 'rnee'", r#"(did you mean "rne"?)"#),
         ("[error]\noverflow = 'saturated'", r#"unknown overflow policy "saturated" (did you mean "saturate"?)"#),
         ("[error]\nscaling = 'delayed'", "choose one of none, current"),
-        ("[optimizer]\ndtype = 'f16'", "moments are kept in f32"),
-        ("[master]\nscaling = 'current'", "not scaled"),
+        ("[moment]\ndtype = 'f16'", "recipe: moment: moments are kept in f32 or bf16: "),
+        ("[moment]\ndtype = 'e5m2'", "recipe: moment: moments are kept in f32 or bf16: "),
+        ("[moment]\ndtype = 'bf15'", r#"moment.dtype: unknown format "bf15" (did you mean "bf16"?)"#),
+        ("[moment]\nbits = 16", r#"unknown field "moment.bits"; the fields here are: dtype, rounding"#),
+        ("[moment]\ndtype = 'bf16'\nscaling = 'current'", "recipe: moment: what the optimiser keeps is not scaled"),
+        ("[moments]\ndtype = 'bf16'", r#"unknown field "moments" (did you mean "moment"?)"#),
+        ("[master]\nscaling = 'current'", "recipe: master: what the optimiser keeps is not scaled"),
         ("[exempt]\nlayers = 'fc'", "exempt.layers: a list of texts"),
         ("loss_scaling = 1000", "loss_scaling: a table is wanted, not 1000"),
         ("[loss_scaling]\nscale = 1.0", "loss_scaling.kind: is missing"),

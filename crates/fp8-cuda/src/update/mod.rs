@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fp8_kernels::update::Coefficients;
-use fp8_kernels::{DType, ParameterUpdate, Result, Store, UpdateRule};
+use fp8_kernels::{ParameterUpdate, Result, Store, UpdateRule};
 
 use crate::codec::{StoreArgument, rounding_name};
 use crate::device::Device;
@@ -22,14 +22,14 @@ const PIECE: usize = 8192;
 struct Parameter {
     gradient: u64,
     master: u64,
-    first_moment: u64,
-    second_moment: u64,
+    moments: [u64; 2],
     working: u64,
     len: u64,
     constants: [f32; 8],
     unscale: f32,
     fresh: u32,
     master_store: StoreArgument,
+    moment_stores: [StoreArgument; 2],
     working_store: StoreArgument,
 }
 
@@ -47,7 +47,7 @@ unsafe impl Argument for Parameter {}
 unsafe impl Argument for Piece {}
 
 /// What is compiled in.
-type Types = [(&'static str, &'static str); 6];
+type Types = [(&'static str, &'static str); 10];
 
 /// The rule's name in update.cu.
 fn rule_name(rule: &UpdateRule) -> &'static str {
@@ -88,33 +88,40 @@ fn checked(device: &Device, rule: &UpdateRule, update: ParameterUpdate<'_>) -> R
         format!("{} moments for a rule that keeps {}", update.moments.len(), rule.moments())
     })?;
     let gradient = op.float("gradient", update.gradient, len)?;
-    let moments = update.moments.iter_mut().map(|moment| op.exactly_mut("moment", moment, DType::F32, len));
+    let moments =
+        update.moments.into_iter().map(|(moment, store)| Ok((op.output("moment", moment, &store, len)?, store)));
     let moments = moments.collect::<Result<Vec<_>>>()?;
-    let [first, second] = [0, 1].map(|i| moments.get(i).copied().unwrap_or_default());
+    let [first, second] = [0, 1].map(|i| moments.get(i).copied().unwrap_or((Operand::default(), Store::F32)));
     let master = op.output("master", update.master, &update.master_store, len)?;
     let (working, working_store) = match update.working {
         Some((working, store)) => (op.output("working", working, &store, len)?, store),
         None => (Operand::default(), Store::F32),
     };
     let Coefficients { fresh, values } = Coefficients::new(rule);
-    let masters = [("M", master.type_name()), ("M_ROUNDING", rounding_name(&update.master_store))];
-    let copies = [("W", working.type_name()), ("W_ROUNDING", rounding_name(&working_store))];
-    let types = [("G", gradient.type_name()), ("RULE", rule_name(rule)), masters[0], masters[1], copies[0], copies[1]];
-    let [gradient, master, first_moment, second_moment, working] =
-        [gradient, master, first, second, working].map(|operand| operand.address);
-    let [master_store, working_store] = [&update.master_store, &working_store].map(StoreArgument::from);
+    let types = [
+        ("G", gradient.type_name()),
+        ("RULE", rule_name(rule)),
+        ("M", master.type_name()),
+        ("M_ROUNDING", rounding_name(&update.master_store)),
+        ("FIRST", first.0.type_name()),
+        ("FIRST_ROUNDING", rounding_name(&first.1)),
+        ("SECOND", second.0.type_name()),
+        ("SECOND_ROUNDING", rounding_name(&second.1)),
+        ("W", working.type_name()),
+        ("W_ROUNDING", rounding_name(&working_store)),
+    ];
     let parameter = Parameter {
-        gradient,
-        master,
-        first_moment,
-        second_moment,
-        working,
+        gradient: gradient.address,
+        master: master.address,
+        moments: [first, second].map(|(moment, _)| moment.address),
+        working: working.address,
         len: len as u64,
         constants: values,
         unscale: update.unscale,
         fresh: fresh.into(),
-        master_store,
-        working_store,
+        master_store: (&update.master_store).into(),
+        moment_stores: [first, second].map(|(_, store)| (&store).into()),
+        working_store: (&working_store).into(),
     };
     Ok((types, parameter))
 }

@@ -9,14 +9,14 @@ struct Constants {
 struct Parameter {
     const G::Code* gradient;
     M::Code* master;
-    float* first_moment;
-    float* second_moment;
+    FIRST::Code* first_moment;
+    SECOND::Code* second_moment;
     W::Code* working;
     u64 n;
     Constants constants;
     float unscale;
     u32 fresh;
-    Store master_store, working_store;
+    Store master_store, first_store, second_store, working_store;
 };
 
 // Elements of a parameter that a block updates, from `PIECE * piece` on.
@@ -57,16 +57,14 @@ extern "C" __global__ void update(const Parameter* parameters, const Piece* piec
         float g[8], w[8], m[8] = {}, v[8] = {};
         Eight<G::Code> gradient = read8<G>(parameter.gradient, first, n);
         Eight<M::Code> master = read8<M>(parameter.master, first, n);
-        if (!parameter.fresh) load8<F32>(parameter.first_moment, first, n, m);
-        if (parameter.second_moment) load8<F32>(parameter.second_moment, first, n, v);
+        if (!parameter.fresh) load8<FIRST>(parameter.first_moment, first, n, m);
+        load8<SECOND>(parameter.second_moment, first, n, v);
         decode8<G>(gradient, g);
         decode8<M>(master, w);
 #pragma unroll
         for (int i = 0; i < 8; i++) RULE::apply(constants, canonical(unscale * g[i]), w[i], m[i], v[i]);
-        Store plain = {};
-        plain.scale = 1;
-        store8<F32, RNE>(plain, parameter.first_moment, first, n, m);
-        if (parameter.second_moment) store8<F32, RNE>(plain, parameter.second_moment, first, n, v);
+        store8<FIRST, FIRST_ROUNDING>(parameter.first_store, parameter.first_moment, first, n, m);
+        if constexpr (SECOND::PRESENT) store8<SECOND, SECOND_ROUNDING>(parameter.second_store, parameter.second_moment, first, n, v);
         encode8<M, M_ROUNDING, false>(parameter.master_store, w, first, master);
         write8(master, parameter.master, first, n);
         if constexpr (W::PRESENT) {

@@ -1,6 +1,6 @@
 //! Casts, sums, masks, dropout, columns, the update of parameters.
 
-use fp8_core::Stream;
+use fp8_core::{Rounding, Stream};
 
 use super::Case;
 use super::inputs::{Inputs, store, stores};
@@ -99,8 +99,9 @@ fn updates() -> Vec<Case> {
             let gradient = inputs.float([DType::E5M2, DType::F32, DType::F16][n % 3], 1, len)?;
             let master_store = [store(2), Store::F32, Store::nearest(DType::F16)][n % 3];
             let mut master = inputs.float(master_store.dtype, 2, len)?;
-            let mut moments =
-                (0..rule.moments() as u32).map(|i| inputs.positive(3 + i, len)).collect::<crate::Result<Vec<_>>>()?;
+            let stores = &[0, 1].map(|i| moment_store(n, 10 + i))[..rule.moments()];
+            let moments = (3..).zip(stores).map(|(seed, store)| inputs.positive(store.dtype, seed, len));
+            let mut moments = moments.collect::<crate::Result<Vec<_>>>()?;
             let mut working = inputs.output(DType::E5M2, len)?;
             backend.update(
                 &rule,
@@ -109,7 +110,7 @@ fn updates() -> Vec<Case> {
                     unscale: 1.0 / 1024.0,
                     master: &mut master,
                     master_store,
-                    moments: &mut moments,
+                    moments: moments.iter_mut().zip(stores.iter().copied()).collect(),
                     working: (n != 2).then_some((&mut working, Store::nearest(DType::E5M2))),
                 },
             )?;
@@ -124,6 +125,13 @@ fn updates() -> Vec<Case> {
     cases.flat_map(|(n, rule)| [1, 9, 33_000].map(|len| case(n, rule, len))).collect()
 }
 
+/// FP32; as a recipe may ask for, bfloat16 with random bits of the moment's own; bfloat16 to nearest.
+fn moment_store(n: usize, id: u32) -> Store {
+    let random = Stream { seed: 3, step: 1, id };
+    let stochastic = Store { rounding: Rounding::STOCHASTIC, random, ..Store::nearest(DType::Bf16) };
+    [Store::F32, stochastic, Store::nearest(DType::Bf16)][n % 3]
+}
+
 /// Parameters of several sizes and types together, none among them.
 fn update_all(backend: &dyn Backend) -> Result<Vec<Buffer>> {
     let inputs = Inputs(backend);
@@ -133,7 +141,11 @@ fn update_all(backend: &dyn Backend) -> Result<Vec<Buffer>> {
         let (masters, kind) = ([store(2), Store::F32, Store::nearest(DType::F16)], seed as usize % 3);
         let gradient = inputs.float([DType::E5M2, DType::F32, DType::E5M2][kind], seed, len)?;
         let master = inputs.float(masters[kind].dtype, 20 + seed, len)?;
-        let moments = vec![inputs.positive(40 + seed, len)?, inputs.positive(60 + seed, len)?];
+        let moment = |i: u32| {
+            let store = moment_store(kind + i as usize, 200 + 2 * seed + i);
+            Ok((inputs.positive(store.dtype, 40 + 20 * i + seed, len)?, store))
+        };
+        let moments = vec![moment(0)?, moment(1)?];
         let random = Stream { seed: 1, step: 2, id: seed };
         let working = Store { rounding: store(1).rounding, random, ..Store::nearest(DType::E5M2) };
         all.push((
@@ -158,15 +170,15 @@ fn update_all(backend: &dyn Backend) -> Result<Vec<Buffer>> {
                 first: n == 2,
             },
         };
-        let (master_store, moments) = (*master_store, &mut moments[..rule.moments()]);
+        let moments = moments.iter_mut().take(rule.moments()).map(|(moment, store)| (moment, *store)).collect();
+        let master_store = *master_store;
         let working = (kind != 1).then_some((copy, *working));
         (rule, ParameterUpdate { gradient, unscale: 1.0 / (n as f32 + 3.0), master, master_store, moments, working })
     });
     backend.update_all(updates.collect())?;
-    let written = all.into_iter().enumerate().flat_map(|(n, (_, _, master, mut moments, copy, _))| {
-        moments.push(master);
-        moments.extend((n % 3 != 1).then_some(copy));
-        moments
+    let written = all.into_iter().enumerate().flat_map(|(n, (_, _, master, moments, copy, _))| {
+        let others = [master].into_iter().chain((n % 3 != 1).then_some(copy));
+        moments.into_iter().map(|(moment, _)| moment).chain(others).collect::<Vec<_>>()
     });
     Ok(written.collect())
 }

@@ -22,9 +22,9 @@ impl Inputs<'_> {
         self.of(dtype, &numbers.map(|(i, x)| if i % 5 == 3 { special(i) } else { x }).collect::<Vec<_>>())
     }
 
-    /// FP32, positive.
-    pub fn positive(&self, seed: u32, len: usize) -> Result<Buffer> {
-        self.of(DType::F32, &numbers(seed, len).iter().map(|x| 0.1 + x.abs()).collect::<Vec<_>>())
+    /// Positive numbers, to nearest even.
+    pub fn positive(&self, dtype: DType, seed: u32, len: usize) -> Result<Buffer> {
+        self.of(dtype, &numbers(seed, len).iter().map(|x| 0.1 + x.abs()).collect::<Vec<_>>())
     }
 
     /// These values, to nearest even.

@@ -36,7 +36,7 @@ fn batch_norm(n: usize, rows: usize, channels: usize, dtype: DType) -> Case {
         let [mut mean, mut variance] = [inputs.output(DType::F32, channels)?, inputs.output(DType::F32, channels)?];
         backend.batch_norm_statistics(&norm, &x, &mut mean, &mut variance)?;
         let statistics = BatchStatistics { mean: &mean, variance: &variance };
-        let [mut running_mean, mut running_variance] = [floats(6)?, inputs.positive(7, channels)?];
+        let [mut running_mean, mut running_variance] = [floats(6)?, inputs.positive(DType::F32, 7, channels)?];
         backend.batch_norm_update_running(&norm, 0.1, statistics, &mut running_mean, &mut running_variance)?;
         let (y_store, relu) = (store(n), n.is_multiple_of(2));
         let mut y = inputs.output(y_store.dtype, len)?;

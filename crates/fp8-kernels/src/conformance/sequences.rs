@@ -84,8 +84,11 @@ fn additive(n: usize, shape: AdditiveAttention) -> Case {
         let dtype = [DType::E5M2, DType::F16][n % 2];
         let (q, k, values) =
             (inputs.float(dtype, 1, q_len)?, inputs.float(dtype, 2, k_len)?, inputs.float(dtype, 3, values_len)?);
-        let (v, gain, bias) =
-            (inputs.float(DType::F32, 4, width)?, inputs.positive(5, 1)?, inputs.float(DType::F32, 6, width)?);
+        let (v, gain, bias) = (
+            inputs.float(DType::F32, 4, width)?,
+            inputs.positive(DType::F32, 5, 1)?,
+            inputs.float(DType::F32, 6, width)?,
+        );
         let lengths = inputs.numbers(&[keys as u32, 1, (keys as u32).div_ceil(3)])?;
         let with = n.is_multiple_of(2);
         let operands = AdditiveOperands {

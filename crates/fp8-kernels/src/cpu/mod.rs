@@ -525,7 +525,8 @@ impl Backend for CpuBackend {
         op.require(parameter.moments.len() == rule.moments(), || {
             format!("{} moments for a rule that keeps {}", parameter.moments.len(), rule.moments())
         })?;
-        let moments = parameter.moments.iter_mut().map(|moment| op.exactly_mut("moment", moment, DType::F32, len));
+        let moments =
+            parameter.moments.into_iter().map(|(moment, store)| Ok((op.output("moment", moment, &store, len)?, store)));
         let parameter = update::Parameter {
             gradient: op.float("gradient", parameter.gradient, len)?,
             unscale: parameter.unscale,

@@ -20,26 +20,28 @@ pub struct Parameter<'a> {
     pub master: ViewMut<'a>,
     /// How they are stored.
     pub master_store: Store,
-    /// FP32.
-    pub moments: Vec<ViewMut<'a>>,
+    /// Moments, and how they are stored.
+    pub moments: Vec<(ViewMut<'a>, Store)>,
     /// The working copy.
     pub working: Option<(ViewMut<'a>, Store)>,
 }
 
-/// Applies `rule` in FP32 and stores master and moments, and the working copy from the master as stored.
-pub fn update(isa: Isa, rule: &UpdateRule, parameter: Parameter<'_>) {
+/// Applies `rule` in FP32 and stores moments and master, and the working copy from the master as stored.
+pub fn update<'a>(isa: Isa, rule: &UpdateRule, parameter: Parameter<'a>) {
     let Parameter { gradient, unscale, master, master_store, moments, working } = parameter;
     let working_store = working.as_ref().map(|working| working.1);
-    let mut moments: Vec<_> = moments.into_iter().map(|view| view.bytes.chunks_mut(CHUNK * size_of::<f32>())).collect();
-    let mut working = working.map(|(view, _)| view.bytes.chunks_mut(CHUNK * view.dtype.size()));
-    let pieces = master.bytes.chunks_mut(CHUNK * master_store.dtype.size()).enumerate().map(|(chunk, master)| Piece {
+    let moment_stores = moments.iter().map(|moment| moment.1).collect();
+    let chunks = |view: ViewMut<'a>| view.bytes.chunks_mut(CHUNK * view.dtype.size());
+    let mut moments: Vec<_> = moments.into_iter().map(|(view, _)| chunks(view)).collect();
+    let mut working = working.map(|(view, _)| chunks(view));
+    let pieces = chunks(master).enumerate().map(|(chunk, master)| Piece {
         first: chunk * CHUNK,
         master,
         moments: moments.iter_mut().filter_map(Iterator::next).collect(),
         working: working.as_mut().and_then(Iterator::next),
     });
     let coefficients = Coefficients::new(rule);
-    let step = Step { isa, rule, coefficients, gradient, unscale, master_store, working_store };
+    let step = Step { isa, rule, coefficients, gradient, unscale, master_store, moment_stores, working_store };
     pieces.collect::<Vec<_>>().into_par_iter().for_each(|piece| step.piece(piece));
 }
 
@@ -58,38 +60,42 @@ struct Step<'a> {
     gradient: View<'a>,
     unscale: f32,
     master_store: Store,
+    moment_stores: Vec<Store>,
     working_store: Option<Store>,
 }
 
 impl Step<'_> {
     fn piece(&self, piece: Piece<'_>) {
         let Piece { first, master, mut moments, mut working } = piece;
-        let size = self.master_store.dtype.size();
+        let elements = master.len() / self.master_store.dtype.size();
         let [mut w, mut g, mut m, mut v] = [[0.0; BLOCK]; 4];
-        for at in (0..master.len() / size).step_by(BLOCK) {
-            let len = BLOCK.min(master.len() / size - at);
+        for at in (0..elements).step_by(BLOCK) {
+            let (index, len) = ((first + at) as u64, BLOCK.min(elements - at));
             let [w, g, m, v] = [&mut w[..len], &mut g[..len], &mut m[..len], &mut v[..len]];
-            let codes = &mut master[at * size..][..len * size];
+            let codes = block(master, self.master_store.dtype, at, len);
             codec::decode(self.isa, self.master_store.dtype, codes, w);
             codec::decode(self.isa, self.gradient.dtype, self.gradient.part(first + at, len).bytes, g);
             multiply(self.isa, self.unscale, g);
-            let floats = at * 4..(at + len) * 4;
-            for (block, bytes) in [&mut *m, &mut *v].into_iter().zip(&moments) {
-                codec::decode(self.isa, DType::F32, &bytes[floats.clone()], block);
+            for ((values, bytes), store) in [&mut *m, &mut *v].into_iter().zip(&mut moments).zip(&self.moment_stores) {
+                codec::decode(self.isa, store.dtype, block(bytes, store.dtype, at, len), values);
             }
             apply(self.isa, self.rule, &self.coefficients, g, w, m, v);
-            for (block, bytes) in [&*m, &*v].into_iter().zip(&mut moments) {
-                codec::encode(self.isa, &Store::F32, 0, block, &mut bytes[floats.clone()]);
+            for ((values, bytes), store) in [&*m, &*v].into_iter().zip(&mut moments).zip(&self.moment_stores) {
+                codec::encode(self.isa, store, index, values, block(bytes, store.dtype, at, len));
             }
-            let index = (first + at) as u64;
             codec::encode(self.isa, &self.master_store, index, w, codes);
             if let (Some(working), Some(store)) = (&mut working, &self.working_store) {
                 codec::decode(self.isa, self.master_store.dtype, codes, w);
-                let size = store.dtype.size();
-                codec::encode(self.isa, store, index, w, &mut working[at * size..][..len * size]);
+                codec::encode(self.isa, store, index, w, block(working, store.dtype, at, len));
             }
         }
     }
+}
+
+/// The codes of `len` elements from `at` on.
+fn block(codes: &mut [u8], dtype: DType, at: usize, len: usize) -> &mut [u8] {
+    let size = dtype.size();
+    &mut codes[at * size..][..len * size]
 }
 
 /// What a rule multiplies by, the same for all elements: rounded to FP32 from FP64.

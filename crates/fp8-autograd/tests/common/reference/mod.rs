@@ -512,7 +512,7 @@ impl Backend for Reference {
     fn update(&self, rule: &UpdateRule, parameter: ParameterUpdate<'_>) -> Result<()> {
         let ParameterUpdate { gradient, unscale, master, master_store, moments, working } = parameter;
         let gradients = read(gradient).into_iter().map(|g| g * f64::from(unscale));
-        let mut old: Vec<Vec<f64>> = moments.iter().map(read).collect();
+        let mut old: Vec<Vec<f64>> = moments.iter().map(|(moment, _)| read(moment)).collect();
         let stepped = gradients.zip(read(master)).enumerate().map(|(i, (g, w))| match *rule {
             UpdateRule::Sgd { lr, momentum, dampening, nesterov, weight_decay, first } => {
                 let (momentum, g) = (f64::from(momentum), g + f64::from(weight_decay) * w);
@@ -530,8 +530,8 @@ impl Backend for Reference {
         });
         let stepped: Vec<f64> = stepped.collect();
         write(&master_store, stepped, master)?;
-        for (moment, values) in moments.iter_mut().zip(old) {
-            write(&Store::F32, values, moment)?;
+        for ((moment, store), values) in moments.into_iter().zip(old) {
+            write(&store, values, moment)?;
         }
         working.map_or(Ok(()), |(working, store)| write(&store, read(master), working))
     }
