@@ -1,4 +1,4 @@
-//! All 2^32 values of FP32 to every format by nearest-even, on a card and on the CPU: `cargo run --release -p fp8-cuda --example exhaustive_casts [CARD]`.
+//! All 2^32 values of FP32 to every format by nearest-even, on a card and on the CPU: `cargo run --release -p fp8-cuda --example all_casts [CARD]`.
 
 use std::time::Instant;
 
