@@ -52,7 +52,7 @@ const STEPS: &[Step] = &[
     Step { name: "GPU kernels", work: Work::Kernels },
 ];
 
-const SLOW_EXAMPLES: &[&str] = &["exhaustive_casts", "exhaustive_math", "same_bytes"];
+const SLOW_EXAMPLES: &[&str] = &["all_casts", "exhaustive_casts", "exhaustive_math", "same_bytes"];
 
 const EXHAUSTIVE: &[Step] = &[
     Step {
