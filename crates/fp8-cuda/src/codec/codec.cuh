@@ -36,7 +36,7 @@ struct Format {
     static constexpr u32 SIGN_MASK = 1u << (BITS - 1), MAGNITUDE = SIGN_MASK - 1;
     static constexpr u32 LARGEST = SPECIALS == IEEE ? MAGNITUDE - (1 << MANTISSA) : SPECIALS == FN ? MAGNITUDE - 1 : MAGNITUDE;
     static constexpr u32 NAN_CODE = SPECIALS == IEEE ? LARGEST + 1 + (1 << (MANTISSA - 1)) : SPECIALS == FN ? MAGNITUDE : SIGN_MASK;
-    static constexpr u32 FIRST_SPECIAL = SPECIALS == IEEE ? INFINITY_BITS : NAN_BITS;
+    static constexpr u32 FIRST_SPECIAL = SPECIALS == IEEE ? INFINITY_BITS : NAN_BITS, FIRST_NAN = LARGEST + (SPECIALS == IEEE ? 2 : 1);
     static constexpr u32 SHIFT = 23 - MANTISSA;
     // f32 bits of the smallest normal value; codes of bf16 have the bias of f32.
     static constexpr u32 NORMAL = LIKE_F32 ? 0 : u32(128 - BIAS_) << 23;

@@ -52,12 +52,11 @@ template <class Error, class Output, bool ANY_NAN>
 __device__ inline void masked8(const Eight<typename Error::Code>& dy, const Eight<typename Output::Code>& y, float (&values)[8]) {
     if constexpr (HALF_LIKE<Output> && Error::BITS == 8) {
         // In all bytes of a word at once. The code of zero is zero.
-        constexpr u32 NAN_FROM = Output::LARGEST + (Output::FIRST_SPECIAL == INFINITY_BITS ? 2 : 1);
         Eight<typename Error::Code> kept = dy;
 #pragma unroll
         for (int i = 0; i < 2; i++) {
             u32 magnitudes = y.words[i] & 0x7F7F7F7F;
-            u32 positive = (magnitudes + 0x7F7F7F7F) & ~(magnitudes + (0x80 - NAN_FROM) * 0x01010101) & ~y.words[i];
+            u32 positive = (magnitudes + 0x7F7F7F7F) & ~(magnitudes + (0x80 - Output::FIRST_NAN) * 0x01010101) & ~y.words[i];
             kept.words[i] &= spread_signs(positive);
         }
         decode8<Error, ANY_NAN>(kept, values);

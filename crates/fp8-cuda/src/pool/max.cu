@@ -35,7 +35,6 @@ __device__ inline bool largest_codes(const Window& window, const typename T::Cod
     if constexpr (HALF_LIKE<T>) {
         // A place is less than 255.
         if (window.kernel > 15) return false;
-        constexpr u32 NAN_FROM = T::LARGEST + (T::FIRST_SPECIAL == INFINITY_BITS ? 2 : 1);
         u32 best[4] = {}, others = 0;
         each_place(window, begin, octet, [&](u32 place, const Eight<u8>& eight) {
 #pragma unroll
@@ -44,7 +43,7 @@ __device__ inline bool largest_codes(const Window& window, const typename T::Cod
                 best[i] = larger_halves(best[i], pair);
             }
 #pragma unroll
-            for (int i = 0; i < 2; i++) others |= eight.words[i] | ((eight.words[i] & 0x7F7F7F7F) + (0x80 - NAN_FROM) * 0x01010101);
+            for (int i = 0; i < 2; i++) others |= eight.words[i] | ((eight.words[i] & 0x7F7F7F7F) + (0x80 - T::FIRST_NAN) * 0x01010101);
         });
 #pragma unroll
         for (int i = 0; i < 2; i++) {

@@ -14,18 +14,18 @@ __device__ inline u32 group_count(const Columns& size) { return (size.rows + ROW
 // Eight columns across of a block that sums.
 __device__ inline u32 summing_width() { return blockDim.x / CHUNKS_OF_GROUP; }
 
-// Of a group of rows, the blocks are beside each other, so that lines of memory that they share are read once.
-struct Place {
+// What a block sums: some columns of a group of rows. Blocks of a group are beside each other, so that a line of memory that two of them need is read once.
+struct Share {
     u32 group, columns;
 };
-__device__ inline Place summed_place(const Columns& size) {
+__device__ inline Share summed_share(const Columns& size) {
     u32 blocks = (size.columns + 8 * summing_width() - 1) / (8 * summing_width()), group = blockIdx.x / blocks;
     return {group, blockIdx.x - group * blocks};
 }
 
 // The columns that this thread sums.
 __device__ inline Octet summed_octet(const Columns& size) {
-    return octet(summed_place(size).columns * summing_width() + threadIdx.x % summing_width(), size.columns);
+    return octet(summed_share(size).columns * summing_width() + threadIdx.x % summing_width(), size.columns);
 }
 
 // sums[i] in the first of WAYS threads, a tree of theirs: i with i + WAYS / 2, and so on. A thread's number is `way`, and `line` is that of its tree among the
@@ -54,9 +54,9 @@ template <int SUMS, u32 COUNT, class Load, class Add>
 __device__ inline void column_parts(const Columns& size, const Octet& octet, double* parts, Load load, Add add) {
     // (chunk, sum, eight columns), a chunk with room against bank conflicts.
     __shared__ double room[CHUNKS_OF_GROUP * (8 * SUMS + 1) * 8];
-    Place place = summed_place(size);
+    Share share = summed_share(size);
     u32 width = summing_width(), chunk = threadIdx.x / width, pitch = (8 * SUMS + 1) * width;
-    u32 row = place.group * ROWS_OF_GROUP + chunk * ROWS_OF_CHUNK, end = octet.count > 0 ? min(size.rows, row + ROWS_OF_CHUNK) : 0;
+    u32 row = share.group * ROWS_OF_GROUP + chunk * ROWS_OF_CHUNK, end = octet.count > 0 ? min(size.rows, row + ROWS_OF_CHUNK) : 0;
     double sums[8 * SUMS] = {};
     for (; row < end; row += COUNT) {
         decltype(load(row, u64(0))) loaded[COUNT];
@@ -73,7 +73,7 @@ __device__ inline void column_parts(const Columns& size, const Octet& octet, dou
     for (int i = 0; i < 8 * SUMS; i++) room[chunk * pitch + i * width + threadIdx.x % width] = sums[i];
     __syncthreads();
     for (u32 at = threadIdx.x; at < 8 * SUMS * width; at += blockDim.x) {
-        u32 i = at / width, column = 8 * (place.columns * width + at % width) + i % 8;
+        u32 i = at / width, column = 8 * (share.columns * width + at % width) + i % 8;
         double tree[CHUNKS_OF_GROUP];
 #pragma unroll
         for (u32 from = 0; from < CHUNKS_OF_GROUP; from++) tree[from] = room[from * pitch + at];
@@ -82,7 +82,7 @@ __device__ inline void column_parts(const Columns& size, const Octet& octet, dou
 #pragma unroll
             for (u32 from = 0; from < CHUNKS_OF_GROUP / 2; from++)
                 if (from < half) tree[from] = tree[from] + tree[from + half];
-        if (column < size.columns) parts[(u64(i / 8) * group_count(size) + place.group) * size.columns + column] = tree[0];
+        if (column < size.columns) parts[(u64(i / 8) * group_count(size) + share.group) * size.columns + column] = tree[0];
     }
 }
 
