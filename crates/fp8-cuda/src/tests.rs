@@ -110,17 +110,17 @@ const fn wide_sums<'a>(
     [("X", x), ("R", r), ("Y", y), ("Y_ROUNDING", rounding), ("HALF", half), ("WIDTH", "128")]
 }
 
-/// Plans of Hopper's own kernel: type of the factors, IMAGES, TILE_N, DEPTH, STAGES, CLUSTER, RESIDENT, SUMS, types of residual and result, rounding, RUN.
-const HOPPER: [[&str; 12]; 9] = [
-    ["E5M2", "0", "256", "128", "4", "2", "1", "2", "None", "E5M2", "SR", "16"],
-    ["E5M2", "1", "64", "64", "8", "1", "2", "2", "E5M2", "E5M2", "SR", "16"],
-    ["E5M2", "1", "64", "64", "6", "1", "2", "2", "None", "E5M2", "SR", "2"],
-    ["E4M3", "0", "128", "128", "7", "2", "1", "1", "F16", "E4M3", "SR", "8"],
-    ["E5M2", "0", "256", "128", "4", "2", "1", "0", "F32", "F32", "RNE", "8"],
-    ["E5M2", "0", "64", "128", "4", "1", "2", "2", "Bf16", "Bf16", "RNE", "8"],
-    ["E5M2", "0", "256", "128", "4", "2", "1", "2", "E3M4", "E5M2Fnuz", "RTP", "2"],
-    ["Bf16", "1", "256", "128", "4", "1", "1", "0", "Bf16", "F16", "SR", "8"],
-    ["F32", "0", "128", "128", "6", "1", "1", "0", "F32", "F32", "RNE", "2"],
+/// Plans of Hopper's own kernel: type of the factors, IMAGES, TILE_N, DEPTH, STAGES, CLUSTER, RESIDENT, SUMS, types of residual and result, rounding, RUN, KEPT.
+const HOPPER: [[&str; 13]; 9] = [
+    ["E5M2", "0", "256", "128", "4", "2", "1", "2", "None", "E5M2", "SR", "16", "0"],
+    ["E5M2", "1", "64", "64", "8", "1", "2", "2", "E5M2", "E5M2", "SR", "16", "1"],
+    ["E5M2", "1", "64", "64", "6", "1", "2", "2", "None", "E5M2", "SR", "2", "0"],
+    ["E4M3", "0", "128", "128", "7", "2", "1", "1", "F16", "E4M3", "SR", "8", "0"],
+    ["E5M2", "0", "256", "128", "6", "1", "1", "0", "F32", "F32", "RNE", "8", "1"],
+    ["E5M2", "0", "64", "128", "5", "1", "2", "2", "Bf16", "Bf16", "RNE", "8", "1"],
+    ["E5M2", "0", "256", "128", "4", "2", "1", "2", "E3M4", "E5M2Fnuz", "RTP", "2", "0"],
+    ["Bf16", "1", "256", "128", "4", "1", "1", "0", "Bf16", "F16", "SR", "8", "0"],
+    ["F32", "0", "128", "128", "6", "1", "1", "1", "F32", "F32", "RNE", "2", "1"],
 ];
 
 /// Those of its kernel for gradients of weights: types of the factors and of their product, IMAGES, TILE_M, TILE_N, STAGES, COPIED.
@@ -191,7 +191,7 @@ fn units() -> Vec<Unit> {
         unit(&gemm::ACROSS, &[numbers.as_slice(), &types].concat(), &["sm_90a"])
     });
     let hopper =
-        HOPPER.iter().map(|[a, images, tile_n, depth, stages, cluster, resident, sums, r, y, rounding, run]| {
+        HOPPER.iter().map(|[a, images, tile_n, depth, stages, cluster, resident, sums, r, y, rounding, run, kept]| {
             let numbers = [
                 ("IMAGES", *images),
                 ("TILE_N", tile_n),
@@ -200,6 +200,7 @@ fn units() -> Vec<Unit> {
                 ("CLUSTER", cluster),
                 ("RESIDENT", resident),
                 ("RUN", run),
+                ("KEPT", kept),
             ];
             let types = [("A", *a), ("B", a), ("R", r), ("Y", y), ("Y_ROUNDING", rounding), ("SUMS", sums)];
             unit(&gemm::HOPPER, &[numbers.as_slice(), &types].concat(), &["sm_90a"])
@@ -212,6 +213,17 @@ fn check(nvrtc: &Nvrtc, (source, defines, architectures): &Unit) {
     for architecture in *architectures {
         let code = compile(nvrtc, source, &defines, architecture).unwrap_or_else(|error| panic!("{error}"));
         assert!(code.starts_with(b"\x7fELF"), "{} for {architecture}: no machine code", source.name);
+    }
+}
+
+/// A kernel that forgot to would read what others are still writing.
+#[test]
+fn every_kernel_takes_its_turn_first() {
+    for Source { name, text } in units().into_iter().map(|(source, ..)| source) {
+        let mut lines = text.lines();
+        while lines.by_ref().any(|line| line.contains("__global__")) {
+            assert_eq!(lines.next(), Some("    take_turn();"), "{name}");
+        }
     }
 }
 

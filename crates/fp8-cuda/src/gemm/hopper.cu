@@ -1,7 +1,8 @@
 // C (rows, columns) = epilogue(A B) on Hopper's tensor cores, for factors whose lines lie along k: A dense or windows of images, B dense.
 //
 // A block has two groups of four warps that multiply, 64 rows each, and one thread that copies tiles into a ring of stages ahead of them. Blocks stay and take
-// tile after tile. CLUSTER blocks, below each other, have the columns in common: each copies a part of B to all.
+// tile after tile. CLUSTER blocks, below each other, have the columns in common: each copies a part of B to all. KEPT: all of B that a column of tiles needs stays
+// in shared memory, and a block takes tiles below each other, so that of most tiles only A is copied.
 #define FACTOR_A A
 #define FACTOR_B B
 #define ACROSS 0
@@ -12,8 +13,8 @@
 enum { FAST, EXACT, PROMOTED };
 // RESIDENT blocks share a multiprocessor: one stores while another multiplies.
 const u32 TILE_M = 128, THREADS = 384;
-// Bytes of a stage's tiles. A stage has DEPTH bytes of k.
-const u32 A_BYTES = TILE_M * DEPTH, B_BYTES = TILE_N * DEPTH, STAGE_BYTES = A_BYTES + B_BYTES;
+// Bytes of a stage's tiles. A stage has DEPTH bytes of k, of B only where that is not kept.
+const u32 A_BYTES = TILE_M * DEPTH, B_BYTES = TILE_N * DEPTH, STAGE_BYTES = A_BYTES + (KEPT ? 0 : B_BYTES);
 // Products of a stage, 32 bytes of k each; elements of k of a stage.
 const u32 STEPS = DEPTH / 32, K_BLOCK = DEPTH / sizeof(A::Code);
 // Columns of one product: with a sum apart, two of 128 columns find room in the registers one after the other.
@@ -37,9 +38,26 @@ __device__ inline u32 tile_count(const Shape& shape) {
 // Tile `index` of clusters.
 __device__ inline Tile tile_at(const Shape& shape, u32 index) {
     u32 down = (shape.rows + TILE_M * CLUSTER - 1) / (TILE_M * CLUSTER), across = (shape.columns + TILE_N - 1) / TILE_N;
+    if (KEPT) return {index % down * TILE_M, index / down * TILE_N};
     u32 group = index / (TOGETHER * across), rest = index % (TOGETHER * across);
     u32 height = min(TOGETHER, down - group * TOGETHER);
     return {(group * TOGETHER + rest % height) * TILE_M * CLUSTER, rest / height * TILE_N};
+}
+
+// The tiles of this cluster.
+struct Tiles {
+    u32 next, end, step;
+};
+
+__device__ inline Tiles tiles(const Shape& shape) {
+    u32 count = tile_count(shape), cluster = blockIdx.x / CLUSTER, clusters = gridDim.x / CLUSTER;
+    if (KEPT) return {u32(u64(count) * cluster / clusters), u32(u64(count) * (cluster + 1) / clusters), 1};
+    return {cluster, count, clusters};
+}
+
+// Where the tile of B of a stage and a block of k is.
+__device__ inline u32 place_of_b(u32 stages, u32 stage, u32 k_block) {
+    return KEPT ? stages + STAGE_BYTES * STAGES + B_BYTES * k_block : stages + STAGE_BYTES * stage + A_BYTES;
 }
 
 __device__ inline void copy_a(const TensorMap& map, const Shape& shape, u32 to, u32 barrier, u32 row, u32 k_block) {
@@ -64,16 +82,22 @@ __device__ inline void copy_b(const TensorMap& map, u32 to, u32 barrier, u32 ran
 }
 
 __device__ inline void copy(const TensorMap& map_a, const TensorMap& map_b, const Shape& shape, u32 stages, u32 full, u32 empty) {
-    Ring<STAGES> ring;
-    u32 rank = CLUSTER > 1 ? block_of_cluster() : 0;
-    for (u32 index = blockIdx.x / CLUSTER; index < tile_count(shape); index += gridDim.x / CLUSTER) {
-        Tile tile = tile_at(shape, index);
+    const u32 NONE = ~0u;
+    Ring<STAGES> ring, last;
+    u32 rank = CLUSTER > 1 ? block_of_cluster() : 0, kept = NONE;
+    for (Tiles some = tiles(shape); some.next < some.end; some.next += some.step) {
+        Tile tile = tile_at(shape, some.next);
+        bool needs_b = !KEPT || tile.column != kept;
+        // Once the stage before has been read, so has all of B.
+        if (needs_b && kept != NONE) wait(empty + 8 * last.stage, last.phase);
+        if (KEPT) kept = tile.column;
         for (u32 k_block = 0; k_block < shape.k_blocks; k_block++, ring.advance()) {
-            u32 barrier = full + 8 * ring.stage, to = stages + STAGE_BYTES * ring.stage;
+            u32 barrier = full + 8 * ring.stage;
             wait(empty + 8 * ring.stage, ring.phase ^ 1);
-            expect_bytes(barrier, STAGE_BYTES);
-            copy_a(map_a, shape, to, barrier, tile.row + rank * TILE_M, k_block);
-            copy_b(map_b, to + A_BYTES, barrier, rank, tile.column, k_block);
+            expect_bytes(barrier, needs_b ? A_BYTES + B_BYTES : A_BYTES);
+            copy_a(map_a, shape, stages + STAGE_BYTES * ring.stage, barrier, tile.row + rank * TILE_M, k_block);
+            if (needs_b) copy_b(map_b, place_of_b(stages, ring.stage, k_block), barrier, rank, tile.column, k_block);
+            last = ring;
         }
     }
 }
@@ -105,9 +129,16 @@ __device__ inline void multiplied(const Shape& shape, u32 group, u32 k_blocks) {
     announce(AHEAD);
 }
 
+// Where the tiles of A and B of a block of k are.
+struct Factors {
+    u32 a, b;
+};
+
+__device__ inline Factors factors(u32 stages, u32 stage, u32 k_block) { return {stages + STAGE_BYTES * stage, place_of_b(stages, stage, k_block)}; }
+
 // sums (64, PART): the product of one step; `part`: which columns.
-__device__ inline void step(float (&sums)[PART / 2], u32 stage, u32 group, u32 part, u32 k, u32 add) {
-    u64 a = tile_along_k<DEPTH>(stage + group * 64 * DEPTH + 32 * k), b = tile_along_k<DEPTH>(stage + A_BYTES + part * PART * DEPTH + 32 * k);
+__device__ inline void step(float (&sums)[PART / 2], Factors factors, u32 group, u32 part, u32 k, u32 add) {
+    u64 a = tile_along_k<DEPTH>(factors.a + group * 64 * DEPTH + 32 * k), b = tile_along_k<DEPTH>(factors.b + part * PART * DEPTH + 32 * k);
     multiply(sums, a, b, add);
 }
 
@@ -126,7 +157,7 @@ __device__ inline void sum(float (&totals)[TILE_N / 2], const Shape& shape, u32 
         hold(totals);
         products_begin();
 #pragma unroll
-        for (u32 k = 0; k < STEPS; k++) step(totals, stages + STAGE_BYTES * ring.stage, group, 0, k, k_block + k > 0);
+        for (u32 k = 0; k < STEPS; k++) step(totals, factors(stages, ring.stage, k_block), group, 0, k, k_block + k > 0);
         products_commit();
         hold(totals);
         products_wait<1>();
@@ -149,7 +180,7 @@ __device__ inline void sum(float (&totals)[TILE_N / 2], const Shape& shape, u32 
             if (k < STEPS) {
                 hold(sums[k % 2]);
                 products_begin();
-                step(sums[k % 2], stages + STAGE_BYTES * ring.stage, group, 0, k, 0);
+                step(sums[k % 2], factors(stages, ring.stage, k_block), group, 0, k, 0);
                 products_commit();
             }
             if (k == 0) continue;
@@ -176,7 +207,7 @@ __device__ inline void sum(float (&totals)[TILE_N / 2], const Shape& shape, u32 
             hold(sums);
             products_begin();
 #pragma unroll
-            for (u32 k = 0; k < STEPS; k++) step(sums, stages + STAGE_BYTES * ring.stage, group, part, k, k > 0);
+            for (u32 k = 0; k < STEPS; k++) step(sums, factors(stages, ring.stage, k_block), group, part, k, k > 0);
             products_commit();
             hold(sums);
             products_wait<0>();
@@ -225,6 +256,7 @@ __device__ inline void store(const float (&totals)[TILE_N / 2], const Shape& sha
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) __cluster_dims__(CLUSTER, 1, 1) hopper(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b, Shape shape, Rows rows, Epilogue epilogue, Y::Code* y) {
+    take_turn();
     extern __shared__ u8 memory[];
     __shared__ alignas(8) u64 barriers[2 * STAGES];
     __shared__ alignas(16) float room[ROOM];
@@ -251,9 +283,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) __cluster_dims__
         u32 rank = CLUSTER > 1 ? block_of_cluster() : 0;
         // Before the first tile there is none.
         if (shape.lag > 0 && group == 1) announce(BEGUN);
-        for (u32 index = blockIdx.x / CLUSTER; index < tile_count(shape); index += gridDim.x / CLUSTER) {
+        for (Tiles some = tiles(shape); some.next < some.end; some.next += some.step) {
             float totals[TILE_N / 2];
-            Tile tile = tile_at(shape, index);
+            Tile tile = tile_at(shape, some.next);
             tile.row += rank * TILE_M;
             begin(shape, group);
             sum(totals, shape, stages, full, empty, group, ring);

@@ -25,6 +25,8 @@ const PACKED: usize = 64;
 const ROOM: usize = 228 << 10;
 const BESIDES: usize = 1024 + 1024 + 512;
 const MOST_STAGES: usize = 8;
+/// Stages of A alone that a block has at least, where B stays: so many are on their way at a time.
+const LEAST_STAGES: usize = 4;
 
 /// Columns of a tile, how many of its blocks share a multiprocessor, and, roughly, how many clocks it takes: for 128 bytes of k, and to store.
 struct Tile {
@@ -53,6 +55,8 @@ struct Plan {
     resident: usize,
     /// Columns beside each other that a thread has.
     run: usize,
+    /// Stages of B that stay in shared memory while a block goes down a column of tiles: all of them or none.
+    kept: usize,
 }
 
 /// `SUMS` of hopper.cu.
@@ -118,15 +122,20 @@ impl Plan {
         let fits = |tile: &&Tile| !is_exact || tile.n <= 128;
         let tile = TILES.iter().filter(fits).min_by_key(|tile| time(tile))?;
         let run = run(product.columns, tail, c);
-        let alone = Self { tile_n: tile.n, depth, cluster: 1, resident: resident(tile), run };
+        let alone = Self { tile_n: tile.n, depth, cluster: 1, resident: resident(tile), run, kept: 0 };
+        let k_blocks = product.k.div_ceil(depth / a.size());
+        let keeping = Self { kept: k_blocks, ..alone };
+        if tiles(tile.n) > cards * alone.resident && keeping.stages().1 >= LEAST_STAGES {
+            return Some(keeping);
+        }
         // Of short products more is lost by waiting for each other than is read twice.
-        let is_shared = tile.n > 64 && tiles(tile.n) >= cards && !alone.is_short(product.k.div_ceil(depth / a.size()));
+        let is_shared = tile.n > 64 && tiles(tile.n) >= cards && !alone.is_short(k_blocks);
         Some(Self { cluster: if is_shared { 2 } else { 1 }, ..alone })
     }
 
-    /// Whether storing is no small part of a product of so many stages.
+    /// Whether storing is no small part of a product of so many stages, of which B is not kept.
     fn is_short(&self, k_blocks: usize) -> bool {
-        k_blocks <= 2 * self.stages().1
+        k_blocks <= 2 * Self { kept: 0, ..*self }.stages().1
     }
 
     /// Stages by which the second group that multiplies is behind where a tile begins: where storing takes some of the time, but not by drawing random bits, which
@@ -138,10 +147,18 @@ impl Plan {
 
     /// Bytes of a stage, and how many there are.
     fn stages(&self) -> (usize, usize) {
-        let (bytes, room) = ((TILE_M + self.tile_n) * self.depth, ROOM / self.resident);
+        let b_bytes = self.tile_n * self.depth;
+        let bytes = TILE_M * self.depth + if self.kept > 0 { 0 } else { b_bytes };
+        let room = (ROOM / self.resident).saturating_sub(self.kept * b_bytes);
         // What passes from registers to memory by pairs: of eight warps, 16 rows of so many floats.
         let stored = if self.run == 2 { 8 * 16 * 4 * (if self.tile_n == 64 { 64 } else { 32 } + 8) } else { 0 };
-        (bytes, ((room - stored - BESIDES) / bytes).min(MOST_STAGES))
+        (bytes, (room.saturating_sub(stored + BESIDES) / bytes).min(MOST_STAGES))
+    }
+
+    /// Bytes of shared memory for factors, with what moves stages to a boundary.
+    fn shared(&self) -> usize {
+        let (bytes, stages) = self.stages();
+        stages * bytes + self.kept * self.tile_n * self.depth + 1024
     }
 }
 
@@ -170,7 +187,7 @@ pub(crate) fn compute<A: Lines, B: Lines>(
     let dtype = product.a.operand.dtype.unwrap_or(DType::F32);
     let k_block = plan.depth / dtype.size();
     let source = product.a.lines.source();
-    let ((bytes, stages), k_blocks) = (plan.stages(), k.div_ceil(k_block));
+    let k_blocks = k.div_ceil(k_block);
     let size = [rows, columns, k_blocks].map(|size| size as u32);
     let shape = Shape { size, lag: plan.lag(k_blocks, tail) as u32, windows: Windows::of(source, k_block) };
     let map_a = match source {
@@ -183,8 +200,7 @@ pub(crate) fn compute<A: Lines, B: Lines>(
     let kernel = device.kernel(&HOPPER, "hopper", &defines(device, &plan, product, tail, c))?;
     let tiles = rows.div_ceil(TILE_M).next_multiple_of(plan.cluster) * columns.div_ceil(plan.tile_n);
     let together = device.multiprocessors as usize * plan.resident / plan.cluster * plan.cluster;
-    let grid =
-        Grid { blocks: [tiles.min(together) as u32, 1, 1], threads: 384, shared: (stages * bytes + 1024) as u32 };
+    let grid = Grid { blocks: [tiles.min(together) as u32, 1, 1], threads: 384, shared: plan.shared() as u32 };
     device.launch(&kernel, grid, &[&map_a, &map_b, &shape, &product.output_rows, &tail.argument(), &c])?;
     Ok(true)
 }
@@ -195,7 +211,7 @@ fn defines<A: Lines, B: Lines>(
     product: &Product<A, B>,
     tail: &Tail,
     c: Operand,
-) -> [(&'static str, &'static str); 13] {
+) -> [(&'static str, &'static str); 14] {
     let images = if matches!(product.a.lines.source(), Source::Windows(_)) { "1" } else { "0" };
     let [r, y, rounding] = tail.defines(c);
     [
@@ -210,6 +226,7 @@ fn defines<A: Lines, B: Lines>(
         ("CLUSTER", number(plan.cluster)),
         ("RESIDENT", number(plan.resident)),
         ("STAGES", number(plan.stages().1)),
+        ("KEPT", if plan.kept > 0 { "1" } else { "0" }),
         ("RUN", number(plan.run)),
         ("SUMS", sums(device.accumulation, product.a.operand.dtype.unwrap_or(DType::F32), product.careful)),
     ]
