@@ -209,12 +209,12 @@ impl Device {
         Ok(blocks as u32 * self.multiprocessors)
     }
 
-    /// Starts a kernel; it does its work when what was started before has ended, but may get ready meanwhile: [`follow`].
+    /// Starts a kernel; it runs when what was started before has ended.
     ///
     /// # Errors
     /// Where the driver refuses, and where the arguments are not those of the kernel's signature.
     pub fn launch(&self, kernel: &Kernel, grid: Grid, arguments: &[&dyn Argument]) -> KernelResult<()> {
-        self.start(kernel, grid, arguments, if self.capability.0 >= 9 { follow } else { result::launch_kernel })
+        self.start(kernel, grid, arguments, result::launch_kernel)
     }
 
     /// The same of a kernel whose blocks wait for each other: all run at a time, or the driver refuses.
@@ -246,40 +246,6 @@ impl Device {
         self.told(launched.context(|| format!("starting {} with {grid:?}", kernel.name)))?;
         self.started(kernel.name)
     }
-}
-
-/// Starts a function whose blocks may be on the card before what was started before has ended, as they wait for that themselves: `take_turn` of instructions.cuh, first in
-/// every kernel, hides the microsecond or so that the start of a kernel takes.
-///
-/// # Safety
-/// As of a [`Launch`].
-unsafe fn follow(
-    function: sys::CUfunction,
-    blocks: (u32, u32, u32),
-    threads: (u32, u32, u32),
-    shared: u32,
-    stream: sys::CUstream,
-    arguments: &mut [*mut c_void],
-) -> std::result::Result<(), DriverError> {
-    let mut early = sys::CUlaunchAttribute {
-        id: sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
-        pad: [0; 4],
-        value: sys::CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 },
-    };
-    let config = sys::CUlaunchConfig {
-        gridDimX: blocks.0,
-        gridDimY: blocks.1,
-        gridDimZ: blocks.2,
-        blockDimX: threads.0,
-        blockDimY: threads.1,
-        blockDimZ: threads.2,
-        sharedMemBytes: shared,
-        hStream: stream,
-        attrs: &raw mut early,
-        numAttrs: 1,
-    };
-    // SAFETY: the caller's promise; the driver copies all before it returns.
-    unsafe { sys::cuLaunchKernelEx(&raw const config, function, arguments.as_mut_ptr(), std::ptr::null_mut()) }.result()
 }
 
 /// Bytes of each parameter.

@@ -216,17 +216,6 @@ fn check(nvrtc: &Nvrtc, (source, defines, architectures): &Unit) {
     }
 }
 
-/// A kernel that forgot to would read what others are still writing.
-#[test]
-fn every_kernel_takes_its_turn_first() {
-    for Source { name, text } in units().into_iter().map(|(source, ..)| source) {
-        let mut lines = text.lines();
-        while lines.by_ref().any(|line| line.contains("__global__")) {
-            assert_eq!(lines.next(), Some("    take_turn();"), "{name}");
-        }
-    }
-}
-
 #[test]
 fn every_kernel_compiles() {
     let nvrtc = match Nvrtc::find() {

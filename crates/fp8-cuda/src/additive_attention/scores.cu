@@ -4,7 +4,6 @@
 
 // u = v, or gain v / |v|; norm: |v|.
 extern "C" __global__ void vector(const float* v, const float* gain, u32 width, float* unit, double* norm) {
-    take_turn();
     double sum = -0.0;
     for (u32 i = 0; gain && i < width; i++) sum = sum + double(v[i]) * double(v[i]);
     *norm = sqrt(sum);
@@ -19,7 +18,6 @@ __device__ inline void each_key(u32 keys, F f) {
 
 // shares = softmax(u tanh(q + k)).
 extern "C" __global__ void shares(Shape shape, const Q::Code* q, const K::Code* k, const float* unit, float* scores) {
-    take_turn();
     u32 t = blockIdx.x, row = blockIdx.y, keys = shape.keys_of(row);
     float* share = scores + shape.scores(t, row);
     each_key(keys, [&](u32 key) {
@@ -41,7 +39,6 @@ extern "C" __global__ void shares(Shape shape, const Q::Code* q, const K::Code* 
 
 // errors = shares (dy values - their mean).
 extern "C" __global__ void errors(Shape shape, const DY::Code* dy, const V::Code* values, const float* scores, float* errors) {
-    take_turn();
     u32 t = blockIdx.x, row = blockIdx.y, keys = shape.keys_of(row);
     const float* share = scores + shape.scores(t, row);
     float* error = errors + shape.scores(t, row);

@@ -22,7 +22,6 @@ __device__ inline bool place(const Shape& shape, u32 width, u32& step, u32& row,
 
 // y_t = store(sum_k share_tk values_k).
 extern "C" __global__ void contexts(Shape shape, const float* shares, const X::Code* values, const R::Code* residual, Store store, Y::Code* y) {
-    take_turn();
     u32 t, row, column;
     if (!place(shape, shape.value_width, t, row, column)) return;
     float sum = 0;
@@ -32,7 +31,6 @@ extern "C" __global__ void contexts(Shape shape, const float* shares, const X::C
 
 // dvalues_k = store(sum_t share_tk dy_t + residual): 0 past the end of the sequence.
 extern "C" __global__ void value_errors(Shape shape, const float* shares, const X::Code* dy, const R::Code* residual, Store store, Y::Code* y) {
-    take_turn();
     u32 key, row, column;
     if (!place(shape, shape.value_width, key, row, column)) return;
     float sum = 0;
@@ -42,7 +40,6 @@ extern "C" __global__ void value_errors(Shape shape, const float* shares, const 
 
 // dq_t = store(sum_k e_tk + residual).
 extern "C" __global__ void query_errors(Shape shape, const Q::Code* q, const K::Code* k, const float* errors, const float* unit, const R::Code* residual, Store store, Y::Code* y) {
-    take_turn();
     u32 t, row, column;
     if (!place(shape, shape.width, t, row, column)) return;
     float sum = 0;
@@ -52,7 +49,6 @@ extern "C" __global__ void query_errors(Shape shape, const Q::Code* q, const K::
 
 // dk_k = store(sum_t e_tk + residual): 0 past the end of the sequence.
 extern "C" __global__ void key_errors(Shape shape, const Q::Code* q, const K::Code* k, const float* errors, const float* unit, const R::Code* residual, Store store, Y::Code* y) {
-    take_turn();
     u32 key, row, column;
     if (!place(shape, shape.width, key, row, column)) return;
     float sum = 0;
@@ -62,7 +58,6 @@ extern "C" __global__ void key_errors(Shape shape, const Q::Code* q, const K::Co
 
 // Of each sequence: parts (2, batch, width) = sum_t dq_t, sum_tk ds_tk tanh.
 extern "C" __global__ void vector_parts(Shape shape, const Q::Code* q, const K::Code* k, const float* errors, const float* unit, float* parts) {
-    take_turn();
     u32 step, row, column;
     if (!place(shape, shape.width, step, row, column)) return;
     float biases = 0, vector = 0;
@@ -81,7 +76,6 @@ extern "C" __global__ void vector_parts(Shape shape, const Q::Code* q, const K::
 
 // du (width) and dbias (width), where it is wanted: the parts over sequences, in FP64, ascending.
 extern "C" __global__ void vector_totals(Shape shape, const float* parts, double* du, float* dbias) {
-    take_turn();
     u32 column = blockIdx.x * blockDim.x + threadIdx.x;
     if (column >= shape.width) return;
     double biases = 0, vector = 0;
@@ -95,7 +89,6 @@ extern "C" __global__ void vector_totals(Shape shape, const float* parts, double
 
 // dv and dgain, from that of u.
 extern "C" __global__ void vector_errors(Shape shape, const double* du, const float* v, const float* gain, const double* norm, float* dv, float* dgain) {
-    take_turn();
     double along = -0.0;
     for (u32 i = 0; gain && i < shape.width; i++) along = along + double(v[i]) * du[i];
     along = along / *norm;

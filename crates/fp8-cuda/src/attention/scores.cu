@@ -19,7 +19,6 @@ __device__ inline void each_query(F f) {
 
 // shares = softmax(scale q k), 0 for keys that are not seen.
 extern "C" __global__ void shares(Shape shape, const A::Code* q, const B::Code* k, float* scores) {
-    take_turn();
     u32 task = blockIdx.y;
     each_query([&](u32 t) {
         u32 seen = t < shape.queries ? shape.seen(task, t) : 0;
@@ -37,7 +36,6 @@ extern "C" __global__ void shares(Shape shape, const A::Code* q, const B::Code* 
 
 // errors = shares (dy values - their mean) scale, 0 for keys that are not seen.
 extern "C" __global__ void errors(Shape shape, const A::Code* dy, const B::Code* values, const float* scores, float* errors) {
-    take_turn();
     u32 task = blockIdx.y;
     each_query([&](u32 t) {
         u32 seen = t < shape.queries ? shape.seen(task, t) : 0;

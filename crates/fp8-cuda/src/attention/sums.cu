@@ -9,7 +9,6 @@ __device__ inline void stored(const Store& store, const R::Code* residual, float
 
 // y_t = store(sum_k scores_tk x_k + residual).
 extern "C" __global__ void over_keys(Shape shape, const float* scores, const X::Code* x, const R::Code* residual, Store store, Y::Code* y) {
-    take_turn();
     u32 i = blockIdx.x * blockDim.x + threadIdx.x, task = blockIdx.y;
     if (i >= shape.queries * shape.head_width) return;
     u32 t = i / shape.head_width, column = i % shape.head_width, seen = shape.seen_by_block(task, t);
@@ -21,7 +20,6 @@ extern "C" __global__ void over_keys(Shape shape, const float* scores, const X::
 
 // y_k = store(sum_t scores_tk x_t + residual): 0 past the end of the sequence.
 extern "C" __global__ void over_queries(Shape shape, const float* scores, const X::Code* x, const R::Code* residual, Store store, Y::Code* y) {
-    take_turn();
     u32 i = blockIdx.x * blockDim.x + threadIdx.x, task = blockIdx.y;
     if (i >= shape.keys * shape.head_width) return;
     u32 k = i / shape.head_width, column = i % shape.head_width;

@@ -2,7 +2,6 @@
 #include "tiles.cuh"
 
 extern "C" __global__ void __launch_bounds__(THREADS, BESIDE) forward(Shape shape, const QUERY::Code* q, const KEY::Code* k, const VALUE::Code* values, Store store, Y::Code* y) {
-    take_turn();
     extern __shared__ uint4 room[];
     u16 *q_tile = reinterpret_cast<u16*>(room), *k_tile = q_tile + LINES * PITCH, *value_tile = k_tile + LINES * PITCH;
     Task task(shape, blockIdx.x);

@@ -6,7 +6,6 @@ const u32 AT_ONCE = WIDTH > 64 ? 16 : 32;
 
 // `moments` are those of query_errors.
 extern "C" __global__ void __launch_bounds__(THREADS, BESIDE) key_errors(Shape shape, const QUERY::Code* q, const KEY::Code* k, const VALUE::Code* values, const DY::Code* dy, const float2* moments, const R::Code* residual, Store store, Y::Code* dk, const VR::Code* value_residual, Store value_store, VY::Code* dvalues) {
-    take_turn();
     extern __shared__ uint4 room[];
     u16 *k_tile = reinterpret_cast<u16*>(room), *value_tile = k_tile + LINES * PITCH, *q_tile = value_tile + LINES * PITCH, *dy_tile = q_tile + FEWER * PITCH;
     float2* own_moments = reinterpret_cast<float2*>(dy_tile + FEWER * PITCH);

@@ -4,7 +4,6 @@
 
 // Of each query (task, query): the logarithm to base 2 of the sum of e^(scale q k), and the mean of dy values.
 extern "C" __global__ void __launch_bounds__(THREADS, BESIDE) query_errors(Shape shape, const QUERY::Code* q, const KEY::Code* k, const VALUE::Code* values, const DY::Code* dy, float2* moments, const R::Code* residual, Store store, Y::Code* dq) {
-    take_turn();
     extern __shared__ uint4 room[];
     u16 *q_tile = reinterpret_cast<u16*>(room), *dy_tile = q_tile + LINES * PITCH, *k_tile = dy_tile + LINES * PITCH, *value_tile = k_tile + FEWER * PITCH;
     Task task(shape, blockIdx.x);

@@ -3,7 +3,6 @@
 #include "tiles.cuh"
 
 extern "C" __global__ void __launch_bounds__(THREADS, BESIDE) products(Shape shape, const A::Code* a, const B::Code* b, float* scores) {
-    take_turn();
     extern __shared__ uint4 room[];
     u16 *a_tile = reinterpret_cast<u16*>(room), *b_tile = a_tile + LINES * PITCH;
     u32 first = blockIdx.y * LINES, first_key = blockIdx.z * LINES, warp = threadIdx.x / 32, lane = threadIdx.x % 32;

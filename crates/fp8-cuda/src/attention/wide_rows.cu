@@ -17,7 +17,6 @@ struct Row {
 
 // scores = softmax(scale scores).
 extern "C" __global__ void shares(Shape shape, float* scores) {
-    take_turn();
     Row row(shape);
     scores += row.first;
     float most = lanes_most(row.seen, [&](u32 key) { return scores[key] * shape.scale; });
@@ -28,7 +27,6 @@ extern "C" __global__ void shares(Shape shape, float* scores) {
 
 // errors = shares (errors - their mean) scale; at first they are products of dy and values.
 extern "C" __global__ void errors(Shape shape, const float* shares, float* errors) {
-    take_turn();
     Row row(shape);
     shares += row.first, errors += row.first;
     float mean = lanes_sum<float>(row.seen, [&](u32 key) { return shares[key] * errors[key]; });

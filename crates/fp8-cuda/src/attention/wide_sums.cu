@@ -28,7 +28,6 @@ __device__ inline void add_steps(const Task& task, Sums& sums, u16* tile, u32 ow
 
 // y_t = store(sum_k scores_tk x_k + residual).
 extern "C" __global__ void __launch_bounds__(THREADS, AT_ONCE) over_keys(Shape shape, const float* scores, const X::Code* x, const R::Code* residual, Store store, Y::Code* y) {
-    take_turn();
     extern __shared__ uint4 room[];
     Task task(shape, blockIdx.x, shape.head_width, blockIdx.y * WIDTH);
     u32 first = blockIdx.z * LINES, own = first + threadIdx.x / 32 * 16, end = task.seen(min(first + LINES, task.queries) - 1);
@@ -40,7 +39,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, AT_ONCE) over_keys(Shape s
 
 // y_k = store(sum_t scores_tk x_t + residual): 0 past the end of the sequence.
 extern "C" __global__ void __launch_bounds__(THREADS, AT_ONCE) over_queries(Shape shape, const float* scores, const X::Code* x, const R::Code* residual, Store store, Y::Code* y) {
-    take_turn();
     extern __shared__ uint4 room[];
     Task task(shape, blockIdx.x, shape.head_width, blockIdx.y * WIDTH);
     u32 first = blockIdx.z * LINES, own = first + threadIdx.x / 32 * 16;

@@ -9,7 +9,6 @@ struct Operands {
 };
 
 extern "C" __global__ void backward(Rows size, const DY::Code* dy, const X::Code* x, const Y::Code* y, const R::Code* residual_error, const float* mean, const float* lines, Store dx_store, DX::Code* dx, Store dresidual_store, DR::Code* dresidual) {
-    take_turn();
     Octet octet = octet_of(size);
     float means[8], a[8], b[8], c[8];
     read_line(mean, octet, means);

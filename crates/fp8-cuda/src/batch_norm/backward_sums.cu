@@ -3,7 +3,6 @@
 
 // sum dy, sum dy (x - mean).
 extern "C" __global__ void sums(Columns size, const DY::Code* dy, const X::Code* x, const Y::Code* y, const float* mean, double* parts) {
-    take_turn();
     typedef Loaded<DY, X, Y> All;
     Octet octet = summed_octet(size);
     float means[8];
@@ -23,7 +22,6 @@ extern "C" __global__ void sums(Columns size, const DY::Code* dy, const X::Code*
 
 // dgamma, dbeta, and a, b, c of backward.cu: lines (3, channels).
 extern "C" __global__ void lines(Columns size, const double* parts, const float* variance, const float* gamma, float epsilon, float* dgamma, float* dbeta, float* lines) {
-    take_turn();
     u32 channel;
     double totals[2];
     if (!column_totals(size, parts, channel, totals)) return;

@@ -2,7 +2,6 @@
 
 // y = store(relu?((x - mean) (gamma / sqrt(variance + epsilon)) + beta + residual)).
 extern "C" __global__ void __launch_bounds__(256, ALIGNED && X::BITS + R::BITS + Y::BITS <= 16 ? 4 : 3) batch_norm(Rows size, const X::Code* x, const float* mean, const float* variance, const float* gamma, const float* beta, float epsilon, const R::Code* residual, u32 with_relu, Store store, Y::Code* y) {
-    take_turn();
     // Of the block's columns, each computed once.
     __shared__ float factors[8 * 256];
     for (u32 i = threadIdx.x; i < 8 * size.width; i += blockDim.x) {

@@ -3,7 +3,6 @@
 
 // sum x, sum x^2: the squares are exact in FP64.
 extern "C" __global__ void sums(Columns size, const X::Code* x, double* parts) {
-    take_turn();
     Octet octet = summed_octet(size);
     auto load = [&](u32, u64 first) { return read_octet<X>(x, first, octet); };
     column_parts<2, 8>(size, octet, parts, load, [](u32, const Eight<X::Code>& codes, double (&sums)[16]) {
@@ -20,7 +19,6 @@ extern "C" __global__ void sums(Columns size, const X::Code* x, double* parts) {
 
 // mean = sum x / rows; variance = (sum x^2 - sum x sum x / rows) / rows.
 extern "C" __global__ void statistics(Columns size, const double* parts, float* mean, float* variance) {
-    take_turn();
     u32 column;
     double totals[2];
     if (!column_totals(size, parts, column, totals)) return;
@@ -31,7 +29,6 @@ extern "C" __global__ void statistics(Columns size, const double* parts, float* 
 
 // running = (1 - momentum) running + momentum (factor batch), of mean (factor 1) and variance.
 extern "C" __global__ void blend(float momentum, float unbiased, const float* mean, const float* variance, float* running_mean, float* running_variance, u32 channels) {
-    take_turn();
     u32 i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= channels) return;
     running_mean[i] = canonical((1.0f - momentum) * running_mean[i] + momentum * mean[i]);

@@ -2,13 +2,6 @@
 #pragma once
 #include "philox.cuh"
 
-// What every kernel begins with: waits until all that was started before has ended and can be read; from then on what is started next may get ready, up to here.
-__device__ inline void take_turn() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.wait;\ngriddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-
 // Bytes of `low` (0 to 3) and `high` (4 to 7), one for each hexadecimal digit of `which`, the lowest first.
 __device__ inline u32 bytes_of(u32 low, u32 high, u32 which) { return __byte_perm(low, high, which); }
 

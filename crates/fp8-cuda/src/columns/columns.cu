@@ -2,7 +2,6 @@
 
 // y (rows, count) = store(columns begin .. begin + count of x (rows, total), plus residual).
 extern "C" __global__ void columns(const X::Code* x, u32 total, u32 begin, u32 count, const R::Code* residual, Store store, Y::Code* y, u64 n) {
-    take_turn();
     u64 first = first_element();
     if (first >= n) return;
     float values[8] = {};

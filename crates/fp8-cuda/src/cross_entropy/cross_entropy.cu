@@ -21,7 +21,6 @@ struct Row {
 
 // losses (rows).
 extern "C" __global__ void cross_entropy(Spec spec, const X::Code* logits, const u32* targets, float* losses) {
-    take_turn();
     u32 row = group();
     Row x(spec, logits, row);
     float total = x.total();
@@ -33,7 +32,6 @@ extern "C" __global__ void cross_entropy(Spec spec, const X::Code* logits, const
 
 // dlogits = store(factor (softmax(logits) - target)).
 extern "C" __global__ void backward(Spec spec, const X::Code* logits, const u32* targets, float factor, Store store, Y::Code* dlogits) {
-    take_turn();
     u32 row = group();
     Row x(spec, logits, row);
     float total = x.total(), less = spec.smoothing / float(spec.classes);

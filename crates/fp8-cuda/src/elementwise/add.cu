@@ -2,7 +2,6 @@
 
 // y = store(relu?(a + b)).
 extern "C" __global__ void add(const A::Code* a, const B::Code* b, u32 with_relu, Store store, Y::Code* y, u64 n) {
-    take_turn();
     auto load = [&](u64 first) { return Loaded<A, B>{read8<A>(a, first, n), read8<B>(b, first, n)}; };
     each_eight<AT_ONCE>(n, load, [&](u64 first, const Loaded<A, B>& loaded) {
         float values[8];

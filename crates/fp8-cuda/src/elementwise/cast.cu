@@ -2,7 +2,6 @@
 
 // y = store(x / x_scale).
 extern "C" __global__ void cast(const X::Code* x, float x_scale, Store store, Y::Code* y, u64 n) {
-    take_turn();
     auto load = [&](u64 first) { return read8<X>(x, first, n); };
     each_eight<AT_ONCE>(n, load, [&](u64 first, const Eight<X::Code>& codes) {
         float values[8];

@@ -2,7 +2,6 @@
 
 // y = store((draw >= threshold ? factor x : 0) + residual).
 extern "C" __global__ void dropout(const X::Code* x, u32 threshold, float factor, Stream mask, const R::Code* residual, Store store, Y::Code* y, u64 n) {
-    take_turn();
     auto load = [&](u64 first) { return Loaded<X, R>{read8<X>(x, first, n), read8<R>(residual, first, n)}; };
     each_eight<AT_ONCE>(n, load, [&](u64 first, const Loaded<X, R>& loaded) {
         float values[8];

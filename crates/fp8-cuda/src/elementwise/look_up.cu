@@ -2,7 +2,6 @@
 
 // y (rows, CHANNELS) = store(table[channel][x]), table (CHANNELS, 256).
 extern "C" __global__ void look_up(const unsigned char* x, const float* table, Store store, Y::Code* y, u64 n) {
-    take_turn();
     u64 first = first_element();
     if (first >= n) return;
     u32 words[2] = {0, 0};

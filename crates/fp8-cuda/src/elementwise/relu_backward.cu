@@ -2,7 +2,6 @@
 
 // dx = store(dy where y > 0, plus residual).
 extern "C" __global__ void relu_backward(const Y::Code* y, const DY::Code* dy, const R::Code* residual, Store store, DX::Code* dx, u64 n) {
-    take_turn();
     typedef Loaded<DY, Y, R> All;
     auto load = [&](u64 first) { return All{read8<DY>(dy, first, n), read8<Y>(y, first, n), read8<R>(residual, first, n)}; };
     each_eight<AT_ONCE>(n, load, [&](u64 first, const All& loaded) {

@@ -3,7 +3,6 @@
 // dw (entries, width) = store(factor * sum of the dy of an entry's rows + residual); the rows of entry e are rows[starts[e]] .. rows[starts[e + 1]], ascending.
 // A block has an entry.
 extern "C" __global__ void embedding_backward(const u32* starts, const u32* rows, const DY::Code* dy, float factor, const R::Code* residual, u32 width, Store store, DW::Code* dw) {
-    take_turn();
     u32 entry = blockIdx.x, begin = starts[entry], end = starts[entry + 1];
     each_spot(1, width, [&](const Spot& spot) {
         float values[8] = {};

@@ -2,7 +2,6 @@
 
 // y (rows, width) = store(factor w[token] + positions[row / repeat % positions]). A block has a row.
 extern "C" __global__ void embedding(const u32* tokens, const W::Code* w, float factor, const float* table, u32 width, u32 repeat, u32 positions, Store store, Y::Code* y) {
-    take_turn();
     u32 row = blockIdx.x, token = tokens[row];
     each_spot(1, width, [&](const Spot& spot) {
         float values[8], line[8];

@@ -165,7 +165,6 @@ __device__ inline void store(const float (&sums)[WIDTH / 2], const Shape& shape,
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1) across(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b, Shape shape, float* parts) {
-    take_turn();
     extern __shared__ u8 memory[];
     __shared__ alignas(8) u64 barriers[2 * STAGES + 2 * COPIED];
     u32 base = (shared_address(memory) + 1023) & ~1023u, full = shared_address(barriers), copied_full = full + 16 * STAGES;

@@ -1,8 +1,8 @@
 // C (rows, columns) = epilogue(A B) on Hopper's tensor cores, for factors whose lines lie along k: A dense or windows of images, B dense.
 //
 // A block has two groups of four warps that multiply, 64 rows each, and one thread that copies tiles into a ring of stages ahead of them. Blocks stay and take
-// tile after tile. CLUSTER blocks, below each other, have the columns in common: each copies a part of B to all. KEPT: all of B that a column of tiles needs stays
-// in shared memory, and a block takes tiles below each other, so that of most tiles only A is copied.
+// tile after tile. CLUSTER blocks, below each other, have the columns in common: each copies a part of B to all. KEPT: a block takes tiles below each other, and
+// what they need of B, copied with the first, stays in shared memory.
 #define FACTOR_A A
 #define FACTOR_B B
 #define ACROSS 0
@@ -38,21 +38,11 @@ __device__ inline u32 tile_count(const Shape& shape) {
 // Tile `index` of clusters.
 __device__ inline Tile tile_at(const Shape& shape, u32 index) {
     u32 down = (shape.rows + TILE_M * CLUSTER - 1) / (TILE_M * CLUSTER), across = (shape.columns + TILE_N - 1) / TILE_N;
-    if (KEPT) return {index % down * TILE_M, index / down * TILE_N};
+    // There are as many blocks as tiles across, or a multiple: so each keeps its column, and those beside each other read the same rows.
+    if (KEPT) return {index / across * TILE_M, index % across * TILE_N};
     u32 group = index / (TOGETHER * across), rest = index % (TOGETHER * across);
     u32 height = min(TOGETHER, down - group * TOGETHER);
     return {(group * TOGETHER + rest % height) * TILE_M * CLUSTER, rest / height * TILE_N};
-}
-
-// The tiles of this cluster.
-struct Tiles {
-    u32 next, end, step;
-};
-
-__device__ inline Tiles tiles(const Shape& shape) {
-    u32 count = tile_count(shape), cluster = blockIdx.x / CLUSTER, clusters = gridDim.x / CLUSTER;
-    if (KEPT) return {u32(u64(count) * cluster / clusters), u32(u64(count) * (cluster + 1) / clusters), 1};
-    return {cluster, count, clusters};
 }
 
 // Where the tile of B of a stage and a block of k is.
@@ -82,22 +72,17 @@ __device__ inline void copy_b(const TensorMap& map, u32 to, u32 barrier, u32 ran
 }
 
 __device__ inline void copy(const TensorMap& map_a, const TensorMap& map_b, const Shape& shape, u32 stages, u32 full, u32 empty) {
-    const u32 NONE = ~0u;
-    Ring<STAGES> ring, last;
-    u32 rank = CLUSTER > 1 ? block_of_cluster() : 0, kept = NONE;
-    for (Tiles some = tiles(shape); some.next < some.end; some.next += some.step) {
-        Tile tile = tile_at(shape, some.next);
-        bool needs_b = !KEPT || tile.column != kept;
-        // Once the stage before has been read, so has all of B.
-        if (needs_b && kept != NONE) wait(empty + 8 * last.stage, last.phase);
-        if (KEPT) kept = tile.column;
+    Ring<STAGES> ring;
+    u32 rank = CLUSTER > 1 ? block_of_cluster() : 0;
+    for (u32 index = blockIdx.x / CLUSTER; index < tile_count(shape); index += gridDim.x / CLUSTER) {
+        Tile tile = tile_at(shape, index);
+        bool needs_b = !KEPT || index == blockIdx.x;
         for (u32 k_block = 0; k_block < shape.k_blocks; k_block++, ring.advance()) {
             u32 barrier = full + 8 * ring.stage;
             wait(empty + 8 * ring.stage, ring.phase ^ 1);
             expect_bytes(barrier, needs_b ? A_BYTES + B_BYTES : A_BYTES);
             copy_a(map_a, shape, stages + STAGE_BYTES * ring.stage, barrier, tile.row + rank * TILE_M, k_block);
             if (needs_b) copy_b(map_b, place_of_b(stages, ring.stage, k_block), barrier, rank, tile.column, k_block);
-            last = ring;
         }
     }
 }
@@ -256,7 +241,6 @@ __device__ inline void store(const float (&totals)[TILE_N / 2], const Shape& sha
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) __cluster_dims__(CLUSTER, 1, 1) hopper(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b, Shape shape, Rows rows, Epilogue epilogue, Y::Code* y) {
-    take_turn();
     extern __shared__ u8 memory[];
     __shared__ alignas(8) u64 barriers[2 * STAGES];
     __shared__ alignas(16) float room[ROOM];
@@ -283,9 +267,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) __cluster_dims__
         u32 rank = CLUSTER > 1 ? block_of_cluster() : 0;
         // Before the first tile there is none.
         if (shape.lag > 0 && group == 1) announce(BEGUN);
-        for (Tiles some = tiles(shape); some.next < some.end; some.next += some.step) {
+        for (u32 index = blockIdx.x / CLUSTER; index < tile_count(shape); index += gridDim.x / CLUSTER) {
             float totals[TILE_N / 2];
-            Tile tile = tile_at(shape, some.next);
+            Tile tile = tile_at(shape, index);
             tile.row += rank * TILE_M;
             begin(shape, group);
             sum(totals, shape, stages, full, empty, group, ring);

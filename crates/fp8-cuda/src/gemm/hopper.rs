@@ -55,7 +55,7 @@ struct Plan {
     resident: usize,
     /// Columns beside each other that a thread has.
     run: usize,
-    /// Stages of B that stay in shared memory while a block goes down a column of tiles: all of them or none.
+    /// Stages of B that stay in shared memory: all of them, or none.
     kept: usize,
 }
 
@@ -125,7 +125,8 @@ impl Plan {
         let alone = Self { tile_n: tile.n, depth, cluster: 1, resident: resident(tile), run, kept: 0 };
         let k_blocks = product.k.div_ceil(depth / a.size());
         let keeping = Self { kept: k_blocks, ..alone };
-        if tiles(tile.n) > cards * alone.resident && keeping.stages().1 >= LEAST_STAGES {
+        let rounds = |plan: &Self| tiles(tile.n).div_ceil(plan.blocks(device, n).max(1));
+        if rounds(&alone) > 1 && rounds(&keeping) == rounds(&alone) && keeping.stages().1 >= LEAST_STAGES {
             return Some(keeping);
         }
         // Of short products more is lost by waiting for each other than is read twice.
@@ -153,6 +154,12 @@ impl Plan {
         // What passes from registers to memory by pairs: of eight warps, 16 rows of so many floats.
         let stored = if self.run == 2 { 8 * 16 * 4 * (if self.tile_n == 64 { 64 } else { 32 } + 8) } else { 0 };
         (bytes, (room.saturating_sub(stored + BESIDES) / bytes).min(MOST_STAGES))
+    }
+
+    /// Blocks that the card has at a time: whole clusters, or where B stays, whole rows of tiles.
+    fn blocks(&self, device: &Device, columns: usize) -> usize {
+        let whole = if self.kept > 0 { columns.div_ceil(self.tile_n) } else { self.cluster };
+        device.multiprocessors as usize * self.resident / whole * whole
     }
 
     /// Bytes of shared memory for factors, with what moves stages to a boundary.
@@ -199,8 +206,8 @@ pub(crate) fn compute<A: Lines, B: Lines>(
     let map_b = b.map(device, columns, plan.depth, plan.tile_n / plan.cluster, plan.run)?;
     let kernel = device.kernel(&HOPPER, "hopper", &defines(device, &plan, product, tail, c))?;
     let tiles = rows.div_ceil(TILE_M).next_multiple_of(plan.cluster) * columns.div_ceil(plan.tile_n);
-    let together = device.multiprocessors as usize * plan.resident / plan.cluster * plan.cluster;
-    let grid = Grid { blocks: [tiles.min(together) as u32, 1, 1], threads: 384, shared: plan.shared() as u32 };
+    let blocks = tiles.min(plan.blocks(device, columns));
+    let grid = Grid { blocks: [blocks as u32, 1, 1], threads: 384, shared: plan.shared() as u32 };
     device.launch(&kernel, grid, &[&map_a, &map_b, &shape, &product.output_rows, &tail.argument(), &c])?;
     Ok(true)
 }

@@ -113,7 +113,6 @@ __device__ inline void sum(Sums& sums, u16* tiles, const Size& size, const LINES
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS) whole(Size size, LINES_A lines_a, const A::Code* a, LINES_B lines_b, const B::Code* b, Rows rows, Epilogue epilogue, Y::Code* y) {
-    take_turn();
     extern __shared__ uint4 memory[];
     u16* tiles = reinterpret_cast<u16*>(memory);
     Sums sums;
@@ -137,7 +136,6 @@ extern "C" __global__ void __launch_bounds__(THREADS) whole(Size size, LINES_A l
 
 // parts (z, rows, columns): the sums of k_of_part k.
 extern "C" __global__ void __launch_bounds__(THREADS) parts(Size size, LINES_A lines_a, const A::Code* a, LINES_B lines_b, const B::Code* b, float* parts) {
-    take_turn();
     extern __shared__ uint4 memory[];
     u16* tiles = reinterpret_cast<u16*>(memory);
     Sums sums;

@@ -11,7 +11,6 @@ struct Unfolding {
 // y (lines, positions, run): of line l, a run of elements of x (lines, len) from each position on; zero past `count`, and before and past the line. A thread has
 // eight elements.
 extern "C" __global__ void unfold(const X::Code* x, u32 eights, Unfolding of, Divisor eights_of_run, Divisor positions, X::Code* y) {
-    take_turn();
     u32 i = blockIdx.x * blockDim.x + threadIdx.x, part, position;
     if (i >= eights) return;
     u32 line = divide(divide(i, eights_of_run, part), positions, position);
@@ -29,7 +28,6 @@ extern "C" __global__ void unfold(const X::Code* x, u32 eights, Unfolding of, Di
 
 // y (rows, count) = epilogue(the first `count` of each run of sums (rows, run)); `columns` to a row of the result, for the epilogue.
 extern "C" __global__ void fold(const float* sums, u32 len, Divisor count, u32 run, u32 columns, Epilogue epilogue, Y::Code* y) {
-    take_turn();
     u32 i = blockIdx.x * blockDim.x + threadIdx.x, element;
     if (i >= len) return;
     u32 row = divide(i, count, element);

@@ -10,7 +10,6 @@ __device__ inline u32 tile_line(u32 i, u32 run, bool along_k) { return along_k ?
 __device__ inline u32 tile_k(u32 i, u32 run, bool along_k) { return along_k ? i % (TILE / run) * run : i / (TILE / run); }
 
 extern "C" __global__ void __launch_bounds__(THREADS) pack(LINES lines, const Code* codes, u32 count, u32 k, u32 along_k, u32 pitch, Code* packed) {
-    take_turn();
     constexpr u32 RUN = A_WHOLE ? 8 : 1;
     __shared__ Code tile[TILE][TILE + 4 / sizeof(Code)];
     u32 first_line = blockIdx.y * TILE, first_k = blockIdx.x * TILE;

@@ -10,14 +10,12 @@ __device__ inline float added(const float* parts, u32 count, u64 len, u64 i, flo
 
 // totals += the `count` parts; `first`: they are the first.
 extern "C" __global__ void add_parts(const float* parts, u32 count, u32 first, float* totals, u64 len) {
-    take_turn();
     u64 i = u64(blockIdx.x) * blockDim.x + threadIdx.x;
     if (i < len) totals[i] = added(parts, count, len, i, first ? parts[i] : totals[i] + parts[i]);
 }
 
 // y = epilogue(sum of the `count` parts (rows, columns)): a thread has SUMMED of them, which are in one row.
 extern "C" __global__ void finish(const float* parts, u32 count, u64 runs, u32 columns, Rows rows, Epilogue epilogue, Y::Code* y) {
-    take_turn();
     u64 run = u64(blockIdx.x) * blockDim.x + threadIdx.x;
     if (run >= runs) return;
     u64 i = SUMMED * run, len = SUMMED * runs;

@@ -57,7 +57,6 @@ __device__ inline void each(const Size& size, F write) {
 }
 
 extern "C" __global__ void __launch_bounds__(256) whole(Size size, LINES_A lines_a, const A::Code* a, LINES_B lines_b, const B::Code* b, Rows rows, Epilogue epilogue, Y::Code* y) {
-    take_turn();
     float totals[4][4] = {}, sums[4][4];
     for (u32 block = 0; block * BLOCK < size.k; block++) {
         block_sums<A, B>(size, lines_a, a, lines_b, b, block, sums);
@@ -72,7 +71,6 @@ extern "C" __global__ void __launch_bounds__(256) whole(Size size, LINES_A lines
 
 // parts (z, rows, columns): the sums of blocks first_block + z.
 extern "C" __global__ void __launch_bounds__(256) parts(Size size, LINES_A lines_a, const A::Code* a, LINES_B lines_b, const B::Code* b, u32 first_block, float* parts) {
-    take_turn();
     float sums[4][4];
     block_sums<A, B>(size, lines_a, a, lines_b, b, first_block + blockIdx.z, sums);
     each(size, [&](u32 row, u32 column, u32 i, u32 j) {

@@ -21,7 +21,6 @@ __device__ inline u16 take_plane(float& rest) {
 }
 
 extern "C" __global__ void split(const float* x, u32 runs, Divisor runs_of_row, u32 side, u16* planes) {
-    take_turn();
     constexpr u32 RUN = SPLIT_WHOLE ? 8 : 1;
     u32 run = blockIdx.x * blockDim.x + threadIdx.x;
     if (run >= runs) return;

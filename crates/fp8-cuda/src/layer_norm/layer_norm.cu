@@ -44,7 +44,6 @@ __device__ inline void read_whole(const float* line, const Octet& octet, float (
 
 // y = store(gamma (x - mean) / sqrt(variance + epsilon) + beta).
 extern "C" __global__ void layer_norm(Norm norm, const X::Code* x, const float* gamma, const float* beta, Store store, Y::Code* y) {
-    take_turn();
     u32 row = group(), width = row < norm.rows ? norm.width : 0;
     u64 first = u64(row) * norm.width;
     float* line = line_of<1>(0, norm.width);
@@ -70,7 +69,6 @@ extern "C" __global__ void layer_norm(Norm norm, const X::Code* x, const float* 
 
 // dx = store((g - mean(g) - n mean(g n)) / sqrt(variance + epsilon) + residual), g = gamma dy; moments (rows): mean and 1 / sqrt(variance + epsilon).
 extern "C" __global__ void backward(Norm norm, const X::Code* x, const float* gamma, const DY::Code* dy, const R::Code* residual, float2* row_moments, Store store, Y::Code* dx) {
-    take_turn();
     u32 row = group(), width = row < norm.rows ? norm.width : 0;
     u64 first = u64(row) * norm.width;
     float *inputs = line_of<2>(0, norm.width), *errors = line_of<2>(1, norm.width);
@@ -110,7 +108,6 @@ extern "C" __global__ void backward(Norm norm, const X::Code* x, const float* ga
 
 // sum dy n, sum dy.
 extern "C" __global__ void sums(Columns size, const X::Code* x, const DY::Code* dy, const float2* row_moments, double* parts) {
-    take_turn();
     struct Operands {
         float2 moment;
         Loaded<X, DY> codes;
@@ -131,7 +128,6 @@ extern "C" __global__ void sums(Columns size, const X::Code* x, const DY::Code* 
 }
 
 extern "C" __global__ void totals(Columns size, const double* parts, float* dgamma, float* dbeta) {
-    take_turn();
     u32 column;
     double totals[2];
     if (!column_totals(size, parts, column, totals)) return;

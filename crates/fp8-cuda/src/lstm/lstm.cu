@@ -35,14 +35,12 @@ __device__ inline void write(const Step& step, const Gates& of, float* gates, u3
 
 // bias = b_input + b_hidden.
 extern "C" __global__ void add_biases(const float* b_input, const float* b_hidden, float* bias, u32 n) {
-    take_turn();
     u32 i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i < n) bias[i] = canonical(b_input[i] + b_hidden[i]);
 }
 
 // c (batch, hidden) in place, h (steps, batch, hidden) at this time; zeros past the end of a sequence.
 extern "C" __global__ void forward(Step step, const float* gates, const float* c_before, float* c_after, Store store, Y::Code* h) {
-    take_turn();
     u32 row, column;
     if (!place(step, row, column)) return;
     u64 i = u64(row) * step.hidden + column;
@@ -60,7 +58,6 @@ extern "C" __global__ void forward(Step step, const float* gates, const float* c
 
 // The same again without h: gates after their functions.
 extern "C" __global__ void recompute(Step step, const float* sums, float* gates, const float* c_before, float* c_after) {
-    take_turn();
     u32 row, column;
     if (!place(step, row, column)) return;
     u64 i = u64(row) * step.hidden + column;
@@ -75,7 +72,6 @@ extern "C" __global__ void recompute(Step step, const float* sums, float* gates,
 
 // dgates (steps, batch, 4 hidden) at this time; dc = that of the cell state before.
 extern "C" __global__ void backward(Step step, const float* gates, const float* c_before, const float* c_after, const DY::Code* dy, const float* from_next, float* dc, Store store, Y::Code* dgates) {
-    take_turn();
     u32 row, column;
     if (!place(step, row, column)) return;
     u64 i = u64(row) * step.hidden + column, state = u64(step.batch) * step.hidden, at = step.time * state + i;

@@ -4,7 +4,6 @@
 // c (steps, batch, HIDDEN) of this launch after each step, from gates before their functions (times, batch, 4 HIDDEN) and the kept states. A thread has four
 // units of a sequence in a segment.
 extern "C" __global__ void cells(Steps of, const float* sums, const float* kept, float* c_after) {
-    take_turn();
     u32 group = blockIdx.x * blockDim.x + threadIdx.x, row = group / (HIDDEN / 4), unit = group % (HIDDEN / 4) * 4;
     if (row >= of.batch) return;
     u32 segment = of.first / SEGMENT + blockIdx.y;
@@ -26,7 +25,6 @@ extern "C" __global__ void cells(Steps of, const float* sums, const float* kept,
 
 // out (HIDDEN, 4 HIDDEN) = the transpose of w. A block has 64 x 64 codes.
 extern "C" __global__ void transpose(const u8* w, u8* out) {
-    take_turn();
     __shared__ u32 tile[64][17];
     u32 line = threadIdx.x / 4, at = threadIdx.x % 4 * 16;
     uint4 codes = *reinterpret_cast<const uint4*>(w + (u64(blockIdx.y) * 64 + line) * HIDDEN + blockIdx.x * 64 + at);
@@ -61,7 +59,6 @@ struct Factors {
 // dgates (steps, batch, 4 HIDDEN): w is transposed (HIDDEN, 4 HIDDEN); sums and c_after are those of `cells`, c_before the cell state before the launch or null;
 // dc (batch, HIDDEN) comes from the launch of the steps after these, and goes to that of the steps before.
 extern "C" __global__ void __launch_bounds__(THREADS, 1) backward(Steps of, const u8* w, const float* sums, const float* c_before, const float* c_after, const DY::Code* dy, float* dc, Store store, u8* dgates, u32* arrived) {
-    take_turn();
     extern __shared__ uint4 room[];
     u32 warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     u8* lines = reinterpret_cast<u8*>(room) + warp * ROWS * ERROR_PITCH;

@@ -16,7 +16,6 @@ __device__ inline void state_products(Sums& sums, const u8* lines, const Weights
 // h (steps, batch, HIDDEN), and the cell states at the ends of segments, from the products with x (times, batch, 4 HIDDEN) of this launch and the cell
 // state before it, or null. arrived: zeros, one for each row of blocks.
 extern "C" __global__ void __launch_bounds__(THREADS, 1) forward(Steps of, const u8* w, const float* from_x, const float* c_before, float* cells, Store store, u8* h, u32* arrived) {
-    take_turn();
     extern __shared__ uint4 room[];
     u8* states = reinterpret_cast<u8*>(room);
     float* sums = reinterpret_cast<float*>(states + ROWS * STATE_PITCH);

@@ -2,7 +2,6 @@
 
 // y (N, C) = store(mean over the pixels of x (N, pixels, C)), summed in ascending order. A line is that of all images.
 extern "C" __global__ void average(const X::Code* x, u32 images, u32 pixels, u32 channels, Store store, Y::Code* y) {
-    take_turn();
     each_spot(images, channels, [&](const Spot& spot) {
         u64 first = u64(spot.pixel) * pixels * channels + spot.octet.column;
         float sums[8] = {};

@@ -2,7 +2,6 @@
 
 // dx (N, pixels, C) = store(dy (N, C) / pixels). A line is that of all images; a block writes every so many of their pixels.
 extern "C" __global__ void average_backward(const DY::Code* dy, u32 images, u32 pixels, u32 channels, Store store, DX::Code* dx) {
-    take_turn();
     each_spot(images, channels, [&](const Spot& spot) {
         float values[8];
         decode8<DY>(read_octet<DY>(dy, u64(spot.pixel) * channels + spot.octet.column, spot.octet), values);

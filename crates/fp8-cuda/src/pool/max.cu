@@ -57,7 +57,6 @@ __device__ inline bool largest_codes(const Window& window, const typename T::Cod
 
 // y = store(max over the window), and its place in the window, the first of equals; a NaN is larger than all. A block has (part of) a line of y.
 extern "C" __global__ void max_pool(Pool pool, const X::Code* x, Store store, Y::Code* y, u8* index) {
-    take_turn();
     u32 image = blockIdx.x / pool.out_height, line = blockIdx.x - image * pool.out_height, kernel = KERNEL == 0 ? pool.kernel : KERNEL;
     int top = int(line * pool.stride) - int(pool.padding);
     Window window = {kernel, u32(max(-top, 0)), min(kernel, u32(max(int(pool.height) - top, 0)))};

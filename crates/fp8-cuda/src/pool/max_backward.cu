@@ -25,7 +25,6 @@ __device__ inline uint2 windows(const Pool& pool, u32 pixel, u32 outputs) {
 
 // dx = store(sum of the dy whose maximum stood there, in ascending order of y). A block has (part of) a line of dx.
 extern "C" __global__ void max_pool_backward(Pool pool, const DY::Code* dy, const u8* index, Store store, DX::Code* dx) {
-    take_turn();
     u32 image = blockIdx.x / pool.height, line = blockIdx.x - image * pool.height;
     uint2 rows = windows(pool, line, pool.out_height);
     each_spot(pool.width, pool.channels, [&](const Spot& spot) {

@@ -14,7 +14,6 @@ __device__ inline void each(const X::Code* x, u64 n, F f) {
 
 // most: at least the bits of each |x|, which order as the numbers do, NaN above all.
 extern "C" __global__ void amax(const X::Code* x, u32* most, u64 n) {
-    take_turn();
     u32 bits = 0;
     each(x, n, [&](float value) { bits = max(bits, bits_of(value) & ~SIGN); });
     bits = __reduce_max_sync(~0u, bits);
@@ -23,7 +22,6 @@ extern "C" __global__ void amax(const X::Code* x, u32* most, u64 n) {
 
 // counts: of Inf and NaN, and of zeros.
 extern "C" __global__ void count(const X::Code* x, u64* counts, u64 n) {
-    take_turn();
     u32 non_finite = 0, zeros = 0;
     each(x, n, [&](float value) {
         non_finite += (bits_of(value) & INFINITY_BITS) == INFINITY_BITS;

@@ -1,7 +1,6 @@
 #include "columns.cuh"
 
 extern "C" __global__ void row_parts(Columns size, const X::Code* x, double* parts) {
-    take_turn();
     Octet octet = summed_octet(size);
     auto load = [&](u32, u64 first) { return read_octet<X>(x, first, octet); };
     column_parts<1, 16>(size, octet, parts, load, [](u32, const Eight<X::Code>& codes, double (&sums)[8]) {
@@ -14,7 +13,6 @@ extern "C" __global__ void row_parts(Columns size, const X::Code* x, double* par
 
 // y (columns) = store(sum over rows of x (rows, columns)).
 extern "C" __global__ void sum_rows(Columns size, const double* parts, Store store, Y::Code* y) {
-    take_turn();
     u32 column;
     double totals[1];
     if (!column_totals(size, parts, column, totals)) return;

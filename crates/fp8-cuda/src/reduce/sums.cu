@@ -21,7 +21,6 @@ __device__ inline void add_term(float value, float x_scale, float& sum) {
 
 // parts (count): 16 threads have a chunk, whose lines of 16 elements come one after the other. A block is a warp.
 extern "C" __global__ void chunk_sums(const Chunk* chunks, u32 count, float* parts) {
-    take_turn();
     // Elements lie in memory as lines; a thread adds a column.
     // Four more, so that both groups of a warp have banks of their own.
     __shared__ uint4 room[32 / LANES][BATCH / 16 + 4];
@@ -69,7 +68,6 @@ extern "C" __global__ void chunk_sums(const Chunk* chunks, u32 count, float* par
 
 // totals (tensors): the sums of the parts begins[i] .. begins[i + 1] of each, ascending. A warp has a tensor.
 extern "C" __global__ void totals(const u32* begins, u32 tensors, const float* parts, float* totals) {
-    take_turn();
     u32 tensor = (blockIdx.x * blockDim.x + threadIdx.x) / 32, place = threadIdx.x % 32;
     if (tensor >= tensors) return;
     u32 end = begins[tensor + 1];

@@ -45,7 +45,6 @@ struct AdamW {
 };
 
 extern "C" __global__ void update(const Parameter* parameters, const Piece* pieces) {
-    take_turn();
     __shared__ Parameter parameter;
     Piece piece = pieces[blockIdx.x];
     const u32* words = reinterpret_cast<const u32*>(parameters + piece.parameter);
