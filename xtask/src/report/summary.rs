@@ -35,8 +35,9 @@ pub fn reading(experiment: &Experiment, results: &Results) -> Vec<String> {
             "Means over {seeds} seeds with 95 % confidence intervals (Student's t); differences are taken seed by seed."
         ),
     });
-    if results.runs.len() < results.planned {
-        lines.push(format!("Unfinished: {} of {} runs are done.", results.runs.len(), results.planned));
+    let done = results.runs.len() + results.failures.len();
+    if done < results.planned {
+        lines.push(format!("Unfinished: {done} of {} runs are done.", results.planned));
     }
     lines.extend(results.failures.iter().map(|failure| format!("{} diverged at {}.", failure.run, failure.reason)));
     lines

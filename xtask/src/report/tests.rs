@@ -3,7 +3,7 @@
 use super::*;
 use crate::provenance::Provenance;
 use crate::reproduce::results::DataSet;
-use crate::runs::{Epoch, Flushed, LayerFlushed, Point, Run};
+use crate::runs::{Epoch, Failure, Flushed, LayerFlushed, Point, Run};
 
 /// Results with made-up curves of `seeds` runs for each model and recipe.
 fn results(is_papers: bool, seeds: u64) -> Results {
@@ -114,7 +114,13 @@ fn equivalence_is_tested_where_there_are_pairs() {
 
 #[test]
 fn unfinished_work_is_said() {
-    assert!(html(&results(false, 1)).contains("Unfinished: 4 of 5 runs are done."));
+    let mut results = results(false, 1);
+    assert!(html(&results).contains("Unfinished: 4 of 5 runs are done."));
+    let diverged =
+        Failure { run: "resnet50-fp8-constant-1-seed1".into(), config: String::new(), reason: "step 9".into() };
+    results.failures.push(diverged);
+    let page = html(&results);
+    assert!(!page.contains("Unfinished") && page.contains("resnet50-fp8-constant-1-seed1 diverged at step 9."));
 }
 
 #[test]
