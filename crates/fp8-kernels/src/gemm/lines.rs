@@ -33,6 +33,6 @@ impl Lines for Dense<'_> {
     fn ask(&self, line: usize, first: usize, len: usize) {
         let size = self.view.dtype.size();
         let from = self.view.bytes.as_ptr().wrapping_add((line * self.len + first) * size);
-        (0..len * size).step_by(prefetch::LINE).for_each(|at| prefetch::near(from.wrapping_add(at)));
+        prefetch::to_first_level(from, len * size);
     }
 }

@@ -82,12 +82,12 @@ pub(super) unsafe fn tile<
     unsafe {
         let mut sums = [[V::zero(); COLUMNS]; ROWS];
         if AHEAD > 0 {
-            (0..ROWS).for_each(|i| ask(c.wrapping_add(i * c_stride), COLUMNS * V::LANES));
+            (0..ROWS).for_each(|i| prefetch::to_first_level(c.wrapping_add(i * c_stride), COLUMNS * V::LANES));
         }
         for u in 0..units {
             if AHEAD > 0 {
-                ask(b.wrapping_add((u + AHEAD) * COLUMNS * V::LANES), COLUMNS * V::LANES);
-                prefetch::nearer(far.wrapping_add(FAR * u));
+                prefetch::to_first_level(b.wrapping_add((u + AHEAD) * COLUMNS * V::LANES), COLUMNS * V::LANES);
+                prefetch::to_second_level(far.wrapping_add(FAR * u), FAR);
             }
             let columns: [V::Units; COLUMNS] = std::array::from_fn(|j| V::units(b.add((u * COLUMNS + j) * V::LANES)));
             for (i, sums) in sums.iter_mut().enumerate() {
@@ -105,12 +105,6 @@ pub(super) unsafe fn tile<
             }
         }
     }
-}
-
-/// Asks for so many units or sums from a line on.
-#[inline(always)]
-fn ask<T>(from: *const T, count: usize) {
-    (0..count).step_by(prefetch::LINE / 4).for_each(|at| prefetch::near(from.wrapping_add(at)));
 }
 
 /// A table of [`TileFn`]s, the tallest first, compiled for an instruction set: `(rows, tile)`.
