@@ -58,7 +58,7 @@ pub(super) fn usable(isa: Isa) -> bool {
         })
 }
 
-/// The shortest of many times that the tallest tile takes over a block of k; all kernels of AVX-512 have the same tiles.
+/// The shortest of many times that the tallest tile takes over a block of k; those of AVX-512 have 384 sums each.
 fn tile_time(kernel: &Kernel) -> Duration {
     let (rows, tile) = kernel.tiles[0];
     let (a, b) = (vec![0; rows * kernel.stride()], vec![0; kernel.columns * kernel.stride()]);

@@ -96,7 +96,7 @@ impl Task<'_> {
                         &*a
                     }
                 };
-                let mut ahead = self.ahead(block, &some, width);
+                let mut ahead = self.ahead(block, &some);
                 multiply(kernel, k.len(), a, b, sums, some.len(), width, block == 0, &mut ahead);
             }
         }
@@ -108,20 +108,23 @@ impl Task<'_> {
         self.store(width, sums, output);
     }
 
-    /// What is needed after these rows of a block of k, of factors that are packed: the next rows of A, and their share of the next
-    /// block of B.
-    fn ahead(&self, block: usize, rows: &Range<usize>, width: usize) -> Ahead<'_> {
-        let stride = self.kernel.stride();
-        let last = (block + 1) * BLOCK >= self.product.k;
-        let a = self.packed[0].and_then(|packed| {
-            let (block, first) =
-                if rows.end < self.rows.end { (block, rows.end) } else { (block + 1, self.rows.start) };
-            let count = ROWS_AT_ONCE.min(self.rows.end - first);
-            (rows.end < self.rows.end || !last).then(|| &packed.part(block, first)[..count * stride])
-        });
-        let b = self.packed[1].filter(|_| rows.end == self.rows.end && !last);
-        let b = b.map(|packed| &packed.part(block + 1, self.columns.start)[..width * stride]);
-        Ahead([a, b].map(Option::unwrap_or_default))
+    /// What is needed after these rows of a block of k, of factors that are packed: the next panels of B, where the block is new, the
+    /// next rows of A, and the first panel of the next block.
+    fn ahead(&self, block: usize, rows: &Range<usize>) -> Ahead<'_> {
+        let (stride, all) = (self.kernel.stride(), &self.rows);
+        let last_rows = rows.end == all.end;
+        let (next, first) = if last_rows { (block + 1, all.start) } else { (block, rows.end) };
+        let there = next * BLOCK < self.product.k;
+        let a = self.packed[0]
+            .filter(|_| there)
+            .map(|packed| &packed.part(next, first)[..ROWS_AT_ONCE.min(all.end - first) * stride]);
+        let b = self.packed[1]
+            .filter(|_| there && last_rows)
+            .map(|packed| &packed.part(next, self.columns.start)[..self.kernel.columns * stride]);
+        Ahead {
+            panels: self.packed[1].is_some() && rows.start == all.start,
+            parts: [&[], a.unwrap_or_default(), b.unwrap_or_default()],
+        }
     }
 
     fn store(&self, width: usize, sums: &mut [f32], output: &Output<'_>) {
@@ -139,35 +142,42 @@ impl Task<'_> {
 }
 
 /// Units that are needed soon.
-struct Ahead<'a>([&'a [u32]; 2]);
+struct Ahead<'a> {
+    /// Whether the panels of B are among them.
+    panels: bool,
+    /// The next panel of B, and what comes after all panels.
+    parts: [&'a [u32]; 3],
+}
 
 impl Ahead<'_> {
     /// Where the next ones of them begin, at most `count`; `near`, where none are left.
     fn next(&mut self, count: usize, near: &[u32]) -> *const u32 {
-        if self.0[0].is_empty() {
-            self.0.swap(0, 1);
-        }
-        let (next, rest) = self.0[0].split_at(count.min(self.0[0].len()));
-        self.0[0] = rest;
-        if next.is_empty() { near.as_ptr() } else { next.as_ptr() }
+        let Some(part) = self.parts.iter_mut().find(|part| !part.is_empty()) else { return near.as_ptr() };
+        let (next, rest) = part.split_at(count.min(part.len()));
+        *part = rest;
+        next.as_ptr()
     }
 }
 
 /// sums (rows, width) = or += A B of one block of k.
 #[allow(clippy::too_many_arguments)]
-fn multiply(
+fn multiply<'b>(
     kernel: &Kernel,
     k: usize,
     a: &[u32],
-    b: &[u32],
+    b: &'b [u32],
     sums: &mut [f32],
     rows: usize,
     width: usize,
     first: bool,
-    ahead: &mut Ahead,
+    ahead: &mut Ahead<'b>,
 ) {
     let (stride, units) = (kernel.stride(), k.div_ceil(kernel.per_unit));
-    for (p, panel) in b.chunks_exact(kernel.columns * stride).enumerate().take(width / kernel.columns) {
+    let panels = || b.chunks_exact(kernel.columns * stride).take(width / kernel.columns);
+    for (p, panel) in panels().enumerate() {
+        if ahead.panels {
+            ahead.parts[0] = panels().nth(p + 1).unwrap_or_default();
+        }
         for unit in (0..units).step_by(kernel.units_at_once) {
             let (count, panel) = ((units - unit).min(kernel.units_at_once), &panel[unit * kernel.columns..]);
             let mut row = 0;

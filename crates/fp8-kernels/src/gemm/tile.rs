@@ -53,7 +53,7 @@ pub(super) trait Vector: Copy {
 pub(super) type TileFn = unsafe fn(usize, *const u32, *const u32, *mut f32, usize, bool, *const u32);
 
 /// Units that a tile asks for ahead of others, for each of its own.
-pub(super) const FAR: usize = 4;
+pub(super) const FAR: usize = 8;
 
 /// A [`TileFn`] of ROWS rows and COLUMNS registers of columns.
 ///
@@ -84,24 +84,49 @@ pub(super) unsafe fn tile<
         if AHEAD > 0 {
             (0..ROWS).for_each(|i| prefetch::to_first_level(c.wrapping_add(i * c_stride), COLUMNS * V::LANES));
         }
-        for u in 0..units {
+        let together = if AHEAD > 0 { TOGETHER } else { 1 };
+        let whole = units - units % together;
+        for u in (0..whole).step_by(together) {
             if AHEAD > 0 {
-                prefetch::to_first_level(b.wrapping_add((u + AHEAD) * COLUMNS * V::LANES), COLUMNS * V::LANES);
-                prefetch::to_second_level(far.wrapping_add(FAR * u), FAR);
+                prefetch::to_second_level(far.wrapping_add(FAR * u), FAR * together);
             }
-            let columns: [V::Units; COLUMNS] = std::array::from_fn(|j| V::units(b.add((u * COLUMNS + j) * V::LANES)));
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let row = V::broadcast(a.add(i * STRIDE + u));
-                for (sum, column) in sums.iter_mut().zip(columns) {
-                    *sum = sum.multiply_add(row, column);
-                }
-            }
+            (u..u + together).for_each(|u| step::<V, ROWS, COLUMNS, STRIDE, AHEAD>(&mut sums, a.add(u), b, u));
         }
+        (whole..units).for_each(|u| step::<V, ROWS, COLUMNS, STRIDE, AHEAD>(&mut sums, a.add(u), b, u));
         for (i, sums) in sums.into_iter().enumerate() {
             for (j, sum) in sums.into_iter().enumerate() {
                 let at = c.add(i * c_stride + j * V::LANES);
                 let sum = if first { sum } else { V::load(at).add(sum) };
                 sum.store(at);
+            }
+        }
+    }
+}
+
+/// Units of k without a branch between them, where lines are asked for.
+const TOGETHER: usize = 4;
+
+/// Adds the products of unit `u` of B and that of A at `a`.
+///
+/// # Safety
+/// As for [`tile`].
+#[inline(always)]
+unsafe fn step<V: Vector, const ROWS: usize, const COLUMNS: usize, const STRIDE: usize, const AHEAD: usize>(
+    sums: &mut [[V; COLUMNS]; ROWS],
+    a: *const u32,
+    b: *const u32,
+    u: usize,
+) {
+    if AHEAD > 0 {
+        prefetch::to_first_level(b.wrapping_add((u + AHEAD) * COLUMNS * V::LANES), COLUMNS * V::LANES);
+    }
+    // SAFETY: the caller's promises cover every pointer below.
+    unsafe {
+        let columns: [V::Units; COLUMNS] = std::array::from_fn(|j| V::units(b.add((u * COLUMNS + j) * V::LANES)));
+        for (i, sums) in sums.iter_mut().enumerate() {
+            let row = V::broadcast(a.add(i * STRIDE));
+            for (sum, column) in sums.iter_mut().zip(columns) {
+                *sum = sum.multiply_add(row, column);
             }
         }
     }
