@@ -56,6 +56,7 @@ pub mod layer_norm;
 pub mod lstm;
 pub mod math;
 pub mod pool;
+mod prefetch;
 pub mod reduce;
 pub mod spec;
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub fn encode(isa: Isa, store: &Store, first_index: u64, x: &[f32], out: &mut [u
     assert!(dtype.is_float(), "encode: {dtype} is not floating");
     assert_eq!(out.len(), x.len() * dtype.size(), "encode: bytes of {} elements of {dtype}", x.len());
     match dtype.format().map(|format| (format, dtype.size())) {
-        None => encode_f32(store.scale, x, out),
+        None => encode_f32(isa, store.scale, x, out.as_chunks_mut().0),
         Some((format, 1)) => {
             let codes = match format.specials {
                 Specials::Fnuz => encode_codes::<[u8; 1], Narrow<false>>,
@@ -32,12 +32,6 @@ pub fn encode(isa: Isa, store: &Store, first_index: u64, x: &[f32], out: &mut [u
         Some((format, _)) => {
             encode_codes::<[u8; 2], Narrow<true>>(isa, format, store, first_index, x, out.as_chunks_mut().0)
         }
-    }
-}
-
-fn encode_f32(scale: f32, x: &[f32], out: &mut [u8]) {
-    for (out, x) in out.as_chunks_mut().0.iter_mut().zip(x) {
-        *out = (scale * x).to_le_bytes();
     }
 }
 
@@ -90,6 +84,12 @@ fn stochastic_blocks<C: Code, U: Units>(
 }
 
 per_isa! {
+    fn encode_f32(scale: f32, x: &[f32], out: &mut [[u8; 4]]) {
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = (scale * x).to_le_bytes();
+        }
+    }
+
     fn deterministic<C: Code, U: Units, R: Round>(target: Target, x: &[f32], out: &mut [C]) {
         for (x, out) in x.iter().zip(out) {
             *out = C::new(target.code::<U, R>(*x, 0));

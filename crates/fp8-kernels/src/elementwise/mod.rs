@@ -6,9 +6,12 @@ mod tests;
 use rayon::prelude::*;
 
 use crate::arithmetic::{add as add_to, divide, mask, relu as relu_of};
-use crate::blocks::{CHUNK, map};
+use crate::blocks::{BLOCK, CHUNK, map};
 use crate::isa::Isa;
-use crate::{Store, View, ViewMut, codec};
+use crate::{Store, View, ViewMut, codec, prefetch};
+
+/// How many elements before they are encoded they are asked for: a core that computes what it has waits for memory in between else.
+const AHEAD: usize = 2 * BLOCK;
 
 /// y = store(x / x_scale).
 pub fn cast(isa: Isa, x: View<'_>, x_scale: f32, store: &Store, y: ViewMut<'_>) {
@@ -16,7 +19,12 @@ pub fn cast(isa: Isa, x: View<'_>, x_scale: f32, store: &Store, y: ViewMut<'_>) 
         Some(x) if x_scale == 1.0 => {
             let size = y.dtype.size();
             let chunks = y.bytes.par_chunks_mut(CHUNK * size).zip(x.par_chunks(CHUNK));
-            chunks.enumerate().for_each(|(i, (y, x))| codec::encode(isa, store, (i * CHUNK) as u64, x, y));
+            chunks.enumerate().for_each(|(i, (y, x))| {
+                for (j, (y, x)) in y.chunks_mut(BLOCK * size).zip(x.chunks(BLOCK)).enumerate() {
+                    prefetch::to_second_level(x.as_ptr().wrapping_add(AHEAD), x.len());
+                    codec::encode(isa, store, (i * CHUNK + j * BLOCK) as u64, x, y);
+                }
+            });
         }
         _ => map(isa, [Some(x)], store, y, |_, [x]| {
             if x_scale != 1.0 {

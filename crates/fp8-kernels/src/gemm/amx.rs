@@ -70,7 +70,7 @@ unsafe fn release() {
 ///
 /// # Safety
 /// AMX, configured; memory as the type says.
-unsafe fn tile(units: usize, a: *const u32, b: *const u32, c: *mut f32, c_stride: usize, first: bool) {
+unsafe fn tile(units: usize, a: *const u32, b: *const u32, c: *mut f32, c_stride: usize, first: bool, _: *const u32) {
     let (whole, rest) = (units / UNITS, units % UNITS);
     // SAFETY: the caller's promises; what is left of k stands behind the whole steps.
     unsafe {

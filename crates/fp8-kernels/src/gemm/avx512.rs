@@ -1,4 +1,4 @@
-//! AVX-512: tiles of 12 by 32, and the transposition of units.
+//! AVX-512: tiles of 6 by 64, and the transposition of units.
 
 use std::arch::x86_64::*;
 
@@ -20,8 +20,8 @@ vector! {
 
 pub(super) static KERNEL: Kernel = Kernel {
     per_unit: 1,
-    columns: 32,
-    tiles: tiles!(#[target_feature(enable = "avx512f")] Sums, columns: 2, stride: BLOCK, rows: 12, 8, 4, 2),
+    columns: 64,
+    tiles: tiles!(#[target_feature(enable = "avx512f")] Sums, columns: 4, stride: BLOCK, ahead: 8, rows: 6, 4, 2, 1),
     units_at_once: BLOCK,
     decode_line: f32_units::line,
     decode_across: f32_units::across,

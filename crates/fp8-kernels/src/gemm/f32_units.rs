@@ -1,7 +1,6 @@
 //! Packing for kernels whose units are f32.
 
 use super::kernel::Panels;
-use super::lines::LONGEST;
 use crate::isa::Isa;
 use crate::{DType, codec, per_isa};
 
@@ -10,16 +9,22 @@ pub(super) fn line(isa: Isa, dtype: DType, codes: &[u8], units: &mut [u32]) {
     codec::decode(isa, dtype, codes, floats(units));
 }
 
-/// [`super::kernel::DecodeAcross`]: one element a unit. A whole line is decoded at once and then dealt out: panels are narrow.
+/// Elements of a line that are decoded at once; a multiple of every panel's width.
+const PART: usize = 192;
+
+/// [`super::kernel::DecodeAcross`]: one element a unit. Several panels are decoded at once and then dealt out: they are narrow.
 pub(super) fn across(isa: Isa, dtype: DType, codes: &[u8], _: Option<&[u8]>, panels: Panels<'_>) {
     let count = codes.len() / dtype.size();
     if count <= panels.width {
         return codec::decode(isa, dtype, codes, floats(&mut panels.units[..count]));
     }
-    let mut values = [0.0; LONGEST];
-    let values = &mut values[..count];
-    codec::decode(isa, dtype, codes, values);
-    deal(isa, values, panels.width, panels.distance, floats(panels.units));
+    let mut values = [0.0; PART];
+    let distance = PART / panels.width * panels.distance;
+    for (codes, out) in codes.chunks(PART * dtype.size()).zip(floats(panels.units).chunks_mut(distance)) {
+        let values = &mut values[..codes.len() / dtype.size()];
+        codec::decode(isa, dtype, codes, values);
+        deal(isa, values, panels.width, panels.distance, out);
+    }
 }
 
 per_isa! {

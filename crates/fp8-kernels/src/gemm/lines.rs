@@ -1,6 +1,6 @@
 //! Where the packing reads its operands: matrices of codes as lines of contiguous elements.
 
-use crate::View;
+use crate::{View, prefetch};
 
 /// Longest part of a line that is asked for at once, in elements.
 pub(crate) const LONGEST: usize = 768;
@@ -12,6 +12,9 @@ pub(crate) type Scratch = [u8; 4 * LONGEST];
 pub(crate) trait Lines: Sync {
     /// Elements `first .. first + len` of a line, `len <= LONGEST`; put together in `scratch` where they do not lie in one piece.
     fn part<'a>(&'a self, line: usize, first: usize, len: usize, scratch: &'a mut Scratch) -> &'a [u8];
+
+    /// Asks for the same elements, which will be read soon; the line need not exist.
+    fn ask(&self, _line: usize, _first: usize, _len: usize) {}
 }
 
 /// Lines one after the other in memory.
@@ -25,5 +28,11 @@ pub(crate) struct Dense<'a> {
 impl Lines for Dense<'_> {
     fn part<'a>(&'a self, line: usize, first: usize, len: usize, _: &'a mut Scratch) -> &'a [u8] {
         self.view.part(line * self.len + first, len).bytes
+    }
+
+    fn ask(&self, line: usize, first: usize, len: usize) {
+        let size = self.view.dtype.size();
+        let from = self.view.bytes.as_ptr().wrapping_add((line * self.len + first) * size);
+        prefetch::to_first_level(from, len * size);
     }
 }

@@ -28,6 +28,10 @@ pub(super) struct PackScratch {
 /// The most units of a line that are transposed at once: a block along k, or rows across.
 const MOST_UNITS: usize = if BLOCK > super::lines::LONGEST { BLOCK } else { super::lines::LONGEST };
 
+/// How many lines further on the codes are that are asked for, of lines along k and across.
+const AHEAD: usize = 3;
+const ACROSS_AHEAD: usize = 12;
+
 impl PackScratch {
     pub fn new() -> Self {
         Self { parts: [[0; _]; 2], units: vec![0; 16 * MOST_UNITS].into() }
@@ -70,6 +74,7 @@ impl Packer<'_> {
     }
 
     fn line(&mut self, factor: Factor<'_>, line: usize, k: &Range<usize>, units: &mut [u32]) {
+        factor.lines.ask(line + AHEAD, k.start, k.len());
         let codes = factor.lines.part(line, k.start, k.len(), &mut self.scratch.parts[0]);
         (self.kernel.decode_line)(self.isa, factor.dtype, codes, &mut units[..k.len().div_ceil(self.kernel.per_unit)]);
     }
@@ -77,6 +82,7 @@ impl Packer<'_> {
     /// Units of lines `line .. line + per_unit`, of which those from `end` on are missing.
     fn across(&mut self, factor: Factor<'_>, line: usize, end: usize, part: &Range<usize>, panels: Panels<'_>) {
         let [first, second] = &mut self.scratch.parts;
+        (0..self.kernel.per_unit).for_each(|i| factor.lines.ask(line + ACROSS_AHEAD + i, part.start, part.len()));
         let first = factor.lines.part(line, part.start, part.len(), first);
         let pair = self.kernel.per_unit == 2 && line + 1 < end;
         let second = pair.then(|| factor.lines.part(line + 1, part.start, part.len(), second));

@@ -9,8 +9,8 @@ use super::pack::{Factor, Packer};
 use super::room::{Kept, ROOM};
 use crate::isa::Isa;
 
-/// Most units of a factor that is packed whole: 48 MiB.
-const MOST: usize = 12 << 20;
+/// Most units of a factor that is packed whole: 96 MiB.
+const MOST: usize = 24 << 20;
 
 /// Units of a factor of so many lines over k.
 fn packed_units(kernel: &Kernel, lines: usize, k: usize) -> usize {

@@ -10,8 +10,12 @@ use super::kernel::{BLOCK, Kernel};
 use super::pack::{Factor, Packer};
 use super::packed::{Packed, Side};
 use super::room::{Kept, Parts, ROOM, ROWS_AT_ONCE, Room};
+use super::tile::FAR;
 use crate::EpilogueView;
 use crate::isa::Isa;
+
+/// Sums that go through the epilogue at once, to stay in the first-level cache: whole rows, one at least.
+const STORED: usize = 4096;
 
 /// C (rows, columns) = epilogue(A B) over k.
 pub(crate) struct Product<'a> {
@@ -92,7 +96,8 @@ impl Task<'_> {
                         &*a
                     }
                 };
-                multiply(kernel, k.len(), a, b, sums, some.len(), width, block == 0);
+                let mut ahead = self.ahead(block, &some);
+                multiply(kernel, k.len(), a, b, sums, some.len(), width, block == 0, &mut ahead);
             }
         }
         // SAFETY: as above.
@@ -103,11 +108,31 @@ impl Task<'_> {
         self.store(width, sums, output);
     }
 
+    /// What is needed after these rows of a block of k, of factors that are packed: the next panels of B, where the block is new, the
+    /// next rows of A, and the first panel of the next block.
+    fn ahead(&self, block: usize, rows: &Range<usize>) -> Ahead<'_> {
+        let (stride, all) = (self.kernel.stride(), &self.rows);
+        let last_rows = rows.end == all.end;
+        let (next, first) = if last_rows { (block + 1, all.start) } else { (block, rows.end) };
+        let there = next * BLOCK < self.product.k;
+        let a = self.packed[0]
+            .filter(|_| there)
+            .map(|packed| &packed.part(next, first)[..ROWS_AT_ONCE.min(all.end - first) * stride]);
+        let b = self.packed[1]
+            .filter(|_| there && last_rows)
+            .map(|packed| &packed.part(next, self.columns.start)[..self.kernel.columns * stride]);
+        Ahead {
+            panels: self.packed[1].is_some() && rows.start == all.start,
+            parts: [&[], a.unwrap_or_default(), b.unwrap_or_default()],
+        }
+    }
+
     fn store(&self, width: usize, sums: &mut [f32], output: &Output<'_>) {
         let (product, rows) = (self.product, self.rows.clone());
         let whole = width == product.columns && product.output_row.is_none();
-        let (step, length) = if whole { (rows.len(), rows.len() * width) } else { (1, self.columns.len()) };
-        for (row, sums) in rows.step_by(step).zip(sums.chunks_mut(step * width)) {
+        let step = if whole { (STORED / width).max(1) } else { 1 };
+        for (row, sums) in rows.clone().step_by(step).zip(sums[..rows.len() * width].chunks_mut(step * width)) {
+            let length = if whole { sums.len() } else { self.columns.len() };
             let row = product.output_row.map_or(row, |output_row| output_row(row));
             let first = row * product.columns + self.columns.start;
             // SAFETY: tasks have different rows or columns, and different rows of C are different rows of the output.
@@ -116,11 +141,43 @@ impl Task<'_> {
     }
 }
 
+/// Units that are needed soon.
+struct Ahead<'a> {
+    /// Whether the panels of B are among them.
+    panels: bool,
+    /// The next panel of B, and what comes after all panels.
+    parts: [&'a [u32]; 3],
+}
+
+impl Ahead<'_> {
+    /// Where the next ones of them begin, at most `count`; `near`, where none are left.
+    fn next(&mut self, count: usize, near: &[u32]) -> *const u32 {
+        let Some(part) = self.parts.iter_mut().find(|part| !part.is_empty()) else { return near.as_ptr() };
+        let (next, rest) = part.split_at(count.min(part.len()));
+        *part = rest;
+        next.as_ptr()
+    }
+}
+
 /// sums (rows, width) = or += A B of one block of k.
 #[allow(clippy::too_many_arguments)]
-fn multiply(kernel: &Kernel, k: usize, a: &[u32], b: &[u32], sums: &mut [f32], rows: usize, width: usize, first: bool) {
+fn multiply<'b>(
+    kernel: &Kernel,
+    k: usize,
+    a: &[u32],
+    b: &'b [u32],
+    sums: &mut [f32],
+    rows: usize,
+    width: usize,
+    first: bool,
+    ahead: &mut Ahead<'b>,
+) {
     let (stride, units) = (kernel.stride(), k.div_ceil(kernel.per_unit));
-    for (p, panel) in b.chunks_exact(kernel.columns * stride).enumerate().take(width / kernel.columns) {
+    let panels = || b.chunks_exact(kernel.columns * stride).take(width / kernel.columns);
+    for (p, panel) in panels().enumerate() {
+        if ahead.panels {
+            ahead.parts[0] = panels().nth(p + 1).unwrap_or_default();
+        }
         for unit in (0..units).step_by(kernel.units_at_once) {
             let (count, panel) = ((units - unit).min(kernel.units_at_once), &panel[unit * kernel.columns..]);
             let mut row = 0;
@@ -128,8 +185,11 @@ fn multiply(kernel: &Kernel, k: usize, a: &[u32], b: &[u32], sums: &mut [f32], r
                 let (height, tile) = kernel.tile(rows - row);
                 let (a, c) = (&a[row * stride..][..height * stride], &mut sums[row * width + p * kernel.columns..]);
                 assert!(c.len() >= (height - 1) * width + kernel.columns, "room for a tile");
+                let far = ahead.next(FAR * count, panel);
                 // SAFETY: the kernel is of this CPU; A has `height` rows, B a panel, and C room for the tile.
-                unsafe { tile(count, a[unit..].as_ptr(), panel.as_ptr(), c.as_mut_ptr(), width, first && unit == 0) };
+                unsafe {
+                    tile(count, a[unit..].as_ptr(), panel.as_ptr(), c.as_mut_ptr(), width, first && unit == 0, far)
+                };
                 row += height;
             }
         }

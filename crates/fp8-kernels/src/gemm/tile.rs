@@ -1,5 +1,7 @@
 //! The innermost loops: a tile of sums in registers, written once over [`Vector`].
 
+use crate::prefetch;
+
 /// A register of FP32 sums, and how it takes products of units.
 ///
 /// A *unit* is 32 bits of packed operand: one f32, or two bf16, of which the upper one comes first in k.
@@ -43,39 +45,54 @@ pub(super) trait Vector: Copy {
 }
 
 /// Computes one tile: C (rows, columns) = A B when `first`, else C + A B; every element of A B is summed in ascending order
-/// from zero. The arguments: how many units, A, B, C, the distance of C's rows, and whether this is the first block.
+/// from zero. The arguments: how many units, A, B, C, the distance of C's rows, whether this is the first block, and where
+/// [`FAR`] units for each of the units lie that may be asked for meanwhile.
 ///
 /// # Safety
 /// As for [`tile`].
-pub(super) type TileFn = unsafe fn(usize, *const u32, *const u32, *mut f32, usize, bool);
+pub(super) type TileFn = unsafe fn(usize, *const u32, *const u32, *mut f32, usize, bool, *const u32);
+
+/// Units that a tile asks for ahead of others, for each of its own.
+pub(super) const FAR: usize = 8;
 
 /// A [`TileFn`] of ROWS rows and COLUMNS registers of columns.
 ///
-/// A: row `i` starts at `a + i * STRIDE`. B: unit `u` of all columns starts at `b + u * COLUMNS * LANES`.
+/// A: row `i` starts at `a + i * STRIDE`. B: unit `u` of all columns starts at `b + u * COLUMNS * LANES`; it is asked for AHEAD units
+/// before it is needed, where that is not zero.
 ///
 /// # Safety
 /// The instruction set of `V`; `units` units of ROWS rows at `a` and of all columns at `b`; ROWS rows of C at `c`.
 #[inline(always)]
-pub(super) unsafe fn tile<V: Vector, const ROWS: usize, const COLUMNS: usize, const STRIDE: usize>(
+pub(super) unsafe fn tile<
+    V: Vector,
+    const ROWS: usize,
+    const COLUMNS: usize,
+    const STRIDE: usize,
+    const AHEAD: usize,
+>(
     units: usize,
     a: *const u32,
     b: *const u32,
     c: *mut f32,
     c_stride: usize,
     first: bool,
+    far: *const u32,
 ) {
     // SAFETY: the caller's promises cover every pointer below.
     unsafe {
         let mut sums = [[V::zero(); COLUMNS]; ROWS];
-        for u in 0..units {
-            let columns: [V::Units; COLUMNS] = std::array::from_fn(|j| V::units(b.add((u * COLUMNS + j) * V::LANES)));
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let row = V::broadcast(a.add(i * STRIDE + u));
-                for (sum, column) in sums.iter_mut().zip(columns) {
-                    *sum = sum.multiply_add(row, column);
-                }
-            }
+        if AHEAD > 0 {
+            (0..ROWS).for_each(|i| prefetch::to_first_level(c.wrapping_add(i * c_stride), COLUMNS * V::LANES));
         }
+        let together = if AHEAD > 0 { TOGETHER } else { 1 };
+        let whole = units - units % together;
+        for u in (0..whole).step_by(together) {
+            if AHEAD > 0 {
+                prefetch::to_second_level(far.wrapping_add(FAR * u), FAR * together);
+            }
+            (u..u + together).for_each(|u| step::<V, ROWS, COLUMNS, STRIDE, AHEAD>(&mut sums, a.add(u), b, u));
+        }
+        (whole..units).for_each(|u| step::<V, ROWS, COLUMNS, STRIDE, AHEAD>(&mut sums, a.add(u), b, u));
         for (i, sums) in sums.into_iter().enumerate() {
             for (j, sum) in sums.into_iter().enumerate() {
                 let at = c.add(i * c_stride + j * V::LANES);
@@ -86,15 +103,44 @@ pub(super) unsafe fn tile<V: Vector, const ROWS: usize, const COLUMNS: usize, co
     }
 }
 
+/// Units of k without a branch between them, where lines are asked for.
+const TOGETHER: usize = 4;
+
+/// Adds the products of unit `u` of B and that of A at `a`.
+///
+/// # Safety
+/// As for [`tile`].
+#[inline(always)]
+unsafe fn step<V: Vector, const ROWS: usize, const COLUMNS: usize, const STRIDE: usize, const AHEAD: usize>(
+    sums: &mut [[V; COLUMNS]; ROWS],
+    a: *const u32,
+    b: *const u32,
+    u: usize,
+) {
+    if AHEAD > 0 {
+        prefetch::to_first_level(b.wrapping_add((u + AHEAD) * COLUMNS * V::LANES), COLUMNS * V::LANES);
+    }
+    // SAFETY: the caller's promises cover every pointer below.
+    unsafe {
+        let columns: [V::Units; COLUMNS] = std::array::from_fn(|j| V::units(b.add((u * COLUMNS + j) * V::LANES)));
+        for (i, sums) in sums.iter_mut().enumerate() {
+            let row = V::broadcast(a.add(i * STRIDE));
+            for (sum, column) in sums.iter_mut().zip(columns) {
+                *sum = sum.multiply_add(row, column);
+            }
+        }
+    }
+}
+
 /// A table of [`TileFn`]s, the tallest first, compiled for an instruction set: `(rows, tile)`.
 macro_rules! tiles {
-    (#[$attribute:meta] $vector:ty, columns: $columns:literal, stride: $stride:expr, rows: $($rows:literal),+) => {
+    (#[$attribute:meta] $vector:ty, columns: $columns:literal, stride: $stride:expr, ahead: $ahead:literal, rows: $($rows:literal),+) => {
         &[$(($rows, {
             #[$attribute]
             // SAFETY: promised by the caller, as `tile` asks.
-            unsafe fn rows(units: usize, a: *const u32, b: *const u32, c: *mut f32, c_stride: usize, first: bool) {
+            unsafe fn rows(units: usize, a: *const u32, b: *const u32, c: *mut f32, c_stride: usize, first: bool, far: *const u32) {
                 // SAFETY: the caller's promises.
-                unsafe { $crate::gemm::tile::tile::<$vector, $rows, $columns, { $stride }>(units, a, b, c, c_stride, first) }
+                unsafe { $crate::gemm::tile::tile::<$vector, $rows, $columns, { $stride }, $ahead>(units, a, b, c, c_stride, first, far) }
             }
             rows
         })),+]
