@@ -14,9 +14,6 @@ use super::tile::FAR;
 use crate::EpilogueView;
 use crate::isa::Isa;
 
-/// Sums that go through the epilogue at once, to stay in the first-level cache: whole rows, one at least.
-const STORED: usize = 4096;
-
 /// C (rows, columns) = epilogue(A B) over k.
 pub(crate) struct Product<'a> {
     pub rows: usize,
@@ -130,9 +127,8 @@ impl Task<'_> {
     fn store(&self, width: usize, sums: &mut [f32], output: &Output<'_>) {
         let (product, rows) = (self.product, self.rows.clone());
         let whole = width == product.columns && product.output_row.is_none();
-        let step = if whole { (STORED / width).max(1) } else { 1 };
-        for (row, sums) in rows.clone().step_by(step).zip(sums[..rows.len() * width].chunks_mut(step * width)) {
-            let length = if whole { sums.len() } else { self.columns.len() };
+        let (step, length) = if whole { (rows.len(), rows.len() * width) } else { (1, self.columns.len()) };
+        for (row, sums) in rows.step_by(step).zip(sums.chunks_mut(step * width)) {
             let row = product.output_row.map_or(row, |output_row| output_row(row));
             let first = row * product.columns + self.columns.start;
             // SAFETY: tasks have different rows or columns, and different rows of C are different rows of the output.
