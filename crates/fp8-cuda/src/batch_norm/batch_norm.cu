@@ -1,7 +1,10 @@
 #include "octets.cuh"
 
+// Blocks of a multiprocessor, and rows that a thread works on at a time: for as many as registers suffice.
+const u32 RESIDENT = ALIGNED && X::BITS + R::BITS + Y::BITS <= 16 ? 4 : 3, AT_ONCE = X::BITS + R::BITS <= 32 ? 2 : 1;
+
 // y = store(relu?((x - mean) (gamma / sqrt(variance + epsilon)) + beta + residual)).
-extern "C" __global__ void __launch_bounds__(256, ALIGNED && X::BITS + R::BITS + Y::BITS <= 16 ? 4 : 3) batch_norm(Rows size, const X::Code* x, const float* mean, const float* variance, const float* gamma, const float* beta, float epsilon, const R::Code* residual, u32 with_relu, Store store, Y::Code* y) {
+extern "C" __global__ void __launch_bounds__(256, RESIDENT) batch_norm(Rows size, const X::Code* x, const float* mean, const float* variance, const float* gamma, const float* beta, float epsilon, const R::Code* residual, u32 with_relu, Store store, Y::Code* y) {
     // Of the block's columns, each computed once.
     __shared__ float factors[8 * 256];
     for (u32 i = threadIdx.x; i < 8 * size.width; i += blockDim.x) {
@@ -15,12 +18,14 @@ extern "C" __global__ void __launch_bounds__(256, ALIGNED && X::BITS + R::BITS +
 #pragma unroll
     for (int i = 0; i < 8; i++) factor[i] = factors[threadIdx.x % size.width * 8 + i];
     // Where no sum is -0, which ReLU leaves as it is, a ReLU of codes is one of values, for a quarter of the instructions.
-    bool of_codes = HALF_LIKE<Y> && ALIGNED && with_relu && store.regular;
+    bool of_codes = HALF_LIKE<Y> && ALIGNED && with_relu && store.reciprocal > 0;
 #pragma unroll
     for (int i = 0; i < 8; i++) of_codes &= bits_of(betas[i]) != SIGN;
     u32 negative = of_codes ? ~0u : 0;
+    // A mask, where a compiler that knows that it has two values would choose between two results.
+    asm volatile("" : "+r"(negative));
     auto load = [&](u64 first) { return Loaded<X, R>{read_octet<X>(x, first, octet), read_octet<R>(residual, first, octet)}; };
-    each_row<4>(size, octet, load, [&](u64 first, const Loaded<X, R>& loaded) {
+    each_row<AT_ONCE>(size, octet, load, [&](u64 first, const Loaded<X, R>& loaded) {
         float values[8];
         decode8<X, true>(loaded.a, values);
 #pragma unroll

@@ -2,10 +2,10 @@
 #include "columns.cuh"
 
 // sum x, sum x^2: the squares are exact in FP64.
-extern "C" __global__ void sums(Columns size, const X::Code* x, double* parts) {
+extern "C" __global__ void __launch_bounds__(256, X::BITS == 8 ? 4 : 3) sums(Columns size, const X::Code* x, double* parts) {
     Octet octet = summed_octet(size);
     auto load = [&](u32, u64 first) { return read_octet<X>(x, first, octet); };
-    column_parts<2, 8>(size, octet, parts, load, [](u32, const Eight<X::Code>& codes, double (&sums)[16]) {
+    column_parts<2, 4>(size, octet, parts, load, [](u32, const Eight<X::Code>& codes, double (&sums)[16]) {
         float values[8];
         decode8<X, true>(codes, values);
 #pragma unroll

@@ -13,8 +13,8 @@ struct Store {
     u32 saturate;
     // What counts of a word of two draws: the topmost `random_bits` of each.
     u32 draw_mask;
-    // Whether infinity is the end, and the scale far from those of FP32: what most stores are.
-    u32 regular;
+    // 1 / scale of a store as most are: by a power of two, far from the ends of FP32, and with 16 random bits if any. 0 of the others.
+    float reciprocal;
 };
 
 const u32 INFINITY_BITS = 0x7F800000, NAN_BITS = 0x7FC00000, SIGN = 0x80000000;

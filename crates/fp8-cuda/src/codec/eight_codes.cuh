@@ -96,70 +96,52 @@ __device__ inline void decode8(const Eight<typename T::Code>& eight, float (&val
     }
 }
 
-// The codes in the topmost bytes of eight words.
-__device__ inline void pack(const u32 (&codes)[8], Eight<u8>& eight) {
+// Stochastic rounding to a format of a byte. Times 2^(bias - 127), toward zero, a magnitude has the format's exponent in the place of that of f32, and below its
+// normal numbers it is the f32 subnormal that is as long: in any case its bits are the code and, below, the position between two codes. The draw is added to the
+// first 16 bits of that; what is cut off lies below them.
+template <class T>
+inline constexpr float PLACED = 1.0f / (1ull << 63) / (1ull << (64 - T::BIAS));
+
+// Bits of a position below those that a draw is added to.
+template <class T>
+inline constexpr u32 BELOW_DRAW = T::SHIFT - 16;
+
+// By 16 bits, of values that a power of two scales, all below the largest; `factor` does both. Two lie in the halves of a word, each with its sign on top.
+template <class T>
+__device__ inline void encode8_within(float factor, const float (&values)[8], const uint4& draws, Eight<u8>& eight) {
+    constexpr u32 UP = 24 - T::SHIFT;
+    u32 pairs[4];
 #pragma unroll
-    for (int i = 0; i < 2; i++) {
-        u32 low = bytes_of(codes[4 * i], codes[4 * i + 1], 0x4473), high = bytes_of(codes[4 * i + 2], codes[4 * i + 3], 0x4473);
-        eight.words[i] = bytes_of(low, high, 0x5410);
+    for (int i = 0; i < 4; i++) {
+        u32 positions[2];
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            u32 position = bits_of(product_toward_zero(values[2 * i + half], factor));
+            positions[half] = shifted_sum<BELOW_DRAW<T>>(half_word(draws, 2 * i + half), position);
+        }
+        u32 halves = bytes_of(positions[0], positions[1], 0x7632);
+        pairs[i] = chosen_bits<0x80008000>(halves, halves << UP);
     }
+#pragma unroll
+    for (int i = 0; i < 2; i++) eight.words[i] = bytes_of(pairs[2 * i], pairs[2 * i + 1], 0x7531);
 }
 
-// Draw `i` of eight, in bits 8 to 23.
-__device__ inline u32 draw_of(const uint4& draws, int i) { return bytes_of(word(draws, i / 2), 0, i % 2 == 0 ? 0x4104 : 0x4324); }
-
-// Stochastic rounding to a format of a byte. Times 2^(bias - 127), toward zero, a magnitude has the format's exponent in the place of that of f32, and below its
-// normal numbers it is the f32 subnormal that is as long: in any case its bits are the code and, below, the position between two codes. What is cut off lies
-// below the 16 bits that the draw is added to.
-template <class T, bool COMPUTED, int COUNT>
-__device__ inline void encode8_stochastic(const Store& store, const float (&values)[COUNT][8], const uint4 (&draws)[COUNT], Eight<u8> (&eights)[COUNT]) {
-    constexpr float FACTOR = 1.0f / (1ull << 63) / (1ull << (64 - T::BIAS));
-    // So that the code is the topmost byte, without its sign.
-    constexpr u32 UP = 24 - T::SHIFT;
-    if constexpr (T::FIRST_SPECIAL == INFINITY_BITS) {
-        // Infinity is a power of two: in units of it, what is larger is cut off by the multiplication, as is a NaN, which the sum of all tells.
-        constexpr float UNIT = float(1 << ((T::LARGEST + 1 >> T::MANTISSA_BITS) - T::BIAS));
-        float factor = store.scale * (1 / UNIT), sum = 0;
-#pragma unroll
-        for (int n = 0; n < COUNT; n++) {
-            const float(&x)[8] = values[n];
-            float of_eight = ((x[0] + x[1]) + (x[2] + x[3])) + ((x[4] + x[5]) + (x[6] + x[7]));
-            sum = n == 0 ? of_eight : sum + of_eight;
-        }
-        if (__builtin_expect(sum == sum && store.regular, true)) {
-#pragma unroll
-            for (int n = 0; n < COUNT; n++) {
-                u32 codes[8];
-#pragma unroll
-                for (int i = 0; i < 8; i++) {
-                    u32 position = bits_of(product_toward_zero(within_one(fabsf(values[n][i]) * factor), UNIT * FACTOR));
-                    codes[i] = ((position << UP) + draw_of(draws[n], i)) | (bits_of(values[n][i]) & SIGN);
-                }
-                pack(codes, eights[n]);
-            }
-            return;
-        }
-    }
-    float infinity = float_of((T::LARGEST + (store.saturate ? 0 : 1)) << T::SHIFT);
+// Whether all were such values, and encoded.
+template <class T, int COUNT>
+__device__ inline bool encode8_stochastic(const Store& store, const float (&values)[COUNT][8], const uint4 (&draws)[COUNT], Eight<u8> (&eights)[COUNT]) {
+    constexpr u32 LARGEST_BITS = (T::LARGEST << T::SHIFT) + (u32(127 - T::BIAS) << 23);
+    float sum = 0;
 #pragma unroll
     for (int n = 0; n < COUNT; n++) {
-        u32 codes[8], found = 0;
-#pragma unroll
-        for (int i = 0; i < 8; i++) {
-            float scaled = store.scale * values[n][i];
-            u32 position = bits_of(smaller(product_toward_zero(fabsf(scaled), FACTOR), infinity));
-            found |= position;
-            codes[i] = ((position << UP) + draw_of(draws[n], i)) | (bits_of(scaled) & SIGN);
-        }
-        pack(codes, eights[n]);
-        if (__builtin_expect(found >= INFINITY_BITS, false)) {
-#pragma unroll
-            for (int i = 0; i < 8; i++) {
-                u32 sign = COMPUTED ? bits_of(store.scale) : bits_of(values[n][i]) ^ bits_of(store.scale);
-                if (values[n][i] != values[n][i]) eights[n].codes[i] = u8(T::NAN_CODE | (sign & SIGN) >> 24);
-            }
-        }
+        const float(&x)[8] = values[n];
+        float of_eight = ((fabsf(x[0]) + fabsf(x[1])) + (fabsf(x[2]) + fabsf(x[3]))) + ((fabsf(x[4]) + fabsf(x[5])) + (fabsf(x[6]) + fabsf(x[7])));
+        sum = n == 0 ? of_eight : sum + of_eight;
     }
+    // Nothing is less than 0, and no NaN less than anything.
+    if (!(sum < float_of(LARGEST_BITS) * store.reciprocal)) return false;
+#pragma unroll
+    for (int n = 0; n < COUNT; n++) encode8_within<T>(store.scale * PLACED<T>, values[n], draws[n], eights[n]);
+    return true;
 }
 
 // Rounding to nearest-even by the instructions that there are; whether there was one, and its result the store's.
@@ -195,26 +177,20 @@ __device__ inline void encode8(const Store& store, const float (&values)[COUNT][
     if constexpr (DRAWS) {
 #pragma unroll
         for (int n = 0; n < COUNT; n++) draws[n] = philox(store.random, first[n] / 8);
-        // Most often all count.
-        if (store.draw_mask != ~0u) {
-#pragma unroll
-            for (int n = 0; n < COUNT; n++) draws[n].x &= store.draw_mask, draws[n].y &= store.draw_mask, draws[n].z &= store.draw_mask, draws[n].w &= store.draw_mask;
-        }
     }
     if constexpr (DRAWS && HALF_LIKE<T>) {
-        encode8_stochastic<T, COMPUTED>(store, values, draws, eights);
-    } else {
+        if (__builtin_expect(encode8_stochastic<T>(store, values, draws, eights), true)) return;
+    }
 #pragma unroll
-        for (int n = 0; n < COUNT; n++) {
-            if constexpr (INSTRUCTION) {
-                if (__builtin_expect(encode8_nearest<T>(store, values[n], eights[n]), true)) continue;
-            }
+    for (int n = 0; n < COUNT; n++) {
+        if constexpr (INSTRUCTION) {
+            if (__builtin_expect(encode8_nearest<T>(store, values[n], eights[n]), true)) continue;
+        }
 #pragma unroll
-            for (int i = 0; i < 8; i++) {
-                float value = COMPUTED ? canonical(values[n][i]) : values[n][i];
-                if constexpr (DRAWS) eights[n].codes[i] = encode<T, R>(store, value, half_word(draws[n], i));
-                else eights[n].codes[i] = encode_at<T, R>(store, value, first[n] + i);
-            }
+        for (int i = 0; i < 8; i++) {
+            float value = COMPUTED ? canonical(values[n][i]) : values[n][i];
+            if constexpr (DRAWS) eights[n].codes[i] = encode<T, R>(store, value, half_word(draws[n], i));
+            else eights[n].codes[i] = encode_at<T, R>(store, value, first[n] + i);
         }
     }
 }

@@ -43,18 +43,24 @@ __device__ inline u32 to_e4m3(float low, float high) {
 }
 #endif
 
-// The smaller; NaN where one is.
-__device__ inline float smaller(float a, float b) {
-    float least;
-    asm("min.NaN.f32 %0, %1, %2;" : "=f"(least) : "f"(a), "f"(b));
-    return least;
-}
-
 // The larger of each half.
 __device__ inline u32 larger_halves(u32 a, u32 b) { return __vmaxu2(a, b); }
 
 // The product, rounded toward zero.
 __device__ inline float product_toward_zero(float a, float b) { return __fmul_rz(a, b); }
 
-// x where it lies between 0 and 1, else the nearer of them; 0 of NaN.
-__device__ inline float within_one(float x) { return __saturatef(x); }
+// The bits of x that are in MASK, and the others of y. In one instruction, which C++ makes two of.
+template <u32 MASK>
+__device__ inline u32 chosen_bits(u32 x, u32 y) {
+    u32 chosen;
+    asm("lop3.b32 %0, %1, %2, %3, 0xCA;" : "=r"(chosen) : "n"(MASK), "r"(x), "r"(y));
+    return chosen;
+}
+
+// (x << BITS) + y, as a multiplication: the units that shift have enough to do.
+template <u32 BITS>
+__device__ inline u32 shifted_sum(u32 x, u32 y) {
+    u32 sum;
+    asm("mad.lo.u32 %0, %1, %2, %3;" : "=r"(sum) : "r"(x), "n"(1 << BITS), "r"(y));
+    return sum;
+}

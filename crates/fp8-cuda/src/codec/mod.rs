@@ -63,20 +63,21 @@ pub(crate) struct StoreArgument {
     random_bits: u32,
     saturate: u32,
     draw_mask: u32,
-    regular: u32,
+    reciprocal: f32,
 }
 
 impl From<&Store> for StoreArgument {
     fn from(store: &Store) -> Self {
-        let random_bits: u32 = match store.rounding {
-            Rounding::Stochastic { bits } => bits.into(),
-            _ => 0,
+        let (random_bits, is_whole): (u32, _) = match store.rounding {
+            Rounding::Stochastic { bits } => (bits.into(), bits == 16),
+            _ => (0, true),
         };
         let draw_mask = (0xFFFF_0000_u32 >> random_bits.min(16) & 0xFFFF) * 0x0001_0001;
         let saturate = store.overflow == Overflow::Saturate;
-        let regular = !saturate && store.scale > 1e-30 && store.scale < 1e30;
+        let is_power_of_two = store.scale.to_bits() << 9 == 0 && (1e-9..1e9).contains(&store.scale);
+        let reciprocal = if is_power_of_two && is_whole { 1.0 / store.scale } else { 0.0 };
         let (random, scale) = ((&store.random).into(), store.scale);
-        Self { random, scale, random_bits, saturate: saturate.into(), draw_mask, regular: regular.into() }
+        Self { random, scale, random_bits, saturate: saturate.into(), draw_mask, reciprocal }
     }
 }
 

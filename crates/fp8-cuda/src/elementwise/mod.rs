@@ -45,8 +45,8 @@ pub(crate) struct Rows {
 unsafe impl Argument for Rows {}
 
 impl Rows {
-    /// Rows that a thread reads at once.
-    const AT_ONCE: u32 = 4;
+    /// Rows of a thread, at least.
+    const FEWEST: u32 = 4;
 
     /// Of (rows, columns), and its threads: as many rows of each as leave some blocks for every multiprocessor.
     pub fn new(device: &Device, rows: usize, columns: usize) -> (Self, Grid) {
@@ -56,8 +56,8 @@ impl Rows {
         let (down, across) = (Grid::THREADS / width, octets.div_ceil(width));
         let blocks = |rows_of_thread: u32| rows.div_ceil(down * rows_of_thread);
         let enough = |rows_of_thread: &u32| blocks(*rows_of_thread) * across >= 8 * device.multiprocessors;
-        let rows_of_thread = [8, 4, 2].map(|times| times * Self::AT_ONCE).into_iter().find(enough);
-        let rows_of_thread = rows_of_thread.unwrap_or(Self::AT_ONCE);
+        let rows_of_thread = [8, 4, 2].map(|times| times * Self::FEWEST).into_iter().find(enough);
+        let rows_of_thread = rows_of_thread.unwrap_or(Self::FEWEST);
         let grid = Grid { blocks: [blocks(rows_of_thread), across, 1], threads: width * down, shared: 0 };
         (Self { rows, columns, width, rows_of_thread }, grid)
     }

@@ -75,21 +75,28 @@ struct Rows {
 // The columns of this thread.
 __device__ inline Octet octet_of(const Rows& size) { return octet(blockIdx.y * size.width + threadIdx.x % size.width, size.columns); }
 
-// Calls `body(first, load(first))` for each row of this thread; `first` is the index of its first element that is the thread's. COUNT are read before the first
-// of them is worked on.
+// Calls `body(first, load(first))` for each row of this thread; `first` is the index of its first element that is the thread's. COUNT rows are worked on while the
+// next ones are read.
 template <u32 COUNT, class Load, class Body>
 __device__ inline void each_row(const Rows& size, const Octet& octet, Load load, Body body) {
     if (octet.count == 0) return;
     u32 down = blockDim.x / size.width, row = blockIdx.x * down * size.rows_of_thread + threadIdx.x / size.width;
-    for (u32 done = 0; done < size.rows_of_thread && row < size.rows; done += COUNT) {
-        decltype(load(u64(0))) loaded[COUNT];
+    u32 end = min(size.rows, row + down * size.rows_of_thread);
+    typedef decltype(load(u64(0))) Loaded;
+    Loaded loaded[COUNT], next[COUNT];
+    auto read = [&](u32 row, Loaded(&to)[COUNT]) {
 #pragma unroll
         for (u32 at = 0; at < COUNT; at++) {
-            if (row + at * down < size.rows) loaded[at] = load(u64(row + at * down) * size.columns + octet.column);
+            if (row + at * down < end) to[at] = load(u64(row + at * down) * size.columns + octet.column);
         }
+    };
+    read(row, loaded);
+    for (; row < end; row += COUNT * down) {
+        read(row + COUNT * down, next);
 #pragma unroll
-        for (u32 at = 0; at < COUNT; at++, row += down) {
-            if (row < size.rows) body(u64(row) * size.columns + octet.column, loaded[at]);
+        for (u32 at = 0; at < COUNT; at++) {
+            if (row + at * down < end) body(u64(row + at * down) * size.columns + octet.column, loaded[at]);
+            loaded[at] = next[at];
         }
     }
 }
