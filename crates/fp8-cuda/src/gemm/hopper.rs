@@ -59,13 +59,18 @@ struct Plan {
     kept: usize,
 }
 
-/// `SUMS` of hopper.cu.
-fn sums(accumulation: Accumulation, dtype: DType, careful: bool) -> &'static str {
+/// Elements of k that tensor cores sum before the sum is promoted.
+const PROMOTED: usize = 128;
+
+/// `SUMS` of hopper.cu, for products of so many elements.
+fn sums(accumulation: Accumulation, dtype: DType, careful: bool, k: usize) -> &'static str {
     match accumulation {
         _ if careful => "2",
         // Tensor cores sum products of wider types in FP32.
         _ if dtype.size() > 1 => "0",
         Accumulation::Ordered | Accumulation::Exact => "1",
+        // One sum needs no other to be added to.
+        Accumulation::Promoted if k <= PROMOTED => "0",
         Accumulation::Promoted => "2",
         Accumulation::Fast => "0",
     }
@@ -106,7 +111,7 @@ impl Plan {
             _ => return None,
         };
         // What is added product by product has two sums on the way, and no registers for more.
-        let is_exact = sums(device.accumulation, a, product.careful) == "1";
+        let is_exact = sums(device.accumulation, a, product.careful, product.k) == "1";
         let (m, n, cards) = (product.rows.div_ceil(TILE_M), product.columns, device.multiprocessors as usize);
         let depths = (product.k * a.size()).div_ceil(128);
         let tiles = |tile_n: usize| m * n.div_ceil(tile_n);
@@ -235,7 +240,7 @@ fn defines<A: Lines, B: Lines>(
         ("STAGES", number(plan.stages().1)),
         ("KEPT", if plan.kept > 0 { "1" } else { "0" }),
         ("RUN", number(plan.run)),
-        ("SUMS", sums(device.accumulation, product.a.operand.dtype.unwrap_or(DType::F32), product.careful)),
+        ("SUMS", sums(device.accumulation, product.a.operand.dtype.unwrap_or(DType::F32), product.careful, product.k)),
     ]
 }
 
