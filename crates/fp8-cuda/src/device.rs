@@ -7,6 +7,7 @@ use fp8_kernels::{Error as KernelError, Result as KernelResult};
 
 use crate::accumulation::Accumulation;
 use crate::cache::Cache;
+use crate::driver;
 use crate::error::{Context, Error, Result};
 use crate::kernels::Kernels;
 use crate::memory::Accounts;
@@ -38,10 +39,7 @@ pub(crate) struct Device {
 impl Device {
     /// Card `ordinal`, as the driver counts them.
     pub fn open(ordinal: usize, accumulation: Accumulation, cache: Cache) -> Result<Arc<Self>> {
-        // SAFETY: loads the driver's library, whose initialisers are those of an ordinary library.
-        if !unsafe { sys::is_culib_present() } {
-            return Err(Error::NoDriver { looked_for: "libcuda.so, libcuda.so.1, nvcuda.dll".into() });
-        }
+        driver::load()?;
         let count = CudaContext::device_count().context(|| "asking the driver for its cards".into())?;
         let count = usize::try_from(count).unwrap_or(0);
         if ordinal >= count {

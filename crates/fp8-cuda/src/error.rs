@@ -11,6 +11,22 @@ pub enum Error {
         /// Names of the library.
         looked_for: String,
     },
+    /// A library of the driver's name that is something else.
+    #[error(
+        "what was loaded as NVIDIA's driver is another library, without a function {function}; see what LD_LIBRARY_PATH names"
+    )]
+    OtherLibrary {
+        /// What it lacks.
+        function: &'static str,
+    },
+    /// A driver that lacks functions that are needed.
+    #[error("NVIDIA's driver here is one for CUDA {version}; a newer one is needed, for CUDA {oldest} at least")]
+    OldDriver {
+        /// Its version.
+        version: String,
+        /// The first that will do.
+        oldest: String,
+    },
     /// There is no run-time compiler.
     #[error(
         "no NVRTC, which compiles the kernels: {looked_for}; it comes with the CUDA toolkit and as the Python package nvidia-cuda-nvrtc: \
@@ -70,13 +86,6 @@ pub(crate) trait Context<T> {
 
 impl<T> Context<T> for std::result::Result<T, cudarc::driver::DriverError> {
     fn context(self, call: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|error| {
-            let text = |text: std::result::Result<&std::ffi::CStr, _>| match text {
-                Ok(text) => text.to_string_lossy().into_owned(),
-                Err::<_, cudarc::driver::DriverError>(_) => format!("error {}", error.0 as i32),
-            };
-            let message = format!("{} ({})", text(error.error_string()), text(error.error_name()));
-            Error::Driver { call: call(), message }
-        })
+        self.map_err(|error| Error::Driver { call: call(), message: crate::driver::message(error) })
     }
 }

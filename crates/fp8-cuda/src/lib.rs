@@ -37,6 +37,7 @@ mod columns;
 mod conv;
 mod cross_entropy;
 mod device;
+mod driver;
 mod elementwise;
 mod embedding;
 pub mod error;
