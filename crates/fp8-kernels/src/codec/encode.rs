@@ -3,6 +3,8 @@
 use fp8_core::{Format, Rounding, Specials, Stream};
 
 use super::draws::{Block, PER_BLOCK, draws};
+#[cfg(target_arch = "x86_64")]
+use super::nearest_e5m2;
 use super::target::{Bf16, Code, Directed, Narrow, NearestEven, Round, Stochastic, Target, Units};
 use crate::isa::Isa;
 use crate::{Store, per_isa};
@@ -19,6 +21,15 @@ pub fn encode(isa: Isa, store: &Store, first_index: u64, x: &[f32], out: &mut [u
     assert_eq!(out.len(), x.len() * dtype.size(), "encode: bytes of {} elements of {dtype}", x.len());
     match dtype.format().map(|format| (format, dtype.size())) {
         None => encode_f32(isa, store.scale, x, out.as_chunks_mut().0),
+        #[cfg(target_arch = "x86_64")]
+        Some((Format::E5M2, 1)) if store.rounding == Rounding::NearestEven && matches!(isa, Isa::Avx512 | Isa::Amx) => {
+            let otherwise = |x: &[f32], out: &mut [u8]| {
+                let target = Target::new(Format::E5M2, store);
+                deterministic::<[u8; 1], Narrow<true>, NearestEven>(isa, target, x, out.as_chunks_mut().0);
+            };
+            // SAFETY: a value of `Isa` exists only where the CPU has that instruction set.
+            unsafe { nearest_e5m2::encode(store, x, out, otherwise) }
+        }
         Some((format, 1)) => {
             let codes = match format.specials {
                 Specials::Fnuz => encode_codes::<[u8; 1], Narrow<false>>,

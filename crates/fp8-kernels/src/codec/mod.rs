@@ -11,6 +11,8 @@ mod encode;
 mod half;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod lookup;
+#[cfg(target_arch = "x86_64")]
+mod nearest_e5m2;
 mod target;
 #[cfg(test)]
 mod tests;
