@@ -74,7 +74,7 @@ impl From<&Store> for StoreArgument {
         };
         let draw_mask = (0xFFFF_0000_u32 >> random_bits.min(16) & 0xFFFF) * 0x0001_0001;
         let saturate = store.overflow == Overflow::Saturate;
-        let is_power_of_two = store.scale.to_bits() << 9 == 0 && (1e-9..1e9).contains(&store.scale);
+        let is_power_of_two = store.scale.to_bits() << 9 == 0 && (1e-6..1e6).contains(&store.scale);
         let reciprocal = if is_power_of_two && is_whole { 1.0 / store.scale } else { 0.0 };
         let (random, scale) = ((&store.random).into(), store.scale);
         Self { random, scale, random_bits, saturate: saturate.into(), draw_mask, reciprocal }

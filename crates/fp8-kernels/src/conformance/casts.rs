@@ -26,24 +26,21 @@ pub fn all_inputs(found: &dyn Backend, expected: &dyn Backend, bits: u32) -> Res
     Ok(wrong)
 }
 
-/// `len` random bit patterns and every special value, to every format by every rounding, 1 to 32 random bits, and both rules for overflow.
+/// `len` random bit patterns and every special value, to every format by every rounding, 1 to 32 random bits, and both rules for overflow; by stochastic rounding also
+/// scaled.
 ///
 /// # Errors
 /// Those of the backends.
 pub fn every_mode(found: &dyn Backend, expected: &dyn Backend, len: usize) -> Result<Vec<String>> {
     let (values, random) = (Stream { seed: 7, step: 8, id: 9 }, Stream { seed: u64::MAX - 3, step: 1 << 31, id: 2 });
     let special = [0, 1, 0x007F_FFFF, 0x0080_0000, 0x7F7F_FFFF, 0x7F80_0000, 0x7F80_0001, 0x7FC0_0000, 0x477F_FFFF];
-    // Half of them near the ranges of the formats: exponents from -28 to 18.
-    let near = |x: u32| x & 0x807F_FFFF | (99 + (x >> 23) % 47) << 23;
+    let between = |x: u32, least: u32, exponents: u32| x & 0x807F_FFFF | (127 + (x >> 23) % exponents - least) << 23;
+    // Half of them near the ranges of the formats: exponents from -28 to 18. Of every fourth 64 all are within those: from -28 to 0.
     let value = |i: usize| match (special.get(i / 2), values.draw(i as u64, 32)) {
         (Some(bits), _) => bits | (i as u32 % 2) << 31,
-        (None, x) => {
-            if i.is_multiple_of(2) {
-                x
-            } else {
-                near(x)
-            }
-        }
+        (None, x) if i / 64 % 4 == 3 => between(x, 28, 29),
+        (None, x) if i.is_multiple_of(2) => x,
+        (None, x) => between(x, 28, 47),
     };
     let bytes: Vec<u8> = (0..len).flat_map(|i| value(i).to_le_bytes()).collect();
     let fixed = [
@@ -56,9 +53,14 @@ pub fn every_mode(found: &dyn Backend, expected: &dyn Backend, len: usize) -> Re
     let roundings = fixed.into_iter().chain((1..=32).map(|bits| Rounding::Stochastic { bits }));
     let modes =
         roundings.flat_map(|rounding| [Overflow::Infinity, Overflow::Saturate].map(|overflow| (rounding, overflow)));
-    let stores: Vec<Store> = modes
-        .flat_map(|(rounding, overflow)| NARROW.map(|dtype| Store { dtype, rounding, overflow, scale: 1.0, random }))
-        .collect();
+    let stores = modes
+        .flat_map(|(rounding, overflow)| NARROW.map(|dtype| Store { dtype, rounding, overflow, scale: 1.0, random }));
+    let stochastic = |scale| {
+        let rounding = Rounding::STOCHASTIC;
+        NARROW.map(|dtype| Store { dtype, rounding, overflow: Overflow::Infinity, scale, random })
+    };
+    let scales = [2.0_f32.powi(-27), 2.0_f32.powi(-19), 0.25, 3.0, -1.0, 2.0_f32.powi(19), 2.0_f32.powi(27)];
+    let stores: Vec<Store> = stores.chain(scales.into_iter().flat_map(stochastic)).collect();
     differences(found, expected, &bytes, &stores)
 }
 
@@ -82,8 +84,8 @@ fn differences(found: &dyn Backend, expected: &dyn Backend, x: &[u8], stores: &[
             let at = outputs[0].iter().zip(&outputs[1]).position(|(a, b)| a != b).unwrap_or(0) / store.dtype.size();
             let bits = x.get(4 * at..4 * at + 4).unwrap_or_default();
             wrong.push(format!(
-                "{} by {}, {}: {count} bytes, the first of {bits:02x?}",
-                store.dtype, store.rounding, store.overflow
+                "{} by {}, {}, scale {:e}: {count} bytes, the first of {bits:02x?}",
+                store.dtype, store.rounding, store.overflow, store.scale
             ));
         }
     }
