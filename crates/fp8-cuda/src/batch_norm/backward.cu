@@ -9,7 +9,7 @@ struct Operands {
 };
 
 // Blocks of a multiprocessor, and rows that a thread works on at a time: for as many as registers suffice.
-const u32 RESIDENT = X::BITS == 8 ? 3 : 2, AT_ONCE = DR::PRESENT || X::BITS > 16 ? 1 : 2;
+const u32 RESIDENT = X::BITS == 8 ? 3 : 2, ROWS_AT_ONCE = DR::PRESENT || X::BITS > 16 ? 1 : 2;
 
 extern "C" __global__ void __launch_bounds__(256, RESIDENT) backward(Rows size, const DY::Code* dy, const X::Code* x, const Y::Code* y, const R::Code* residual_error, const float* mean, const float* lines, Store dx_store, DX::Code* dx, Store dresidual_store, DR::Code* dresidual) {
     Octet octet = octet_of(size);
@@ -19,7 +19,7 @@ extern "C" __global__ void __launch_bounds__(256, RESIDENT) backward(Rows size, 
     auto load = [&](u64 first) {
         return Operands{read_octet<DY>(dy, first, octet), read_octet<X>(x, first, octet), read_octet<Y>(y, first, octet), read_octet<R>(residual_error, first, octet)};
     };
-    each_row<AT_ONCE>(size, octet, load, [&](u64 first, const Operands& loaded) {
+    each_row<ROWS_AT_ONCE>(size, octet, load, [&](u64 first, const Operands& loaded) {
         float errors[8], values[8];
         masked8<DY, Y, R::PRESENT || !DR::PRESENT>(loaded.dy, loaded.y, errors);
         decode8<X, true>(loaded.x, values);

@@ -1,7 +1,7 @@
 #include "octets.cuh"
 
 // Blocks of a multiprocessor, and rows that a thread works on at a time: for as many as registers suffice.
-const u32 RESIDENT = ALIGNED && X::BITS + R::BITS + Y::BITS <= 16 ? 4 : 3, AT_ONCE = X::BITS + R::BITS <= 32 ? 2 : 1;
+const u32 RESIDENT = ALIGNED && X::BITS + R::BITS + Y::BITS <= 16 ? 4 : 3, ROWS_AT_ONCE = X::BITS + R::BITS <= 32 ? 2 : 1;
 
 // y = store(relu?((x - mean) (gamma / sqrt(variance + epsilon)) + beta + residual)).
 extern "C" __global__ void __launch_bounds__(256, RESIDENT) batch_norm(Rows size, const X::Code* x, const float* mean, const float* variance, const float* gamma, const float* beta, float epsilon, const R::Code* residual, u32 with_relu, Store store, Y::Code* y) {
@@ -25,7 +25,7 @@ extern "C" __global__ void __launch_bounds__(256, RESIDENT) batch_norm(Rows size
     // A mask, where a compiler that knows that it has two values would choose between two results.
     asm volatile("" : "+r"(negative));
     auto load = [&](u64 first) { return Loaded<X, R>{read_octet<X>(x, first, octet), read_octet<R>(residual, first, octet)}; };
-    each_row<AT_ONCE>(size, octet, load, [&](u64 first, const Loaded<X, R>& loaded) {
+    each_row<ROWS_AT_ONCE>(size, octet, load, [&](u64 first, const Loaded<X, R>& loaded) {
         float values[8];
         decode8<X, true>(loaded.a, values);
 #pragma unroll
