@@ -1,7 +1,8 @@
 //! Speed of batch normalisation on a card, in the shapes of ResNet-50 at 224 x 224, batch 256: `cargo run --release -p fp8-cuda --example norms [CARD]`.
 
+mod timing;
+
 use std::error::Error;
-use std::time::Instant;
 
 use fp8_core::{Rounding, Stream};
 use fp8_cuda::{Accumulation, CudaBackend};
@@ -9,8 +10,8 @@ use fp8_kernels::{
     Backend, BatchNorm, BatchNormBackward, BatchNormForward, BatchNormGradients, BatchStatistics, Buffer, DType,
     Result, Store,
 };
+use timing::seconds;
 
-const TIMES: u32 = 20;
 /// Pixels of a batch, and channels.
 const SHAPES: [[usize; 2]; 6] =
     [[3_211_264, 64], [802_816, 64], [802_816, 256], [200_704, 512], [50_176, 1024], [12_544, 2048]];
@@ -25,17 +26,8 @@ fn filled(gpu: &CudaBackend, dtype: DType, values: &[f32]) -> Result<Buffer> {
 }
 
 /// Prints how long a call takes, and how fast it goes over so many elements of a byte.
-fn report(gpu: &CudaBackend, name: &str, elements: usize, mut work: impl FnMut() -> Result<()>) -> Result<()> {
-    for _ in 0..3 {
-        work()?;
-    }
-    gpu.synchronize()?;
-    let start = Instant::now();
-    for _ in 0..TIMES {
-        work()?;
-    }
-    gpu.synchronize()?;
-    let seconds = start.elapsed().as_secs_f64() / f64::from(TIMES);
+fn report(gpu: &CudaBackend, name: &str, elements: usize, work: impl FnMut() -> Result<()>) -> Result<()> {
+    let seconds = seconds(gpu, work)?;
     print!(" {name} {:.0} us ({:.2} TB/s)", 1e6 * seconds, 1e-12 * elements as f64 / seconds);
     Ok(())
 }

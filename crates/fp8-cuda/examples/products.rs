@@ -1,12 +1,11 @@
 //! Speed and error of products on a card: `cargo run --release -p fp8-cuda --example products [CARD [SHAPE]]`; a shape as in the output, or a part of it.
 
-use std::time::Instant;
+mod timing;
 
 use fp8_core::{Rounding, Stream};
 use fp8_cuda::{Accumulation, CudaBackend};
 use fp8_kernels::{Backend, Buffer, Conv2d, DType, Epilogue, Gemm, Layout, Result, Store};
-
-const TIMES: u32 = 20;
+use timing::seconds;
 
 fn values(gpu: &CudaBackend, dtype: DType, len: usize, seed: u32) -> Result<Buffer> {
     let uniform = |i: u32| (i.wrapping_mul(0x9E37_79B9) ^ seed).wrapping_mul(0x85EB_CA6B) as f32 / (1_u64 << 32) as f32;
@@ -23,20 +22,6 @@ fn floats(gpu: &CudaBackend, buffer: &Buffer) -> Result<Vec<f32>> {
     let mut bytes = vec![0; buffer.bytes()];
     gpu.download(buffer, &mut bytes)?;
     Ok(bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
-}
-
-/// Seconds of one call.
-fn seconds(gpu: &CudaBackend, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
-    for _ in 0..3 {
-        work()?;
-    }
-    gpu.synchronize()?;
-    let start = Instant::now();
-    for _ in 0..TIMES {
-        work()?;
-    }
-    gpu.synchronize()?;
-    Ok(start.elapsed().as_secs_f64() / f64::from(TIMES))
 }
 
 fn stores() -> [Store; 3] {

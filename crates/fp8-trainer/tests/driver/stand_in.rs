@@ -7,10 +7,9 @@ use std::ptr::null_mut;
 /// A number of `CUresult`, its name and what it means.
 type Failure = (c_int, &'static [u8], &'static [u8]);
 
-const FAILURES: [Failure; 5] = [
+const FAILURES: [Failure; 4] = [
     (2, b"CUDA_ERROR_OUT_OF_MEMORY\0", b"out of memory\0"),
     (100, b"CUDA_ERROR_NO_DEVICE\0", b"no CUDA-capable device is detected\0"),
-    (500, b"CUDA_ERROR_NOT_FOUND\0", b"named symbol not found\0"),
     (700, b"CUDA_ERROR_ILLEGAL_ADDRESS\0", b"an illegal memory access was encountered\0"),
     (803, b"CUDA_ERROR_SYSTEM_DRIVER_MISMATCH\0", b"system has unsupported display driver / cuda driver combination\0"),
 ];
