@@ -31,9 +31,22 @@ impl CudaBackend {
     /// Card `ordinal`, as the driver counts them, with the user's cache of compiled kernels ([`Cache::of_user`]).
     ///
     /// # Errors
-    /// Where there is no driver, no such card, or the card is older than the kernels' oldest (compute capability 8.0).
+    /// Where there is no driver, no such card, or the card is older than the kernels' oldest (compute capability 8.0), or `$FP8_CUDA_CAPABILITY`, as which
+    /// [`CudaBackend::like`] takes the card, is no capability.
     pub fn new(ordinal: usize, accumulation: Accumulation) -> std::result::Result<Self, Error> {
         Self::with(ordinal, accumulation, Cache::of_user())
+    }
+
+    /// The same by the kernels that a card of this compute capability gets, where it is older than the card's: to test and to measure them on a card at hand.
+    ///
+    /// # Errors
+    /// As [`CudaBackend::new`].
+    pub fn like(
+        capability: (u32, u32),
+        ordinal: usize,
+        accumulation: Accumulation,
+    ) -> std::result::Result<Self, Error> {
+        Ok(Self::on(Device::open(ordinal, accumulation, Cache::of_user(), Some(capability))?))
     }
 
     /// The same with another cache.
@@ -41,10 +54,14 @@ impl CudaBackend {
     /// # Errors
     /// As [`CudaBackend::new`].
     pub fn with(ordinal: usize, accumulation: Accumulation, cache: Cache) -> std::result::Result<Self, Error> {
-        Ok(Self { device: Device::open(ordinal, accumulation, cache)? })
+        Ok(Self::on(Device::open(ordinal, accumulation, cache, of_environment()?)?))
     }
 
-    /// Compute capability of the card.
+    pub(crate) fn on(device: Arc<Device>) -> Self {
+        Self { device }
+    }
+
+    /// The compute capability that kernels are chosen by: the card's, unless an older one was asked for.
     pub fn capability(&self) -> (u32, u32) {
         self.device.capability
     }
@@ -60,6 +77,17 @@ impl CudaBackend {
     /// Where a kernel failed.
     pub fn synchronize(&self) -> Result<()> {
         self.device.synchronize()
+    }
+}
+
+/// `$FP8_CUDA_CAPABILITY`.
+fn of_environment() -> std::result::Result<Option<(u32, u32)>, Error> {
+    let Some(given) = std::env::var_os("FP8_CUDA_CAPABILITY") else { return Ok(None) };
+    let given = given.to_string_lossy();
+    let numbers = given.split_once('.').map(|(major, minor)| (major.parse(), minor.parse()));
+    match numbers {
+        Some((Ok(major), Ok(minor))) if major >= 8 => Ok(Some((major, minor))),
+        _ => Err(Error::Capability { given: given.into_owned() }),
     }
 }
 

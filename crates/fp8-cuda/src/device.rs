@@ -21,7 +21,7 @@ pub(crate) struct Device {
     pub name: String,
     /// `sm_90a` and the like.
     pub architecture: String,
-    /// Compute capability.
+    /// The compute capability that kernels are chosen by.
     pub capability: (u32, u32),
     pub multiprocessors: u32,
     /// Bytes of shared memory that a block may have.
@@ -37,8 +37,13 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    /// Card `ordinal`, as the driver counts them.
-    pub fn open(ordinal: usize, accumulation: Accumulation, cache: Cache) -> Result<Arc<Self>> {
+    /// Card `ordinal`, as the driver counts them, with the kernels of a card of capability `like`, if that is older.
+    pub fn open(
+        ordinal: usize,
+        accumulation: Accumulation,
+        cache: Cache,
+        like: Option<(u32, u32)>,
+    ) -> Result<Arc<Self>> {
         driver::load()?;
         let count = CudaContext::device_count().context(|| "asking the driver for its cards".into())?;
         let count = usize::try_from(count).unwrap_or(0);
@@ -57,13 +62,18 @@ impl Device {
         }
         let multiprocessors = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
         let shared = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
+        let capability = like.map_or((major, minor), |like| like.clamp((8, 0), (major, minor)));
+        let (shared, like) = match capability == (major, minor) {
+            true => (shared, String::new()),
+            false => (shared.min(shared_of_older(capability)), format!(" as {}.{}", capability.0, capability.1)),
+        };
         let stream = context.new_stream().context(opening)?;
         keep_freed_memory(&context).context(opening)?;
         Ok(Arc::new(Self {
             stream,
-            name: format!("cuda:{ordinal} ({card}, {accumulation} sums)"),
+            name: format!("cuda:{ordinal} ({card}{like}, {accumulation} sums)"),
             architecture: architecture((major, minor)),
-            capability: (major, minor),
+            capability,
             multiprocessors,
             shared,
             accumulation,
@@ -108,6 +118,11 @@ impl Device {
     pub fn failed(&self, reason: String) -> KernelError {
         KernelError::Backend { backend: self.name.clone(), reason }
     }
+}
+
+/// Bytes of shared memory that a block may have, of the generations before 9.0.
+fn shared_of_older(capability: (u32, u32)) -> u32 {
+    if matches!(capability, (8, 0 | 7)) { 163 << 10 } else { 99 << 10 }
 }
 
 /// What kernels are compiled for. `a`: with the instructions that only this generation has.

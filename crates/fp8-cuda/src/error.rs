@@ -54,6 +54,12 @@ pub enum Error {
         /// Compute capability.
         minor: u32,
     },
+    /// Kernels were asked for of a generation that is none.
+    #[error("FP8_CUDA_CAPABILITY is {given:?}, which is no compute capability from 8.0 on, such as 8.9")]
+    Capability {
+        /// What was given.
+        given: String,
+    },
     /// A call of the driver that failed.
     #[error("{call}: {message}")]
     Driver {

@@ -24,7 +24,7 @@
 //! ```
 //!
 //! Environment: `FP8_NVRTC` names the compiler's library, `FP8_CUDA_CACHE` the folder of compiled kernels; `FP8_CUDA_WAIT=1` waits for each kernel, so that
-//! one that fails is told by its name.
+//! one that fails is told by its name; `FP8_CUDA_CAPABILITY=8.9` takes the kernels that a card of that compute capability gets, where the card is newer.
 
 mod accumulation;
 mod additive_attention;
@@ -41,6 +41,8 @@ mod driver;
 mod elementwise;
 mod embedding;
 pub mod error;
+#[cfg(test)]
+mod failed_kernel;
 mod gemm;
 mod kernels;
 mod layer_norm;

@@ -16,7 +16,7 @@ type Row = (&'static Source, Names, Names, Names);
 type Names = &'static [&'static str];
 
 /// Sources, and the macros of their types: of inputs, of inputs that may be absent, of outputs; each output has a rounding.
-const SOURCES: [Row; 34] = [
+const SOURCES: [Row; 33] = [
     (&elementwise::CAST, &["X"], &[], &["Y"]),
     (&elementwise::LOOK_UP, &[], &[], &["Y"]),
     (&elementwise::ADD, &["A"], &["B"], &["Y"]),
@@ -26,7 +26,6 @@ const SOURCES: [Row; 34] = [
     (&reduce::SUMS, &["X"], &[], &[]),
     (&reduce::SUM_ROWS, &["X"], &[], &["Y"]),
     (&gemm::PLAIN, &["A", "B"], &["R"], &["Y"]),
-    (&gemm::MMA, &["A", "B"], &["R"], &["Y"]),
     (&gemm::PARTS, &[], &["R"], &["Y"]),
     (&gemm::PLANES, &[], &[], &[]),
     (&gemm::NARROW, &["X"], &["R"], &["Y"]),
@@ -110,6 +109,18 @@ const fn wide_sums<'a>(
     [("X", x), ("R", r), ("Y", y), ("Y_ROUNDING", rounding), ("HALF", half), ("WIDTH", "128")]
 }
 
+/// Those of the kernel for tensor cores of any card: types of the factors and what they are multiplied as, LINES_A, LINES_B, A_ALONG_K, B_ALONG_K, A_WHOLE, B_WHOLE, SUMS,
+/// types of residual and result, rounding.
+const MMA: [[&str; 13]; 7] = [
+    ["E5M2", "F16", "F16", "Dense", "Taps", "0", "1", "1", "0", "0", "None", "F16", "SR"],
+    ["E3M4", "E5M2Fnuz", "F16", "Patches", "Dense", "1", "0", "0", "1", "0", "E5M2", "E3M4", "RNE"],
+    ["Bf16", "Bf16", "Bf16", "Dense", "Dense", "1", "1", "1", "1", "2", "None", "F32", "RNE"],
+    ["E5M2", "E5M2", "None", "Patches", "Dense", "1", "1", "1", "1", "2", "None", "E5M2", "SR"],
+    ["E5M2", "E4M3", "None", "Dense", "Taps", "1", "0", "1", "1", "1", "F16", "E4M3", "SR"],
+    ["E4M3", "E5M2", "None", "Dense", "PatchElements", "0", "0", "1", "1", "0", "None", "E5M2", "RNE"],
+    ["E4M3", "E4M3", "None", "Dense", "Dense", "0", "1", "0", "0", "2", "E4M3", "F32", "RNE"],
+];
+
 /// Plans of Hopper's own kernel: type of the factors, IMAGES, TILE_N, DEPTH, STAGES, CLUSTER, RESIDENT, SUMS, types of residual and result, rounding, RUN, KEPT.
 const HOPPER: [[&str; 13]; 9] = [
     ["E5M2", "0", "256", "128", "4", "2", "1", "2", "None", "E5M2", "SR", "16", "0"],
@@ -160,7 +171,6 @@ fn defines(n: usize, [inputs, optional, outputs]: [Names; 3]) -> Vec<(String, St
         ("SPLIT_WHOLE", "1", "0"),
         ("PRODUCTS", "6", "3"),
         ("SUMMED", "8", "1"),
-        ("BRAIN", "0", "1"),
     ];
     let kinds = kinds.map(|(name, first, second)| (name.into(), if even { first } else { second }.into()));
     [of(inputs, TYPES[n]), of(optional, absent), of(outputs, TYPES[(n + 1) % 8]), roundings, kinds.to_vec()].concat()
@@ -184,6 +194,16 @@ fn units() -> Vec<Unit> {
         })
     };
     let others = OTHERS.iter().map(|(source, defines)| unit(source, defines, &ARCHITECTURES));
+    let mma = MMA.iter().map(
+        |[a, b, widened, lines_a, lines_b, a_along, b_along, a_whole, b_whole, sums, r, y, rounding]| {
+            let factors = [("A", *a), ("B", b), ("WIDENED", widened), ("LINES_A", lines_a), ("LINES_B", lines_b)];
+            let flags = [("A_ALONG_K", *a_along), ("B_ALONG_K", b_along), ("A_WHOLE", a_whole), ("B_WHOLE", b_whole)];
+            let others = [("SUMS", *sums), ("R", r), ("Y", y), ("Y_ROUNDING", rounding)];
+            // Codes as they are: the cards since 8.9.
+            let architectures = if *widened == "None" { &ARCHITECTURES[1..] } else { &ARCHITECTURES };
+            unit(&gemm::MMA, &[factors.as_slice(), &flags, &others].concat(), architectures)
+        },
+    );
     let across = ACROSS.iter().map(|[a, b, narrow, images, tile_m, tile_n, stages, copied]| {
         let numbers =
             [("IMAGES", *images), ("TILE_M", tile_m), ("TILE_N", tile_n), ("STAGES", stages), ("COPIED", copied)];
@@ -205,7 +225,7 @@ fn units() -> Vec<Unit> {
             let types = [("A", *a), ("B", a), ("R", r), ("Y", y), ("Y_ROUNDING", rounding), ("SUMS", sums)];
             unit(&gemm::HOPPER, &[numbers.as_slice(), &types].concat(), &["sm_90a"])
         });
-    SOURCES.into_iter().flat_map(kinds).chain(others).chain(across).chain(hopper).collect()
+    SOURCES.into_iter().flat_map(kinds).chain(others).chain(mma).chain(across).chain(hopper).collect()
 }
 
 fn check(nvrtc: &Nvrtc, (source, defines, architectures): &Unit) {
@@ -246,7 +266,7 @@ fn every_source_is_in_the_table() {
         .iter()
         .map(|(source, ..)| source.name)
         .chain(OTHERS.iter().map(|(source, _)| source.name))
-        .chain([gemm::ACROSS.name, gemm::HOPPER.name])
+        .chain([gemm::MMA.name, gemm::ACROSS.name, gemm::HOPPER.name])
         .collect();
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for folder in std::fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {

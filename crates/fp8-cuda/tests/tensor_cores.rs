@@ -20,11 +20,25 @@ fn bound(accumulation: Accumulation, types: [DType; 2]) -> f64 {
 }
 
 const MODES: [Accumulation; 3] = [Exact, Promoted, Fast];
+/// Kernels of older cards, which newer ones compute as well, and types that they multiply by ways of their own.
+const OLDER: [((u32, u32), Accumulation); 4] =
+    [((8, 0), Promoted), ((8, 9), Exact), ((8, 9), Promoted), ((8, 9), Fast)];
+const TYPES_OF_OLDER: [[DType; 2]; 3] = [[E5M2, E5M2], [E4M3, E5M2], [F32, F32]];
 const TYPES: [[DType; 2]; 7] =
     [[E5M2, E5M2], [E4M3, E5M2], [F16, E5M2], [F16, F16], [Bf16, Bf16], [E5M2Fnuz, F16], [F32, F32]];
 
 fn card(accumulation: Accumulation) -> Option<CudaBackend> {
     CudaBackend::new(0, accumulation).inspect_err(|reason| eprintln!("nothing was tested: {reason}")).ok()
+}
+
+/// A card by every mode, and as older ones; which mode, and of which types.
+fn cards() -> Vec<(Accumulation, CudaBackend, &'static [[DType; 2]])> {
+    let modes = MODES.into_iter().filter_map(|mode| Some((mode, card(mode)?, TYPES.as_slice())));
+    let older = OLDER.into_iter().filter_map(|(capability, mode)| {
+        let gpu = CudaBackend::like(capability, 0, mode).ok()?;
+        (gpu.capability() == capability).then_some((mode, gpu, TYPES_OF_OLDER.as_slice()))
+    });
+    modes.chain(older).collect()
 }
 
 /// Numbers from -1 to 1, the same on every backend.
@@ -74,14 +88,20 @@ fn error(found: &[f32], expected: &[f32]) -> f64 {
 /// An operation with its operands made by itself, stored as it is told.
 type Run<'a> = dyn Fn(&dyn Backend, Store) -> Result<Vec<f32>> + 'a;
 
-/// What is wrong with a product, by every mode of the card.
-fn wrong(name: &str, types: [DType; 2], ordered: &CudaBackend, modes: &[CudaBackend], run: &Run<'_>) -> Vec<String> {
+/// What is wrong with a product, by every card.
+fn wrong(
+    name: &str,
+    types: [DType; 2],
+    ordered: &CudaBackend,
+    cards: &[(Accumulation, CudaBackend, &[[DType; 2]])],
+    run: &Run<'_>,
+) -> Vec<String> {
     let stochastic =
         Store { rounding: Rounding::STOCHASTIC, random: Stream { seed: 5, step: 6, id: 7 }, ..Store::nearest(E5M2) };
     let mut wrong = Vec::new();
-    for (mode, gpu) in MODES.into_iter().zip(modes) {
+    for (mode, gpu, _) in cards.iter().filter(|(_, _, of)| of.contains(&types)) {
         // Rounded sums differ where a sum crosses from one code to the next, by at most a quarter of the code.
-        let stores = [(Store::F32, bound(mode, types)), (stochastic, 40.0 * bound(mode, types))];
+        let stores = [(Store::F32, bound(*mode, types)), (stochastic, 40.0 * bound(*mode, types))];
         for (store, bound) in stores.into_iter().take(if types == [E5M2, E5M2] { 2 } else { 1 }) {
             let both = [gpu, ordered].map(|backend| run(backend, store));
             match both {
@@ -89,7 +109,8 @@ fn wrong(name: &str, types: [DType; 2], ordered: &CudaBackend, modes: &[CudaBack
                     let error = error(&found, &expected);
                     if error.is_nan() || error > bound {
                         let dtype = store.dtype;
-                        wrong.push(format!("{name} {types:?} {mode} to {dtype}: {error:.1e}, more than {bound:.1e}"));
+                        let gpu = gpu.name();
+                        wrong.push(format!("{name} {types:?} {gpu} to {dtype}: {error:.1e}, more than {bound:.1e}"));
                     }
                 }
                 [Err(error), _] | [_, Err(error)] => wrong.push(format!("{name} {types:?} {mode}: {error}")),
@@ -104,12 +125,12 @@ fn check<T: Copy + std::fmt::Debug>(
     run: impl Fn(T, [DType; 2], &dyn Backend, Store) -> Result<Vec<f32>>,
 ) {
     let Some(ordered) = card(Accumulation::Ordered) else { return };
-    let modes: Vec<CudaBackend> = MODES.into_iter().filter_map(card).collect();
+    let cards = cards();
     let mut all = Vec::new();
     for shape in shapes {
         for types in TYPES {
             let run = |backend: &dyn Backend, store: Store| run(*shape, types, backend, store);
-            all.extend(wrong(&format!("{shape:?}"), types, &ordered, &modes, &run));
+            all.extend(wrong(&format!("{shape:?}"), types, &ordered, &cards, &run));
         }
     }
     assert!(all.is_empty(), "{}:\n{}", all.len(), all.join("\n"));
@@ -144,7 +165,7 @@ fn stores() -> [Store; 7] {
 /// The bytes of a result by every mode against those of `ordered`.
 fn same_bytes(name: &str, run: &dyn Fn(&dyn Backend, Store) -> Result<Buffer>) {
     let Some(ordered) = card(Accumulation::Ordered) else { return };
-    let modes: Vec<CudaBackend> = MODES.into_iter().filter_map(card).collect();
+    let cards = cards();
     let bytes = |backend: &CudaBackend, store| -> Result<Vec<u8>> {
         let result = run(backend, store)?;
         let mut bytes = vec![0; result.bytes()];
@@ -153,7 +174,7 @@ fn same_bytes(name: &str, run: &dyn Fn(&dyn Backend, Store) -> Result<Buffer>) {
     };
     for store in stores() {
         let expected = bytes(&ordered, store).unwrap();
-        for gpu in &modes {
+        for (_, gpu, _) in &cards {
             let found = bytes(gpu, store).unwrap();
             let wrong: Vec<usize> = (0..found.len()).filter(|&i| found[i] != expected[i]).collect();
             let (dtype, rounding) = (store.dtype, store.rounding);

@@ -30,25 +30,6 @@ struct Task {
     __device__ u32 seen(u32 t) const { return t < queries ? min(keys, t + ahead) : 0; }
 };
 
-// Eight codes as values of type HALF.
-template <class T>
-__device__ inline Eight<u16> narrow(const Eight<typename T::Code>& eight) {
-    static_assert(!T::WIDE, "16 bits do not hold FP32");
-    Eight<u16> sixteen;
-    if constexpr (T::BITS == 16 && T::LIKE_F32 == HALF::LIKE_F32) {
-        sixteen = *reinterpret_cast<const Eight<u16>*>(&eight);
-    } else if constexpr (T::BITS == 8 && T::MANTISSA_BITS == 2 && T::BIAS == 15 && !HALF::LIKE_F32) {
-#pragma unroll
-        for (int i = 0; i < 4; i++) sixteen.words[i] = bytes_of(eight.words[i / 2], 0, i % 2 == 0 ? 0x1404 : 0x3424);
-    } else {
-        float values[8];
-        decode8<T, true>(eight, values);
-#pragma unroll
-        for (int i = 0; i < 4; i++) sixteen.words[i] = pair<HALF>(values[2 * i], values[2 * i + 1]);
-    }
-    return sixteen;
-}
-
 // COUNT lines on their way from memory to a tile: those of the steps from `first` on, zeros from `end` on.
 template <class T, u32 COUNT>
 struct Fetched {
@@ -68,7 +49,7 @@ struct Fetched {
 #pragma unroll
         for (u32 n = 0; n < EACH; n++) {
             u32 i = threadIdx.x + n * THREADS;
-            if (i < ALL) *reinterpret_cast<Eight<u16>*>(tile + i / RUNS * PITCH + i % RUNS * 8) = narrow<T>(runs[n]);
+            if (i < ALL) *reinterpret_cast<Eight<u16>*>(tile + i / RUNS * PITCH + i % RUNS * 8) = narrow<HALF, T>(runs[n]);
         }
     }
 };

@@ -134,8 +134,9 @@ __device__ inline typename T::Code encode(const Store& store, float x, u32 rando
     if constexpr (T::WIDE) {
         return x != x ? float_of(bits_of(x) | 0x00400000) : store.scale * x;
     } else {
-        // Not the product's: a device makes a NaN of its own there.
-        u32 sign = (bits_of(x) ^ bits_of(store.scale)) & SIGN, magnitude = bits_of(store.scale * x) & ~SIGN;
+        u32 product = bits_of(store.scale * x), magnitude = product & ~SIGN;
+        // A NaN keeps its own sign, where the device multiplies to a NaN without one.
+        u32 sign = (magnitude > INFINITY_BITS ? bits_of(x) : product) & SIGN;
         u32 infinity = T::LARGEST + (store.saturate ? 0 : 1), overflow = infinity, code;
         if (R == SR_WIDE) {
             code = rounded_wide<T>(magnitude, random >> (32 - store.random_bits), store.random_bits);

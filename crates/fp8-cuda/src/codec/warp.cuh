@@ -2,22 +2,36 @@
 #pragma once
 #include "codec.cuh"
 
-// A word holds two 16-bit values. Of a matrix (16, 16) lane 4 g + c holds of rows g, g + 8, g, g + 8 the columns 2 c, 2 c + 1 and, in the third and fourth word,
-// those eight further; of a matrix (16, 8) of column g the same rows 2 c, 2 c + 1 and eight further; of sums (16, 8) columns 2 c, 2 c + 1 of row g and row g + 8.
+// A word holds two 16-bit values, or four codes of 8 bits. Of a matrix (16, 16) lane 4 g + c holds of rows g, g + 8, g, g + 8 the columns 2 c, 2 c + 1 and, in the
+// third and fourth word, those eight further; of a matrix (16, 8) of column g the same rows 2 c, 2 c + 1 and eight further; of sums (16, 8) columns 2 c, 2 c + 1 of
+// row g and row g + 8. Of codes there are twice as many along k, in the same words.
 
-// sums (16, 8) += left (16, 16) right (16, 8), for values of type H, F16 or Bf16: exact products, sums in FP32.
-template <class H>
+#define MULTIPLY_SYNC(DEPTH, KINDS)                                                                                                                                  \
+    asm volatile("mma.sync.aligned.m16n8k" DEPTH ".row.col.f32." KINDS ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"                        \
+                 : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])                                                                                        \
+                 : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "r"(right), "r"(further))
+
+// sums (16, 8) += left (16, k) right (k, 8). Of 16-bit values, F16 or Bf16, k is 16, products are exact, sums in FP32; of codes, E5M2 or E4M3, which cards since 8.9
+// multiply, k is 32, and sums have fewer bits (docs/numerics.md, section 9).
+template <class Left, class Right = Left>
 __device__ inline void multiply(float (&sums)[4], const u32 (&left)[4], u32 right, u32 further) {
-    if constexpr (H::LIKE_F32) {
-        asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-                     : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-                     : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "r"(right), "r"(further));
+    static_assert(Left::BITS == Right::BITS);
+    if constexpr (Left::BITS == 16) {
+        if constexpr (Left::LIKE_F32) MULTIPLY_SYNC("16", "bf16.bf16");
+        else MULTIPLY_SYNC("16", "f16.f16");
     } else {
-        asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-                     : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-                     : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "r"(right), "r"(further));
+#if __CUDA_ARCH__ >= 890
+        if constexpr (Left::MANTISSA_BITS == 2 && Right::MANTISSA_BITS == 2) MULTIPLY_SYNC("32", "e5m2.e5m2");
+        else if constexpr (Left::MANTISSA_BITS == 2) MULTIPLY_SYNC("32", "e5m2.e4m3");
+        else if constexpr (Right::MANTISSA_BITS == 2) MULTIPLY_SYNC("32", "e4m3.e5m2");
+        else MULTIPLY_SYNC("32", "e4m3.e4m3");
+#else
+        static_assert(Left::BITS == 16, "cards before 8.9 multiply no codes of 8 bits");
+#endif
     }
 }
+
+#undef MULTIPLY_SYNC
 
 // Four matrices (8, 8) of 16-bit values: lane 8 m + i says where row i of matrix m is, in shared memory; lane 4 g + c gets columns 2 c, 2 c + 1 of each row g.
 __device__ inline void load_matrices(u32 (&words)[4], const void* row) {
@@ -41,6 +55,25 @@ __device__ inline u32 pair(float low, float high) {
         asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
     }
     return word;
+}
+
+// Eight codes as 16-bit values of type H.
+template <class H, class T>
+__device__ inline Eight<u16> narrow(const Eight<typename T::Code>& eight) {
+    static_assert(!T::WIDE, "16 bits do not hold FP32");
+    Eight<u16> sixteen;
+    if constexpr (T::BITS == 16 && T::LIKE_F32 == H::LIKE_F32) {
+        sixteen = *reinterpret_cast<const Eight<u16>*>(&eight);
+    } else if constexpr (T::BITS == 8 && T::MANTISSA_BITS == 2 && T::BIAS == 15 && !H::LIKE_F32) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) sixteen.words[i] = bytes_of(eight.words[i / 2], 0, i % 2 == 0 ? 0x1404 : 0x3424);
+    } else {
+        float values[8];
+        decode8<T, true>(eight, values);
+#pragma unroll
+        for (int i = 0; i < 4; i++) sixteen.words[i] = pair<H>(values[2 * i], values[2 * i + 1]);
+    }
+    return sixteen;
 }
 
 // Of four codes in E5M2, the upper bytes of F16: the values of the first two, and of the last two.

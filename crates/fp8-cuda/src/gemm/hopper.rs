@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use fp8_kernels::{DType, Result};
 
-use super::Tail;
 use super::lines::{Lines, Source, Windows};
 use super::maps::Map;
 use super::plain::{Factor, Product};
+use super::{Tail, sums};
 use crate::accumulation::Accumulation;
 use crate::codec::rounding_name;
 use crate::device::Device;
@@ -57,23 +57,6 @@ struct Plan {
     run: usize,
     /// Stages of B that stay in shared memory: all of them, or none.
     kept: usize,
-}
-
-/// Elements of k that tensor cores sum before the sum is promoted.
-const PROMOTED: usize = 128;
-
-/// `SUMS` of hopper.cu, for products of so many elements.
-fn sums(accumulation: Accumulation, dtype: DType, careful: bool, k: usize) -> &'static str {
-    match accumulation {
-        _ if careful => "2",
-        // Tensor cores sum products of wider types in FP32.
-        _ if dtype.size() > 1 => "0",
-        Accumulation::Ordered | Accumulation::Exact => "1",
-        // One sum needs no other to be added to.
-        Accumulation::Promoted if k <= PROMOTED => "0",
-        Accumulation::Promoted => "2",
-        Accumulation::Fast => "0",
-    }
 }
 
 /// `RUN` of hopper.cu: 16 bytes of the result, or 8 columns, where a row has whole fours of them and the codec is short, else a pair.

@@ -1,23 +1,24 @@
-//! Products on the tensor cores of any card, of any types that 16 bits hold exactly: [mma.cu](mma.cu).
+//! Products on the tensor cores of any card, of any types that 16 bits hold exactly, or of codes as they are: [mma.cu](mma.cu).
 
 use std::sync::Arc;
 
 use fp8_kernels::{DType, Result};
 
-use super::Tail;
 use super::lines::Lines;
 use super::parts;
 use super::plain::Product;
+use super::{Tail, sums};
 use crate::accumulation::Accumulation;
+use crate::codec::type_name;
 use crate::device::Device;
 use crate::kernels::{Argument, Grid, Source, source};
 use crate::operand::Operand;
 
 pub(crate) static MMA: Source = source!("gemm/mma.cu");
 
-/// Elements of a block of threads, both ways; k of a step.
+/// Elements of a block of threads, both ways; bytes of a line in a step.
 const TILE: usize = 128;
-const STEP: usize = 32;
+const STEP_BYTES: usize = 64;
 /// Fewest steps of a part of k.
 const LEAST: usize = 8;
 
@@ -29,16 +30,51 @@ struct Size([u32; 4]);
 // SAFETY: the layout is that of the C struct.
 unsafe impl Argument for Size {}
 
-/// Bytes of the tiles of a block.
-const SHARED: u32 = 4 * 128 * (32 + 8) * 2;
+/// Bytes of the tiles of a block: `TILE_LEN` of mma.cuh, four times.
+const SHARED: u32 = 4 * 16 * (8 * (64 + 16) + 32);
 
-/// Whether both factors become bfloat16, or else binary16. None: there is no such type for both.
-fn narrow(a: DType, b: DType) -> Option<bool> {
-    let is = |dtype| a == dtype || b == dtype;
-    match (is(DType::F32), is(DType::Bf16), is(DType::F16)) {
-        (true, ..) | (_, true, true) => None,
-        (_, in_bf16, _) => Some(in_bf16),
+/// What both factors are multiplied as.
+#[derive(Clone, Copy)]
+enum As {
+    /// A type of 16 bits that holds both.
+    Widened(DType),
+    /// Their own codes.
+    Codes,
+}
+
+impl As {
+    /// None: there is no such type for both.
+    fn of(device: &Device, a: DType, b: DType) -> Option<Self> {
+        let is = |dtype| a == dtype || b == dtype;
+        let is_multiplied = |dtype| matches!(dtype, DType::E5M2 | DType::E4M3);
+        match (is(DType::F32), is(DType::Bf16), is(DType::F16)) {
+            (true, ..) | (_, true, true) => None,
+            (_, true, _) => Some(Self::Widened(DType::Bf16)),
+            _ if multiplies_codes(device.capability) && is_multiplied(a) && is_multiplied(b) => Some(Self::Codes),
+            _ => Some(Self::Widened(DType::F16)),
+        }
     }
+
+    /// `WIDENED` of mma.cuh.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Widened(dtype) => type_name(Some(dtype)),
+            Self::Codes => type_name(None),
+        }
+    }
+
+    /// k of a step.
+    fn step(self) -> usize {
+        match self {
+            Self::Widened(dtype) => STEP_BYTES / dtype.size(),
+            Self::Codes => STEP_BYTES,
+        }
+    }
+}
+
+/// Whether a warp's tensor cores multiply codes of 8 bits. Those of Hopper widen them first, and more slowly than we do.
+fn multiplies_codes(capability: (u32, u32)) -> bool {
+    matches!(capability, (8, 9) | (10.., _))
 }
 
 /// Computes the product, unless it is none of these kernels'.
@@ -50,8 +86,13 @@ pub(crate) fn compute<A: Lines, B: Lines>(
 ) -> Result<bool> {
     let (Some(a), Some(b)) = (product.a.operand.dtype, product.b.operand.dtype) else { return Ok(false) };
     let is_wanted = device.accumulation != Accumulation::Ordered;
-    let Some(in_bf16) = narrow(a, b).filter(|_| is_wanted) else { return Ok(false) };
-    let &Product { rows, columns, k, ref output_rows, .. } = product;
+    let Some(factors) = As::of(device, a, b).filter(|_| is_wanted) else { return Ok(false) };
+    let &Product { rows, columns, k, ref output_rows, careful, .. } = product;
+    let summed = match factors {
+        As::Widened(dtype) => dtype,
+        As::Codes => a,
+    };
+    let step = factors.step();
     let flag = |flag: bool| if flag { "1" } else { "0" };
     let [r, y, rounding] = tail.defines(c);
     let defines = [
@@ -63,7 +104,8 @@ pub(crate) fn compute<A: Lines, B: Lines>(
         ("B_ALONG_K", flag(product.b.along_k)),
         ("A_WHOLE", flag(product.a.is_whole(rows, k))),
         ("B_WHOLE", flag(product.b.is_whole(columns, k))),
-        ("BRAIN", flag(in_bf16)),
+        ("WIDENED", factors.name()),
+        ("SUMS", sums(device.accumulation, summed, careful, k)),
         r,
         y,
         rounding,
@@ -74,7 +116,7 @@ pub(crate) fn compute<A: Lines, B: Lines>(
     let Product { a: left, b: right, .. } = product;
     // Parts of k side by side where there are too few tiles to keep the card busy.
     let wanted = (2 * device.multiprocessors as usize).div_ceil((across * down).max(1));
-    let k_of_part = k.div_ceil(wanted).next_multiple_of(STEP).max(LEAST * STEP);
+    let k_of_part = k.div_ceil(wanted).next_multiple_of(step).max(LEAST * step);
     let count = k.div_ceil(k_of_part);
     if count <= 1 {
         let kernel = device.kernel(&MMA, "whole", &defines)?;
@@ -85,7 +127,7 @@ pub(crate) fn compute<A: Lines, B: Lines>(
         return Ok(true);
     }
     let count = parts::together(rows * columns, count);
-    let k_of_part = k.div_ceil(count).next_multiple_of(STEP);
+    let k_of_part = k.div_ceil(count).next_multiple_of(step);
     let kernel = device.kernel(&MMA, "parts", &defines)?;
     parts::sum(device, [rows, columns], k.div_ceil(k_of_part), output_rows, tail, c, |room, _, count| {
         let size = size(k, k_of_part);

@@ -32,6 +32,7 @@ pub(crate) use plain::{Factor, Product};
 #[cfg(test)]
 pub(crate) use planes::PLANES;
 
+use crate::accumulation::Accumulation;
 use crate::codec::{StoreArgument, rounding_name};
 use crate::device::Device;
 use crate::kernels::Argument;
@@ -95,6 +96,23 @@ impl<A: Lines, B: Lines> Product<A, B> {
             || narrow::compute(device, self, tail, c)?
             || mma::compute(device, self, tail, c)?;
         if is_computed { Ok(()) } else { self.in_order(device, tail, c) }
+    }
+}
+
+/// Elements of k that tensor cores sum before the sum is promoted.
+const PROMOTED: usize = 128;
+
+/// `SUMS` of hopper.cu and mma.cu, for so many products of codes of that type: 0: the tensor cores' own; 1: an FP32 register's, of each instruction; 2: of some together.
+fn sums(accumulation: Accumulation, dtype: DType, careful: bool, k: usize) -> &'static str {
+    match accumulation {
+        _ if careful => "2",
+        // Tensor cores sum products of wider types in FP32.
+        _ if dtype.size() > 1 => "0",
+        Accumulation::Ordered | Accumulation::Exact => "1",
+        // One sum needs no other to be added to.
+        Accumulation::Promoted if k <= PROMOTED => "0",
+        Accumulation::Promoted => "2",
+        Accumulation::Fast => "0",
     }
 }
 

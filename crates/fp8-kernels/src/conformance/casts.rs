@@ -26,8 +26,8 @@ pub fn all_inputs(found: &dyn Backend, expected: &dyn Backend, bits: u32) -> Res
     Ok(wrong)
 }
 
-/// `len` random bit patterns and every special value, to every format by every rounding, 1 to 32 random bits, and both rules for overflow; by stochastic rounding also
-/// scaled.
+/// `len` random bit patterns and every special value, to every format by every rounding, 1 to 32 random bits, and both rules for overflow; by nearest-even and stochastic
+/// rounding also scaled.
 ///
 /// # Errors
 /// Those of the backends.
@@ -55,12 +55,12 @@ pub fn every_mode(found: &dyn Backend, expected: &dyn Backend, len: usize) -> Re
         roundings.flat_map(|rounding| [Overflow::Infinity, Overflow::Saturate].map(|overflow| (rounding, overflow)));
     let stores = modes
         .flat_map(|(rounding, overflow)| NARROW.map(|dtype| Store { dtype, rounding, overflow, scale: 1.0, random }));
-    let stochastic = |scale| {
-        let rounding = Rounding::STOCHASTIC;
-        NARROW.map(|dtype| Store { dtype, rounding, overflow: Overflow::Infinity, scale, random })
-    };
     let scales = [2.0_f32.powi(-27), 2.0_f32.powi(-19), 0.25, 3.0, -1.0, 2.0_f32.powi(19), 2.0_f32.powi(27)];
-    let stores: Vec<Store> = stores.chain(scales.into_iter().flat_map(stochastic)).collect();
+    let scaled = [Rounding::NearestEven, Rounding::STOCHASTIC].into_iter().flat_map(|rounding| {
+        let overflow = Overflow::Infinity;
+        scales.into_iter().flat_map(move |scale| NARROW.map(|dtype| Store { dtype, rounding, overflow, scale, random }))
+    });
+    let stores: Vec<Store> = stores.chain(scaled).collect();
     differences(found, expected, &bytes, &stores)
 }
 
