@@ -72,7 +72,7 @@ impl<'a> List<'a> {
         plan: &Plan,
         backend: &Arc<dyn Backend>,
         stop: &AtomicBool,
-        observer: &mut dyn FnMut(&Event<'_>),
+        observer: &mut (dyn FnMut(&Event<'_>) + Send),
     ) -> Result<Option<Outcome>> {
         let folder = Some(self.folder.join("runs").join(&plan.name));
         let options = RunOptions { backend: backend.clone(), folder, resume: true, stop, observer };

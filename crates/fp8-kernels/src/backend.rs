@@ -29,6 +29,12 @@ pub trait Backend: Send + Sync {
     /// Name for people, e.g. `cpu (avx512, 2 threads)`.
     fn name(&self) -> String;
 
+    /// Does `work` once, on a thread from which operations start fastest: on a CPU one of the backend's own, while its others stay awake. Work that several threads
+    /// give to one backend may be done one after the other.
+    fn attend(&self, work: &mut (dyn FnMut() + Send)) {
+        work();
+    }
+
     /// Memory with contents that mean nothing, perhaps those of a dropped buffer: for an output, which will be fully overwritten,
     /// or for [`Backend::upload`].
     fn alloc(&self, dtype: DType, len: usize) -> Result<Buffer>;
@@ -332,6 +338,21 @@ pub trait Backend: Send + Sync {
     /// [`Backend::update`] of each, in any order. Where one is refused, others may have been done.
     fn update_all(&self, updates: Vec<(UpdateRule, ParameterUpdate<'_>)>) -> Result<()> {
         updates.into_iter().try_for_each(|(rule, parameter)| self.update(&rule, parameter))
+    }
+}
+
+impl dyn Backend + '_ {
+    /// What `work` comes to, done by [`Backend::attend`]: for all that computes for long, such as a training run.
+    ///
+    /// # Panics
+    /// Where `work` does.
+    pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let (mut work, mut result) = (Some(work), None);
+        self.attend(&mut || result = work.take().map(|work| work()));
+        match result {
+            Some(result) => result,
+            None => unreachable!("a backend does the work it is given"),
+        }
     }
 }
 

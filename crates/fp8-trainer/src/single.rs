@@ -108,14 +108,15 @@ pub fn evaluate(
     config: &Config,
     backend: Arc<dyn Backend>,
     weights: &Path,
-    observer: &mut dyn FnMut(&Event<'_>),
+    observer: &mut (dyn FnMut(&Event<'_>) + Send),
 ) -> Result<Score> {
-    match &config.task {
-        config::Task::Images(own) => evaluate_on(config, &Images::open(config, own)?, backend, weights, observer),
-        config::Task::Translation(own) => {
-            evaluate_on(config, &Translation::open(config, own)?, backend, weights, observer)
+    let own = backend.clone();
+    backend.within(|| match &config.task {
+        config::Task::Images(images) => evaluate_on(config, &Images::open(config, images)?, own, weights, observer),
+        config::Task::Translation(texts) => {
+            evaluate_on(config, &Translation::open(config, texts)?, own, weights, observer)
         }
-    }
+    })
 }
 
 fn evaluate_on<T: Task>(

@@ -107,12 +107,16 @@ impl Translator {
         say: &mut dyn FnMut(&str) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let window = WINDOW * options.batch.max(1);
+        let backend = self.parameters.backend();
         let mut lines = lines.peekable();
         let mut before = 0;
         while lines.peek().is_some() {
             let window: fp8_data::Result<Vec<String>> = lines.by_ref().take(window).collect();
             let window = window.map_err(Error::from)?;
-            self.window(&window, before, options)?.iter().try_for_each(|translation| say(translation))?;
+            backend
+                .within(|| self.window(&window, before, options))?
+                .iter()
+                .try_for_each(|translation| say(translation))?;
             before += window.len();
         }
         Ok(())

@@ -14,7 +14,7 @@ const LOSS_SCALE: f32 = 1024.0;
 const LEARNING_RATE: f32 = 0.001;
 
 /// From a batch to its loss.
-pub type Forward = Box<dyn Fn(&mut Graph<'_>) -> Result<Loss>>;
+pub type Forward = Box<dyn Fn(&mut Graph<'_>) -> Result<Loss> + Send>;
 
 /// A network and its batch.
 #[derive(Clone, Copy)]

@@ -48,7 +48,11 @@ enum Holds {
 /// How a contender does the work once.
 enum Does {
     /// In this process: starts it, and waits until all that was started is done.
-    Ours { run: Box<dyn FnMut() -> Result<()>>, wait: Box<dyn Fn() -> Result<()>> },
+    Ours {
+        backend: Arc<dyn Backend>,
+        run: Box<dyn FnMut() -> Result<()> + Send>,
+        wait: Box<dyn FnMut() -> Result<()> + Send>,
+    },
     /// In the peer's: the request. Left out when there is no peer.
     Peer(Value),
 }
@@ -98,12 +102,12 @@ impl Contender {
         name: impl Into<String>,
         amount: f64,
         backend: &Arc<dyn Backend>,
-        run: impl FnMut() -> Result<()> + 'static,
+        run: impl FnMut() -> Result<()> + Send + 'static,
     ) -> Result<Self> {
         // What is downloaded has been computed, and so has all that was started before.
-        let (backend, one) = (backend.clone(), backend.alloc(DType::F32, 1)?);
-        let wait = Box::new(move || Ok(backend.download(&one, &mut [0; 4])?));
-        let does = Does::Ours { run: Box::new(run), wait };
+        let (card, one) = (backend.clone(), backend.alloc(DType::F32, 1)?);
+        let wait = Box::new(move || Ok(card.download(&one, &mut [0; 4])?));
+        let does = Does::Ours { backend: backend.clone(), run: Box::new(run), wait };
         Ok(Self { name: name.into(), amount, against: None, does, holds: Holds::Nothing })
     }
 
@@ -142,15 +146,17 @@ impl Contender {
     /// Seconds of one run, the mean of `repeats` in a row, and the most memory held.
     fn time(&mut self, repeats: usize, peer: Option<&mut Peer>) -> Result<(f64, Option<usize>)> {
         match (&mut self.does, peer) {
-            (Does::Ours { run, wait }, _) => {
+            (Does::Ours { backend: own, run, wait }, _) => {
                 if let Holds::Ours(backend) = &self.holds {
                     backend.reset_peak();
                 }
-                wait()?;
-                let start = Instant::now();
-                (0..repeats).try_for_each(|_| run())?;
-                wait()?;
-                let seconds = start.elapsed().as_secs_f64() / repeats as f64;
+                let seconds = own.within(|| {
+                    wait()?;
+                    let start = Instant::now();
+                    (0..repeats).try_for_each(|_| run())?;
+                    wait()?;
+                    anyhow::Ok(start.elapsed().as_secs_f64() / repeats as f64)
+                })?;
                 let peak_bytes = match &self.holds {
                     Holds::Ours(backend) => Some(backend.memory().peak),
                     _ => None,

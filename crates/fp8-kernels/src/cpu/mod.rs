@@ -1,5 +1,6 @@
 //! [`Backend`] over host memory.
 
+mod awake;
 mod classifier;
 mod lstm;
 mod memory;
@@ -30,6 +31,9 @@ pub struct CpuBackend {
     memory: Arc<Pool>,
 }
 
+/// Bytes of a thread's stack: as a program's first thread has, for what runs within a backend.
+const STACK: usize = 8 << 20;
+
 impl CpuBackend {
     /// The instruction set that [`isa::select`] names, and as many threads as the process may use (or `RAYON_NUM_THREADS`).
     ///
@@ -47,6 +51,7 @@ impl CpuBackend {
         let threads = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|i| format!("fp8-cpu-{i}"))
+            .stack_size(STACK)
             .build()
             .map_err(|error| Error::Backend { backend: "cpu".into(), reason: error.to_string() })?;
         Ok(Self { isa, threads, memory: Arc::default() })
@@ -98,6 +103,10 @@ impl Backend for CpuBackend {
     fn name(&self) -> String {
         let threads = self.threads();
         format!("cpu ({}, {threads} thread{})", self.isa, if threads == 1 { "" } else { "s" })
+    }
+
+    fn attend(&self, work: &mut (dyn FnMut() + Send)) {
+        awake::within(&self.threads, work);
     }
 
     fn alloc(&self, dtype: DType, len: usize) -> Result<Buffer> {

@@ -30,7 +30,7 @@ pub struct RunOptions<'a> {
     /// When this becomes true, the run ends after the step under way, with a checkpoint.
     pub stop: &'a AtomicBool,
     /// Is told what happens.
-    pub observer: &'a mut dyn FnMut(&Event<'_>),
+    pub observer: &'a mut (dyn FnMut(&Event<'_>) + Send),
 }
 
 /// What happens in a run.
@@ -91,8 +91,9 @@ pub struct RunResult {
 /// # Errors
 /// See [`crate::Error`]. What was written before is whole, and the run can be resumed from its last checkpoint.
 pub fn train(config: &Config, options: RunOptions<'_>) -> Result<RunResult> {
-    match &config.task {
+    let backend = options.backend.clone();
+    backend.within(|| match &config.task {
         Task::Images(own) => Running::start(config, &Images::open(config, own)?, options)?.finish(),
         Task::Translation(own) => Running::start(config, &Translation::open(config, own)?, options)?.finish(),
-    }
+    })
 }
