@@ -41,8 +41,6 @@ mod driver;
 mod elementwise;
 mod embedding;
 pub mod error;
-#[cfg(test)]
-mod failed_kernel;
 mod gemm;
 mod kernels;
 mod layer_norm;

@@ -1,5 +1,7 @@
 //! Every kernel compiles for every generation of cards, on a machine without any: by NVRTC, where there is one.
 
+mod failed_kernel;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::kernels::{Source, compile};
