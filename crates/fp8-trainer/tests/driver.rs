@@ -50,6 +50,18 @@ fn build(place: &Place, source: &str) {
 }
 
 #[test]
+fn a_capability_that_is_none_is_told() {
+    let place = Place::new("tiny.toml", TINY);
+    for given in ["7.5", "9", "new", ""] {
+        let mut command = place.command(&["train", "tiny.toml", "--device", "cuda", "--output", "run"]);
+        let output = command.env("FP8_CUDA_CAPABILITY", given).output().unwrap();
+        let message = format!("FP8_CUDA_CAPABILITY is {given:?}, which is no compute capability from 8.0 on");
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(&message), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_driver_or_card_that_will_not_do_is_told() {
     let place = Place::new("tiny.toml", TINY);
     build(&place, include_str!("driver/stand_in.rs"));
