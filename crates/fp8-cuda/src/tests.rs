@@ -111,16 +111,16 @@ const fn wide_sums<'a>(
     [("X", x), ("R", r), ("Y", y), ("Y_ROUNDING", rounding), ("HALF", half), ("WIDTH", "128")]
 }
 
-/// Those of the kernel for tensor cores of any card: types of the factors and what they are multiplied as, LINES_A, LINES_B, A_ALONG_K, B_ALONG_K, A_WHOLE, B_WHOLE, SUMS,
+/// Those of the kernel for tensor cores of any card: types of the factors and what they are multiplied as (LEFT, RIGHT), LINES_A, LINES_B, A_ALONG_K, B_ALONG_K, A_WHOLE, B_WHOLE, SUMS,
 /// types of residual and result, rounding.
-const MMA: [[&str; 13]; 7] = [
-    ["E5M2", "F16", "F16", "Dense", "Taps", "0", "1", "1", "0", "0", "None", "F16", "SR"],
-    ["E3M4", "E5M2Fnuz", "F16", "Patches", "Dense", "1", "0", "0", "1", "0", "E5M2", "E3M4", "RNE"],
-    ["Bf16", "Bf16", "Bf16", "Dense", "Dense", "1", "1", "1", "1", "2", "None", "F32", "RNE"],
-    ["E5M2", "E5M2", "None", "Patches", "Dense", "1", "1", "1", "1", "2", "None", "E5M2", "SR"],
-    ["E5M2", "E4M3", "None", "Dense", "Taps", "1", "0", "1", "1", "1", "F16", "E4M3", "SR"],
-    ["E4M3", "E5M2", "None", "Dense", "PatchElements", "0", "0", "1", "1", "0", "None", "E5M2", "RNE"],
-    ["E4M3", "E4M3", "None", "Dense", "Dense", "0", "1", "0", "0", "2", "E4M3", "F32", "RNE"],
+const MMA: [[&str; 14]; 7] = [
+    ["E5M2", "F16", "F16", "F16", "Dense", "Taps", "0", "1", "1", "0", "0", "None", "F16", "SR"],
+    ["E3M4", "E5M2Fnuz", "F16", "F16", "Patches", "Dense", "1", "0", "0", "1", "0", "E5M2", "E3M4", "RNE"],
+    ["Bf16", "Bf16", "Bf16", "Bf16", "Dense", "Dense", "1", "1", "1", "1", "2", "None", "F32", "RNE"],
+    ["E5M2", "E5M2", "E5M2", "E5M2", "Patches", "Dense", "1", "1", "1", "1", "2", "None", "E5M2", "SR"],
+    ["E5M2", "E4M3", "E5M2", "E4M3", "Dense", "Taps", "1", "0", "1", "1", "1", "F16", "E4M3", "SR"],
+    ["E4M3", "E5M2", "E4M3", "E5M2", "Dense", "PatchElements", "0", "0", "1", "1", "0", "None", "E5M2", "RNE"],
+    ["E4M3", "E4M3", "E4M3", "E4M3", "Dense", "Dense", "0", "1", "0", "0", "2", "E4M3", "F32", "RNE"],
 ];
 
 /// Plans of Hopper's own kernel: type of the factors, IMAGES, TILE_N, DEPTH, STAGES, CLUSTER, RESIDENT, SUMS, types of residual and result, rounding, RUN, KEPT.
@@ -197,13 +197,14 @@ fn units() -> Vec<Unit> {
     };
     let others = OTHERS.iter().map(|(source, defines)| unit(source, defines, &ARCHITECTURES));
     let mma = MMA.iter().map(
-        |[a, b, widened, lines_a, lines_b, a_along, b_along, a_whole, b_whole, sums, r, y, rounding]| {
-            let factors = [("A", *a), ("B", b), ("WIDENED", widened), ("LINES_A", lines_a), ("LINES_B", lines_b)];
+        |[a, b, left, right, lines_a, lines_b, a_along, b_along, a_whole, b_whole, sums, r, y, rounding]| {
+            let types =
+                [("A", *a), ("B", b), ("LEFT", left), ("RIGHT", right), ("LINES_A", lines_a), ("LINES_B", lines_b)];
             let flags = [("A_ALONG_K", *a_along), ("B_ALONG_K", b_along), ("A_WHOLE", a_whole), ("B_WHOLE", b_whole)];
             let others = [("SUMS", *sums), ("R", r), ("Y", y), ("Y_ROUNDING", rounding)];
             // Codes as they are: the cards since 8.9.
-            let architectures = if *widened == "None" { &ARCHITECTURES[1..] } else { &ARCHITECTURES };
-            unit(&gemm::MMA, &[factors.as_slice(), &flags, &others].concat(), architectures)
+            let architectures = if left.starts_with('E') { &ARCHITECTURES[1..] } else { &ARCHITECTURES };
+            unit(&gemm::MMA, &[types.as_slice(), &flags, &others].concat(), architectures)
         },
     );
     let across = ACROSS.iter().map(|[a, b, narrow, images, tile_m, tile_n, stages, copied]| {

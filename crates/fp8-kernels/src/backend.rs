@@ -31,7 +31,7 @@ pub trait Backend: Send + Sync {
 
     /// Does `work` once, on a thread from which operations start fastest: on a CPU one of the backend's own, while its others stay awake. Work that several threads
     /// give to one backend may be done one after the other.
-    fn attend(&self, work: &mut (dyn FnMut() + Send)) {
+    fn run_within(&self, work: &mut (dyn FnMut() + Send)) {
         work();
     }
 
@@ -342,13 +342,13 @@ pub trait Backend: Send + Sync {
 }
 
 impl dyn Backend + '_ {
-    /// What `work` comes to, done by [`Backend::attend`]: for all that computes for long, such as a training run.
+    /// What `work` comes to, done by [`Backend::run_within`]: for all that computes for long, such as a training run.
     ///
     /// # Panics
     /// Where `work` does.
     pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let (mut work, mut result) = (Some(work), None);
-        self.attend(&mut || result = work.take().map(|work| work()));
+        self.run_within(&mut || result = work.take().map(|work| work()));
         match result {
             Some(result) => result,
             None => unreachable!("a backend does the work it is given"),

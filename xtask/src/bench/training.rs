@@ -40,7 +40,7 @@ pub fn work(row: &'static shapes::Training) -> Prepare {
             let backend = ours.backend()?;
             let mut training = Training::new(backend.clone(), Recipe::named(recipe)?, problem)?;
             let contender = Contender::ours(recipe, amount, &backend, move || training.step(&mut |_| ()))?;
-            contenders.push(contender.against(against).holding(backend));
+            contenders.push(contender.against(against).telling_peak());
         }
         let peers = row.peers.iter().map(|mode| Contender::mode(mode, amount, (problem.peer)()).telling_peak());
         contenders.extend(peers);

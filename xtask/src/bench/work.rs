@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
-use fp8_kernels::{Backend, DType};
+use fp8_kernels::{Backend, Buffer, DType};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -31,28 +31,14 @@ pub struct Contender {
     /// Name of the contender that this one's speed is divided by.
     against: Option<&'static str>,
     does: Does,
-    /// Whose memory is measured, too.
-    holds: Holds,
-}
-
-/// Whose memory counts.
-enum Holds {
-    /// No one's: that of the operands is known.
-    Nothing,
-    /// All of our backend's.
-    Ours(Arc<dyn Backend>),
-    /// What the peer says.
-    Peers,
+    /// Whether its peak memory is of interest.
+    tells_peak: bool,
 }
 
 /// How a contender does the work once.
 enum Does {
-    /// In this process: starts it, and waits until all that was started is done.
-    Ours {
-        backend: Arc<dyn Backend>,
-        run: Box<dyn FnMut() -> Result<()> + Send>,
-        wait: Box<dyn FnMut() -> Result<()> + Send>,
-    },
+    /// In this process: starts it. `one` element is downloaded to wait until all that was started is done.
+    Ours { backend: Arc<dyn Backend>, one: Buffer, run: Box<dyn FnMut() -> Result<()> + Send> },
     /// In the peer's: the request. Left out when there is no peer.
     Peer(Value),
 }
@@ -104,16 +90,13 @@ impl Contender {
         backend: &Arc<dyn Backend>,
         run: impl FnMut() -> Result<()> + Send + 'static,
     ) -> Result<Self> {
-        // What is downloaded has been computed, and so has all that was started before.
-        let (card, one) = (backend.clone(), backend.alloc(DType::F32, 1)?);
-        let wait = Box::new(move || Ok(card.download(&one, &mut [0; 4])?));
-        let does = Does::Ours { backend: backend.clone(), run: Box::new(run), wait };
-        Ok(Self { name: name.into(), amount, against: None, does, holds: Holds::Nothing })
+        let does = Does::Ours { backend: backend.clone(), one: backend.alloc(DType::F32, 1)?, run: Box::new(run) };
+        Ok(Self { name: name.into(), amount, against: None, does, tells_peak: false })
     }
 
     /// The peer's.
     pub fn peer(name: impl Into<String>, amount: f64, request: Value) -> Self {
-        Self { name: name.into(), amount, against: None, does: Does::Peer(request), holds: Holds::Nothing }
+        Self { name: name.into(), amount, against: None, does: Does::Peer(request), tells_peak: false }
     }
 
     /// The peer's in one of its ways: `request` lacks the fields of that.
@@ -124,14 +107,9 @@ impl Contender {
         Self { against: mode.against, ..Self::peer(mode.name, amount, request) }
     }
 
-    /// Whose peak memory is of interest: all that this backend holds.
-    pub fn holding(self, backend: Arc<dyn Backend>) -> Self {
-        Self { holds: Holds::Ours(backend), ..self }
-    }
-
-    /// Whose peak memory is of interest: the peer's.
+    /// Whose peak memory is of interest: all that our backend holds, or what the peer says.
     pub fn telling_peak(self) -> Self {
-        Self { holds: Holds::Peers, ..self }
+        Self { tells_peak: true, ..self }
     }
 
     /// Compared with another contender of the same work.
@@ -145,30 +123,24 @@ impl Contender {
 
     /// Seconds of one run, the mean of `repeats` in a row, and the most memory held.
     fn time(&mut self, repeats: usize, peer: Option<&mut Peer>) -> Result<(f64, Option<usize>)> {
-        match (&mut self.does, peer) {
-            (Does::Ours { backend: own, run, wait }, _) => {
-                if let Holds::Ours(backend) = &self.holds {
-                    backend.reset_peak();
-                }
-                let seconds = own.within(|| {
+        let (seconds, peak_bytes) = match (&mut self.does, peer) {
+            (Does::Ours { backend, one, run }, _) => {
+                backend.reset_peak();
+                // What is downloaded has been computed, and so has all that was started before.
+                let wait = || backend.download(one, &mut [0; 4]);
+                let seconds = backend.within(|| {
                     wait()?;
                     let start = Instant::now();
                     (0..repeats).try_for_each(|_| run())?;
                     wait()?;
                     anyhow::Ok(start.elapsed().as_secs_f64() / repeats as f64)
                 })?;
-                let peak_bytes = match &self.holds {
-                    Holds::Ours(backend) => Some(backend.memory().peak),
-                    _ => None,
-                };
-                Ok((seconds, peak_bytes))
+                (seconds, Some(backend.memory().peak))
             }
-            (Does::Peer(request), Some(peer)) => {
-                let (seconds, peak_bytes) = peer.time(request, repeats)?;
-                Ok((seconds, peak_bytes.filter(|_| matches!(self.holds, Holds::Peers))))
-            }
-            (Does::Peer(_), None) => Ok((f64::NAN, None)),
-        }
+            (Does::Peer(request), Some(peer)) => peer.time(request, repeats)?,
+            (Does::Peer(_), None) => (f64::NAN, None),
+        };
+        Ok((seconds, peak_bytes.filter(|_| self.tells_peak)))
     }
 }
 

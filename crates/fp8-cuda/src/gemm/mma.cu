@@ -36,7 +36,7 @@ __device__ inline void multiply_step(Sums& sums, const Multiplied* a, const Mult
                 float apart[4] = {};
                 float(&to)[4] = SUMS == 0 ? sums[i][j] : apart;
 #pragma unroll
-                for (u32 n = 0; n < TOGETHER; n++) multiply<LeftType, RightType>(to, left[n][i], right[n][j / 2][j % 2 * 2], right[n][j / 2][j % 2 * 2 + 1]);
+                for (u32 n = 0; n < TOGETHER; n++) multiply<LEFT, RIGHT>(to, left[n][i], right[n][j / 2][j % 2 * 2], right[n][j / 2][j % 2 * 2 + 1]);
 #pragma unroll
                 for (u32 e = 0; SUMS != 0 && e < 4; e++) sums[i][j][e] += apart[e];
             }

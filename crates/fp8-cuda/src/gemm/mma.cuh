@@ -3,18 +3,8 @@
 #include "lines.cuh"
 #include "warp.cuh"
 
-// What codes of type T are multiplied as: type N, or as they are where there is none.
-template <class T, class N>
-struct As {
-    typedef N Type;
-};
-template <class T>
-struct As<T, None> {
-    typedef T Type;
-};
-typedef As<A, WIDENED>::Type LeftType;
-typedef As<B, WIDENED>::Type RightType;
-typedef LeftType::Code Multiplied;
+// A code of LEFT or RIGHT: what the factors, of types A and B, are multiplied as.
+typedef LEFT::Code Multiplied;
 
 const u32 TILE = 128, STEP = 64 / sizeof(Multiplied), THREADS = 256, RUNS_OF_THREAD = TILE * STEP / 8 / THREADS;
 
@@ -98,7 +88,7 @@ struct Runs {
             for (u32 run = 0; run < RUNS_OF_THREAD; run++) {
                 Eight<Multiplied>* place = reinterpret_cast<Eight<Multiplied>*>(tile + Place<KEPT_ALONG>::of(line(run), step(run)));
                 if constexpr (sizeof(Multiplied) == 1) *place = runs[run];
-                else *place = narrow<WIDENED, T>(runs[run]);
+                else *place = narrow<LEFT, T>(runs[run]);
             }
         }
     }

@@ -33,42 +33,15 @@ unsafe impl Argument for Size {}
 /// Bytes of the tiles of a block: `TILE_LEN` of mma.cuh, four times.
 const SHARED: u32 = 4 * 16 * (8 * (64 + 16) + 32);
 
-/// What both factors are multiplied as.
-#[derive(Clone, Copy)]
-enum As {
-    /// A type of 16 bits that holds both.
-    Widened(DType),
-    /// Their own codes.
-    Codes,
-}
-
-impl As {
-    /// None: there is no such type for both.
-    fn of(device: &Device, a: DType, b: DType) -> Option<Self> {
-        let is = |dtype| a == dtype || b == dtype;
-        let is_multiplied = |dtype| matches!(dtype, DType::E5M2 | DType::E4M3);
-        match (is(DType::F32), is(DType::Bf16), is(DType::F16)) {
-            (true, ..) | (_, true, true) => None,
-            (_, true, _) => Some(Self::Widened(DType::Bf16)),
-            _ if multiplies_codes(device.capability) && is_multiplied(a) && is_multiplied(b) => Some(Self::Codes),
-            _ => Some(Self::Widened(DType::F16)),
-        }
-    }
-
-    /// `WIDENED` of mma.cuh.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Widened(dtype) => type_name(Some(dtype)),
-            Self::Codes => type_name(None),
-        }
-    }
-
-    /// k of a step.
-    fn step(self) -> usize {
-        match self {
-            Self::Widened(dtype) => STEP_BYTES / dtype.size(),
-            Self::Codes => STEP_BYTES,
-        }
+/// What factors of these types are multiplied as: a type of 16 bits that holds both, or their own codes. None: there is no such type.
+fn multiplied(device: &Device, a: DType, b: DType) -> Option<[DType; 2]> {
+    let is = |dtype| a == dtype || b == dtype;
+    let is_code = |dtype| matches!(dtype, DType::E5M2 | DType::E4M3);
+    match (is(DType::F32), is(DType::Bf16), is(DType::F16)) {
+        (true, ..) | (_, true, true) => None,
+        (_, true, _) => Some([DType::Bf16; 2]),
+        _ if multiplies_codes(device.capability) && is_code(a) && is_code(b) => Some([a, b]),
+        _ => Some([DType::F16; 2]),
     }
 }
 
@@ -86,13 +59,9 @@ pub(crate) fn compute<A: Lines, B: Lines>(
 ) -> Result<bool> {
     let (Some(a), Some(b)) = (product.a.operand.dtype, product.b.operand.dtype) else { return Ok(false) };
     let is_wanted = device.accumulation != Accumulation::Ordered;
-    let Some(factors) = As::of(device, a, b).filter(|_| is_wanted) else { return Ok(false) };
+    let Some([left_type, right_type]) = multiplied(device, a, b).filter(|_| is_wanted) else { return Ok(false) };
     let &Product { rows, columns, k, ref output_rows, careful, .. } = product;
-    let summed = match factors {
-        As::Widened(dtype) => dtype,
-        As::Codes => a,
-    };
-    let step = factors.step();
+    let step = STEP_BYTES / left_type.size();
     let flag = |flag: bool| if flag { "1" } else { "0" };
     let [r, y, rounding] = tail.defines(c);
     let defines = [
@@ -104,8 +73,9 @@ pub(crate) fn compute<A: Lines, B: Lines>(
         ("B_ALONG_K", flag(product.b.along_k)),
         ("A_WHOLE", flag(product.a.is_whole(rows, k))),
         ("B_WHOLE", flag(product.b.is_whole(columns, k))),
-        ("WIDENED", factors.name()),
-        ("SUMS", sums(device.accumulation, summed, careful, k)),
+        ("LEFT", type_name(Some(left_type))),
+        ("RIGHT", type_name(Some(right_type))),
+        ("SUMS", sums(device.accumulation, left_type, careful, k)),
         r,
         y,
         rounding,

@@ -23,8 +23,8 @@ use crate::{
 };
 
 /// The CPU: one instruction set and a pool of threads. Results are the same bytes for any number of threads and, where the
-/// operands of products have 8 bits, any instruction set but AMX. What computes for long does so by [`Backend::attend`], or `within` of `dyn Backend`: then threads need not
-/// be woken for each operation.
+/// operands of products have 8 bits, any instruction set but AMX. What computes for long does so by [`Backend::run_within`], or `within` of `dyn Backend`: then threads need
+/// not be woken for each operation.
 #[derive(Debug)]
 pub struct CpuBackend {
     isa: Isa,
@@ -106,7 +106,7 @@ impl Backend for CpuBackend {
         format!("cpu ({}, {threads} thread{})", self.isa, if threads == 1 { "" } else { "s" })
     }
 
-    fn attend(&self, work: &mut (dyn FnMut() + Send)) {
+    fn run_within(&self, work: &mut (dyn FnMut() + Send)) {
         awake::within(&self.threads, work);
     }
 
