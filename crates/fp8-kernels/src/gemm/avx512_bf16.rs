@@ -33,7 +33,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     per_unit: 2,
     columns: 32,
     tiles: tiles!(
-        #[target_feature(enable = "avx512f,avx512bf16")] Sums, columns: 2, stride: BLOCK / 2, ahead: 0, rows: 12, 8, 4, 2
+        #[target_feature(enable = "avx512f,avx512bf16")] Sums, columns: 2, stride: BLOCK / 2, asks: false, rows: 12, 8, 4, 2
     ),
     units_at_once: BLOCK / 2,
     decode_line,

@@ -23,6 +23,8 @@ const MOST_SUMS: usize = 512 * 512;
 const PACKING: usize = 20;
 const READING: usize = 2;
 const WAITING: usize = 4 << 20;
+/// One part in so many of a task is what threads that are not equally fast wait for the last one.
+const UNEVEN: usize = 2;
 
 impl Cut {
     /// The cut of `rows` by `columns`, over k, whose slowest thread has the least to do. `has_b`: B is packed already.
@@ -34,8 +36,9 @@ impl Cut {
             .flat_map(|across| {
                 let width = some_columns.div_ceil(across).next_multiple_of(kernel.columns);
                 let (fewest, most) = (some_rows.div_ceil(MOST_SUMS / width), some_rows.div_ceil(kernel.rows()));
-                // As many tasks as threads, or a few times that: trying more would take longer than it saves.
-                (1..=4)
+                // As many tasks as threads, or some times that: trying more would take longer than it saves.
+                [1, 2, 4, 8]
+                    .into_iter()
                     .map(move |times| (times * threads).div_ceil(across).clamp(fewest, most.max(fewest)))
                     .map(move |down| [some_rows.div_ceil(down).next_multiple_of(kernel.rows()), width])
             })
@@ -44,7 +47,9 @@ impl Cut {
                 let shared = [tasks[1] > 1 && fits[0], tasks[0] > 1 && fits[1] && !has_b];
                 let each = |i: usize| step[i] * if shared[i] || (i == 1 && has_b) { READING } else { PACKING };
                 let once = |i: usize| if shared[i] { [some_rows, some_columns][i] * PACKING } else { 0 };
-                let slowest = (tasks[0] * tasks[1]).div_ceil(threads) * (step[0] * step[1] + each(0) + each(1));
+                let task = step[0] * step[1] + each(0) + each(1);
+                let uneven = if threads > 1 { task / UNEVEN } else { 0 };
+                let slowest = (tasks[0] * tasks[1]).div_ceil(threads) * task + uneven;
                 let waiting = if shared[0] || shared[1] { WAITING } else { 0 };
                 ((slowest + (once(0) + once(1)).div_ceil(threads)) * k + waiting, Self { rows, columns, step, shared })
             })

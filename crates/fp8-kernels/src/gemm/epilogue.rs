@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use crate::arithmetic::{add, relu};
 use crate::isa::Isa;
-use crate::{Activation, EpilogueView, View, ViewMut, codec, per_isa};
+use crate::{Activation, EpilogueView, View, ViewMut, codec, per_isa, prefetch};
 
 /// An output that several threads write, each its own elements.
 pub(crate) struct Output<'a> {
@@ -21,6 +21,11 @@ impl<'a> Output<'a> {
     pub fn new(view: ViewMut<'a>) -> Self {
         let (len, size) = (view.len(), view.dtype.size());
         Self { bytes: view.bytes.as_mut_ptr(), len, size, memory: PhantomData }
+    }
+
+    /// Asks for elements `first .. first + len`.
+    pub fn ask(&self, first: usize, len: usize) {
+        prefetch::to_second_level(self.bytes.wrapping_add(first * self.size), len * self.size);
     }
 
     /// Elements `first .. first + len`.

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::kernel::{BLOCK, Kernel, Panels};
 use super::lines::{Lines, Scratch};
-use crate::DType;
 use crate::isa::Isa;
+use crate::{DType, prefetch};
 
 /// One factor of a product.
 #[derive(Clone, Copy)]
@@ -100,6 +100,7 @@ impl Packer<'_> {
             for row in (0..count).step_by(16) {
                 let (from, to) = (&block[row..], &mut out[row * stride + 16 * i..]);
                 assert!(to.len() >= 15 * stride + 16, "room for 16 rows");
+                (0..16).for_each(|i| prefetch::to_first_level(to.as_ptr().wrapping_add(i * stride + 16), 16));
                 // SAFETY: 16 rows of 16 units in both; the kernel is of this CPU.
                 unsafe { (self.kernel.transpose)(from.as_ptr(), MOST_UNITS, to.as_mut_ptr(), stride) };
             }
@@ -116,6 +117,7 @@ impl Packer<'_> {
         for unit in (0..k.len().div_ceil(self.kernel.per_unit)).step_by(16) {
             let (from, to) = (&block[unit..], &mut out[unit * width..]);
             assert!(to.len() >= 15 * width + 16, "room for 16 units");
+            (16..32).for_each(|i| prefetch::to_first_level(to.as_ptr().wrapping_add(i * width), 16));
             // SAFETY: 16 rows of 16 units in both; the kernel is of this CPU.
             unsafe { (self.kernel.transpose)(from.as_ptr(), MOST_UNITS, to.as_mut_ptr(), width) };
         }

@@ -68,7 +68,7 @@ struct Task<'a> {
 impl Task<'_> {
     fn compute(&self, room: &mut Room, output: &Output<'_>) {
         let (kernel, product) = (self.kernel, self.product);
-        let (rows, width) = (self.rows.len(), self.columns.len().next_multiple_of(kernel.columns));
+        let (rows, width) = (self.rows.len(), self.width());
         let packs = |i: usize, lines: usize| if self.packed[i].is_some() { 0 } else { lines };
         let Parts { a, b, sums, scratch } = room.parts(kernel, [rows, width], [packs(0, rows), packs(1, width)]);
         let mut packer = Packer { isa: self.isa, kernel, scratch };
@@ -93,16 +93,67 @@ impl Task<'_> {
                         &*a
                     }
                 };
-                let mut ahead = self.ahead(block, &some);
-                multiply(kernel, k.len(), a, b, sums, some.len(), width, block == 0, &mut ahead);
+                self.multiply(block, &some, [a, b], sums, output);
+                if k.end == product.k {
+                    self.store(some, sums, output);
+                }
             }
         }
         // SAFETY: as above.
         unsafe { leave() };
         if product.k == 0 {
             sums[..rows * width].fill(0.0);
+            self.store(self.rows.clone(), sums, output);
         }
-        self.store(width, sums, output);
+    }
+
+    /// Columns of its sums, some of which may lie behind the last.
+    fn width(&self) -> usize {
+        self.columns.len().next_multiple_of(self.kernel.columns)
+    }
+
+    /// sums (rows, width) = or += A B of one block of k.
+    fn multiply(&self, block: usize, rows: &Range<usize>, [a, b]: [&[u32]; 2], sums: &mut [f32], output: &Output<'_>) {
+        let (kernel, width) = (self.kernel, self.width());
+        let (stride, k) = (kernel.stride(), BLOCK.min(self.product.k - block * BLOCK));
+        let (units, is_last) = (k.div_ceil(kernel.per_unit), block * BLOCK + k == self.product.k);
+        let panels = || b.chunks_exact(kernel.columns * stride).take(width / kernel.columns);
+        let mut ahead = self.ahead(block, rows);
+        for (p, panel) in panels().enumerate() {
+            if ahead.panels {
+                ahead.parts[0] = panels().nth(p + 1).unwrap_or_default();
+            }
+            for unit in (0..units).step_by(kernel.units_at_once) {
+                let (count, panel) = ((units - unit).min(kernel.units_at_once), &panel[unit * kernel.columns..]);
+                let mut row = 0;
+                while row < rows.len() {
+                    let (height, tile) = kernel.tile(rows.len() - row);
+                    let (a, c) = (&a[row * stride..][..height * stride], &mut sums[row * width + p * kernel.columns..]);
+                    assert!(c.len() >= (height - 1) * width + kernel.columns, "room for a tile");
+                    if is_last {
+                        self.ask(rows.start + row..rows.end.min(rows.start + row + height), p * kernel.columns, output);
+                    }
+                    let (first, far) = (block == 0 && unit == 0, ahead.next(FAR * count, panel));
+                    // SAFETY: the kernel is of this CPU; A has `height` rows, B a panel, and C room for the tile.
+                    unsafe { tile(count, a[unit..].as_ptr(), panel.as_ptr(), c.as_mut_ptr(), width, first, far) };
+                    row += height;
+                }
+            }
+        }
+    }
+
+    /// Asks for the elements of the output that a tile is.
+    fn ask(&self, rows: Range<usize>, column: usize, output: &Output<'_>) {
+        let columns = column..self.columns.len().min(column + self.kernel.columns);
+        for row in rows {
+            output.ask(self.first(row) + columns.start, columns.len());
+        }
+    }
+
+    /// Where in the output a row of this task begins.
+    fn first(&self, row: usize) -> usize {
+        let row = self.product.output_row.map_or(row, |output_row| output_row(row));
+        row * self.product.columns + self.columns.start
     }
 
     /// What is needed after these rows of a block of k, of factors that are packed: the next panels of B, where the block is new, the
@@ -124,18 +175,22 @@ impl Task<'_> {
         }
     }
 
-    fn store(&self, width: usize, sums: &mut [f32], output: &Output<'_>) {
-        let (product, rows) = (self.product, self.rows.clone());
+    /// Sums of some rows, through the epilogue.
+    fn store(&self, rows: Range<usize>, sums: &mut [f32], output: &Output<'_>) {
+        let (product, width) = (self.product, self.width());
         let whole = width == product.columns && product.output_row.is_none();
-        let (step, length) = if whole { (rows.len(), rows.len() * width) } else { (1, self.columns.len()) };
-        for (row, sums) in rows.step_by(step).zip(sums.chunks_mut(step * width)) {
-            let row = product.output_row.map_or(row, |output_row| output_row(row));
-            let first = row * product.columns + self.columns.start;
+        let step = if whole { (SUMS_AT_ONCE / width).max(1) } else { 1 };
+        for row in rows.clone().step_by(step) {
+            let length = if whole { step.min(rows.end - row) * width } else { self.columns.len() };
+            let sums = &mut sums[(row - rows.start) * width..][..length];
             // SAFETY: tasks have different rows or columns, and different rows of C are different rows of the output.
-            unsafe { finish(self.isa, product.epilogue, product.columns, first, &mut sums[..length], output) };
+            unsafe { finish(self.isa, product.epilogue, product.columns, self.first(row), sums, output) };
         }
     }
 }
+
+/// Sums that pass the epilogue together, where rows are whole: they stay in the first-level cache.
+const SUMS_AT_ONCE: usize = 4096;
 
 /// Units that are needed soon.
 struct Ahead<'a> {
@@ -152,42 +207,5 @@ impl Ahead<'_> {
         let (next, rest) = part.split_at(count.min(part.len()));
         *part = rest;
         next.as_ptr()
-    }
-}
-
-/// sums (rows, width) = or += A B of one block of k.
-#[allow(clippy::too_many_arguments)]
-fn multiply<'b>(
-    kernel: &Kernel,
-    k: usize,
-    a: &[u32],
-    b: &'b [u32],
-    sums: &mut [f32],
-    rows: usize,
-    width: usize,
-    first: bool,
-    ahead: &mut Ahead<'b>,
-) {
-    let (stride, units) = (kernel.stride(), k.div_ceil(kernel.per_unit));
-    let panels = || b.chunks_exact(kernel.columns * stride).take(width / kernel.columns);
-    for (p, panel) in panels().enumerate() {
-        if ahead.panels {
-            ahead.parts[0] = panels().nth(p + 1).unwrap_or_default();
-        }
-        for unit in (0..units).step_by(kernel.units_at_once) {
-            let (count, panel) = ((units - unit).min(kernel.units_at_once), &panel[unit * kernel.columns..]);
-            let mut row = 0;
-            while row < rows {
-                let (height, tile) = kernel.tile(rows - row);
-                let (a, c) = (&a[row * stride..][..height * stride], &mut sums[row * width + p * kernel.columns..]);
-                assert!(c.len() >= (height - 1) * width + kernel.columns, "room for a tile");
-                let far = ahead.next(FAR * count, panel);
-                // SAFETY: the kernel is of this CPU; A has `height` rows, B a panel, and C room for the tile.
-                unsafe {
-                    tile(count, a[unit..].as_ptr(), panel.as_ptr(), c.as_mut_ptr(), width, first && unit == 0, far)
-                };
-                row += height;
-            }
-        }
     }
 }

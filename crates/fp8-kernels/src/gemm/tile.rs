@@ -57,19 +57,13 @@ pub(super) const FAR: usize = 8;
 
 /// A [`TileFn`] of ROWS rows and COLUMNS registers of columns.
 ///
-/// A: row `i` starts at `a + i * STRIDE`. B: unit `u` of all columns starts at `b + u * COLUMNS * LANES`; it is asked for AHEAD units
-/// before it is needed, where that is not zero.
+/// A: row `i` starts at `a + i * STRIDE`. B: unit `u` of all columns starts at `b + u * COLUMNS * LANES`. Where ASKS, C and what lies far are
+/// asked for.
 ///
 /// # Safety
 /// The instruction set of `V`; `units` units of ROWS rows at `a` and of all columns at `b`; ROWS rows of C at `c`.
 #[inline(always)]
-pub(super) unsafe fn tile<
-    V: Vector,
-    const ROWS: usize,
-    const COLUMNS: usize,
-    const STRIDE: usize,
-    const AHEAD: usize,
->(
+pub(super) unsafe fn tile<V: Vector, const ROWS: usize, const COLUMNS: usize, const STRIDE: usize, const ASKS: bool>(
     units: usize,
     a: *const u32,
     b: *const u32,
@@ -81,18 +75,18 @@ pub(super) unsafe fn tile<
     // SAFETY: the caller's promises cover every pointer below.
     unsafe {
         let mut sums = [[V::zero(); COLUMNS]; ROWS];
-        if AHEAD > 0 {
+        if ASKS {
             (0..ROWS).for_each(|i| prefetch::to_first_level(c.wrapping_add(i * c_stride), COLUMNS * V::LANES));
         }
-        let together = if AHEAD > 0 { TOGETHER } else { 1 };
+        let together = if ASKS { TOGETHER } else { 1 };
         let whole = units - units % together;
         for u in (0..whole).step_by(together) {
-            if AHEAD > 0 {
+            if ASKS {
                 prefetch::to_second_level(far.wrapping_add(FAR * u), FAR * together);
             }
-            (u..u + together).for_each(|u| step::<V, ROWS, COLUMNS, STRIDE, AHEAD>(&mut sums, a.add(u), b, u));
+            (u..u + together).for_each(|u| step::<V, ROWS, COLUMNS, STRIDE>(&mut sums, a.add(u), b, u));
         }
-        (whole..units).for_each(|u| step::<V, ROWS, COLUMNS, STRIDE, AHEAD>(&mut sums, a.add(u), b, u));
+        (whole..units).for_each(|u| step::<V, ROWS, COLUMNS, STRIDE>(&mut sums, a.add(u), b, u));
         for (i, sums) in sums.into_iter().enumerate() {
             for (j, sum) in sums.into_iter().enumerate() {
                 let at = c.add(i * c_stride + j * V::LANES);
@@ -111,15 +105,12 @@ const TOGETHER: usize = 4;
 /// # Safety
 /// As for [`tile`].
 #[inline(always)]
-unsafe fn step<V: Vector, const ROWS: usize, const COLUMNS: usize, const STRIDE: usize, const AHEAD: usize>(
+unsafe fn step<V: Vector, const ROWS: usize, const COLUMNS: usize, const STRIDE: usize>(
     sums: &mut [[V; COLUMNS]; ROWS],
     a: *const u32,
     b: *const u32,
     u: usize,
 ) {
-    if AHEAD > 0 {
-        prefetch::to_first_level(b.wrapping_add((u + AHEAD) * COLUMNS * V::LANES), COLUMNS * V::LANES);
-    }
     // SAFETY: the caller's promises cover every pointer below.
     unsafe {
         let columns: [V::Units; COLUMNS] = std::array::from_fn(|j| V::units(b.add((u * COLUMNS + j) * V::LANES)));
@@ -134,13 +125,13 @@ unsafe fn step<V: Vector, const ROWS: usize, const COLUMNS: usize, const STRIDE:
 
 /// A table of [`TileFn`]s, the tallest first, compiled for an instruction set: `(rows, tile)`.
 macro_rules! tiles {
-    (#[$attribute:meta] $vector:ty, columns: $columns:literal, stride: $stride:expr, ahead: $ahead:literal, rows: $($rows:literal),+) => {
+    (#[$attribute:meta] $vector:ty, columns: $columns:literal, stride: $stride:expr, asks: $asks:literal, rows: $($rows:literal),+) => {
         &[$(($rows, {
             #[$attribute]
             // SAFETY: promised by the caller, as `tile` asks.
             unsafe fn rows(units: usize, a: *const u32, b: *const u32, c: *mut f32, c_stride: usize, first: bool, far: *const u32) {
                 // SAFETY: the caller's promises.
-                unsafe { $crate::gemm::tile::tile::<$vector, $rows, $columns, { $stride }, $ahead>(units, a, b, c, c_stride, first, far) }
+                unsafe { $crate::gemm::tile::tile::<$vector, $rows, $columns, { $stride }, $asks>(units, a, b, c, c_stride, first, far) }
             }
             rows
         })),+]
