@@ -16,7 +16,7 @@ use crate::{DType, per_isa};
 pub fn decode(isa: Isa, dtype: DType, bytes: &[u8], out: &mut [f32]) {
     assert!(dtype.is_float(), "decode: {dtype} is not floating");
     assert_eq!(bytes.len(), out.len() * dtype.size(), "decode: bytes of {} elements of {dtype}", out.len());
-    match dtype.format().map(|format| (Source::new(format), dtype.size())) {
+    match dtype.format().map(|format| (format, dtype.size())) {
         None => decode_f32(bytes, out),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a value of `Isa` exists only where the CPU has that instruction set.
@@ -27,8 +27,8 @@ pub fn decode(isa: Isa, dtype: DType, bytes: &[u8], out: &mut [f32]) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Some(_) if isa == Isa::Avx2 && dtype == DType::F16 => unsafe { half::decode_f16(bytes.as_chunks().0, out) },
-        Some((source, 1)) => decode_8(isa, &source, bytes, out),
-        Some((source, _)) => decode_16(isa, &source, bytes.as_chunks().0, out),
+        Some((format, 1)) => decode_8(isa, &Source::new(format), bytes, out),
+        Some((format, _)) => decode_16(isa, &Source::new(format), bytes.as_chunks().0, out),
     }
 }
 

@@ -38,7 +38,6 @@ pub(super) static KERNEL: Kernel = Kernel {
     units_at_once: BLOCK / 2,
     decode_line,
     decode_across,
-    transpose: avx512::transpose,
     around: [nothing; 2],
 };
 

@@ -9,21 +9,31 @@ pub(super) fn line(isa: Isa, dtype: DType, codes: &[u8], units: &mut [u32]) {
     codec::decode(isa, dtype, codes, floats(units));
 }
 
-/// Elements of a line that are decoded at once; a multiple of every panel's width.
+/// [`super::kernel::DecodeAcross`]: one element a unit.
+pub(super) fn across(isa: Isa, dtype: DType, codes: &[u8], _: Option<&[u8]>, panels: Panels<'_>) {
+    let size = dtype.size();
+    if panels.width < WIDE && codes.len() > panels.width * size {
+        return dealt(isa, dtype, codes, panels);
+    }
+    let codes = codes.chunks(panels.width * size);
+    for (codes, out) in codes.zip(floats(panels.units).chunks_mut(panels.distance)) {
+        codec::decode(isa, dtype, codes, &mut out[..codes.len() / size]);
+    }
+}
+
+/// Panels of this width are decoded one by one, narrower ones [`PART`] elements at once.
+const WIDE: usize = 64;
+/// A multiple of every narrow panel's width.
 const PART: usize = 192;
 
-/// [`super::kernel::DecodeAcross`]: one element a unit. Several panels are decoded at once and then dealt out: they are narrow.
-pub(super) fn across(isa: Isa, dtype: DType, codes: &[u8], _: Option<&[u8]>, panels: Panels<'_>) {
-    let count = codes.len() / dtype.size();
-    if count <= panels.width {
-        return codec::decode(isa, dtype, codes, floats(&mut panels.units[..count]));
-    }
+/// Decodes elements of several panels and deals them out.
+fn dealt(isa: Isa, dtype: DType, codes: &[u8], Panels { units, width, distance }: Panels<'_>) {
     let mut values = [0.0; PART];
-    let distance = PART / panels.width * panels.distance;
-    for (codes, out) in codes.chunks(PART * dtype.size()).zip(floats(panels.units).chunks_mut(distance)) {
+    let out = floats(units).chunks_mut(PART / width * distance);
+    for (codes, out) in codes.chunks(PART * dtype.size()).zip(out) {
         let values = &mut values[..codes.len() / dtype.size()];
         codec::decode(isa, dtype, codes, values);
-        deal(isa, values, panels.width, panels.distance, out);
+        deal(isa, values, width, distance, out);
     }
 }
 
@@ -36,19 +46,6 @@ per_isa! {
                 *out = *values;
             }
             out[16 * sixteens.len()..][..rest.len()].copy_from_slice(rest);
-        }
-    }
-}
-
-/// [`super::kernel::Transpose`] without particular instructions.
-///
-/// # Safety
-/// 16 rows of 16 units at both pointers, at their strides, that do not overlap.
-pub(super) unsafe fn transpose(from: *const u32, from_stride: usize, to: *mut u32, to_stride: usize) {
-    for i in 0..16 {
-        for j in 0..16 {
-            // SAFETY: within the caller's 16 rows of 16.
-            unsafe { *to.add(j * to_stride + i) = *from.add(i * from_stride + j) };
         }
     }
 }

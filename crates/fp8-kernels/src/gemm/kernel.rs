@@ -21,12 +21,6 @@ pub(super) struct Panels<'a> {
     pub distance: usize,
 }
 
-/// Transposes 16 by 16 units: from, its stride, to, its stride.
-///
-/// # Safety
-/// 16 rows of 16 units at both pointers, at their strides, that do not overlap; the CPU has the instruction set.
-pub(super) type Transpose = unsafe fn(*const u32, usize, *mut u32, usize);
-
 /// How products are computed.
 pub(super) struct Kernel {
     /// Elements of k in a unit.
@@ -39,7 +33,6 @@ pub(super) struct Kernel {
     pub units_at_once: usize,
     pub decode_line: DecodeLine,
     pub decode_across: DecodeAcross,
-    pub transpose: Transpose,
     /// What a thread does before and after tiles.
     pub around: [Around; 2],
 }

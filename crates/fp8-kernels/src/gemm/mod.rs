@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `scalar` | the oracle: the order of sums, in plain loops |
 //! | `product`, `cut` | tasks, and into which a product is cut |
-//! | `lines`, `pack`, `packed` | from codes in memory to packed units, in a task or once for all |
+//! | `lines`, `turn`, `pack`, `packed` | from codes in memory to packed units, in a task or once for all |
 //! | `fixed` | B of several products, packed once |
 //! | `room` | memory for that, kept |
 //! | `kernel` | the table of what differs between instruction sets |
@@ -42,6 +42,7 @@ pub(crate) mod scalar;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod turn;
 
 pub(crate) use epilogue::Output;
 pub(crate) use fixed::{FixedB, Second};

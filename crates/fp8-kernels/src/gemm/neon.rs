@@ -25,6 +25,5 @@ pub(super) static KERNEL: Kernel = Kernel {
     units_at_once: BLOCK,
     decode_line: f32_units::line,
     decode_across: f32_units::across,
-    transpose: f32_units::transpose,
     around: [nothing; 2],
 };

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use super::kernel::{BLOCK, Kernel, Panels};
 use super::lines::{Lines, Scratch};
+use super::turn::{ALIGN, Matrix, turn};
+use crate::DType;
 use crate::isa::Isa;
-use crate::{DType, prefetch};
 
 /// One factor of a product.
 #[derive(Clone, Copy)]
@@ -21,12 +22,13 @@ pub(crate) struct Factor<'a> {
 /// Room that packing needs.
 pub(super) struct PackScratch {
     parts: [Scratch; 2],
-    /// 16 lines of units, [`MOST_UNITS`] each.
-    units: Box<[u32]>,
+    /// Lines of codes, and the same turned.
+    lines: Box<[u8]>,
+    turned: Box<[u8]>,
 }
 
-/// The most units of a line that are transposed at once: a block along k, or rows across.
-const MOST_UNITS: usize = if BLOCK > super::lines::LONGEST { BLOCK } else { super::lines::LONGEST };
+/// Bytes of lines that are turned at once, to stay in the first-level cache; [`ALIGN`] lines of 192 elements at least.
+const TURNED: usize = 24 << 10;
 
 /// How many lines further on the codes are that are asked for, of lines along k and across.
 const AHEAD: usize = 3;
@@ -34,7 +36,7 @@ const ACROSS_AHEAD: usize = 12;
 
 impl PackScratch {
     pub fn new() -> Self {
-        Self { parts: [[0; _]; 2], units: vec![0; 16 * MOST_UNITS].into() }
+        Self { parts: [[0; _]; 2], lines: vec![0; TURNED].into(), turned: vec![0; TURNED].into() }
     }
 }
 
@@ -46,7 +48,7 @@ pub(super) struct Packer<'a> {
 }
 
 impl Packer<'_> {
-    /// Row `i` of `rows` to `out[i * kernel.stride()..]`; the room of up to 15 rows more is scribbled upon.
+    /// Row `i` of `rows` to `out[i * kernel.stride()..]`.
     pub fn rows(&mut self, factor: Factor<'_>, rows: Range<usize>, k: Range<usize>, out: &mut [u32]) {
         if factor.along_k {
             for (row, units) in rows.zip(out.chunks_exact_mut(self.kernel.stride())) {
@@ -58,15 +60,13 @@ impl Packer<'_> {
     }
 
     /// Columns to panels of `kernel.columns`: unit `u` of a panel's columns to `panel[u * kernel.columns..]`; panels are
-    /// `kernel.columns * kernel.stride()` apart. Columns missing in the last panel are left as they were.
+    /// `kernel.columns * kernel.stride()` apart. What stands for columns missing in the last panel is not specified.
     pub fn columns(&mut self, factor: Factor<'_>, columns: Range<usize>, k: Range<usize>, out: &mut [u32]) {
         let width = self.kernel.columns;
-        let panels = out.chunks_exact_mut(width * self.kernel.stride());
         if factor.along_k {
+            let panels = out.chunks_exact_mut(width * self.kernel.stride());
             for (panel, first) in panels.zip(columns.clone().step_by(width)) {
-                for at in (0..width).step_by(16).take_while(|at| first + at < columns.end) {
-                    self.panel_from_lines(factor, first + at..columns.end.min(first + at + 16), &k, &mut panel[at..]);
-                }
+                self.panel_from_lines(factor, first..columns.end.min(first + width), &k, panel);
             }
         } else {
             self.panels_from_across(factor, columns, k, out);
@@ -90,38 +90,58 @@ impl Packer<'_> {
     }
 
     fn rows_from_across(&mut self, factor: Factor<'_>, rows: Range<usize>, k: Range<usize>, out: &mut [u32]) {
-        let (stride, per_unit, count) = (self.kernel.stride(), self.kernel.per_unit, rows.len());
-        let mut block = std::mem::take(&mut self.scratch.units);
-        for (i, line) in k.clone().step_by(16 * per_unit).enumerate() {
-            let lines = (line..k.end.min(line + 16 * per_unit)).step_by(per_unit);
-            for (units, line) in block.chunks_exact_mut(MOST_UNITS).zip(lines) {
-                self.across(factor, line, k.end, &rows, Panels { units, width: MOST_UNITS, distance: MOST_UNITS });
+        let (stride, per_unit, size) = (self.kernel.stride(), self.kernel.per_unit, factor.dtype.size());
+        let pitch = (rows.len() * size).next_multiple_of(ALIGN);
+        let step = (TURNED / pitch.max(1)).min(BLOCK) / ALIGN * ALIGN;
+        for first in k.clone().step_by(step) {
+            let some = first..k.end.min(first + step);
+            for (line, to) in some.clone().zip(self.scratch.lines.chunks_exact_mut(pitch)) {
+                factor.lines.ask(line + ACROSS_AHEAD, rows.start, rows.len());
+                let codes = factor.lines.part(line, rows.start, rows.len(), &mut self.scratch.parts[0]);
+                to[..codes.len()].copy_from_slice(codes);
             }
-            for row in (0..count).step_by(16) {
-                let (from, to) = (&block[row..], &mut out[row * stride + 16 * i..]);
-                assert!(to.len() >= 15 * stride + 16, "room for 16 rows");
-                (0..16).for_each(|i| prefetch::to_first_level(to.as_ptr().wrapping_add(i * stride + 16), 16));
-                // SAFETY: 16 rows of 16 units in both; the kernel is of this CPU.
-                unsafe { (self.kernel.transpose)(from.as_ptr(), MOST_UNITS, to.as_mut_ptr(), stride) };
+            let turned_pitch = (some.len() * size).next_multiple_of(ALIGN);
+            self.turn(size, [pitch, turned_pitch], [some.len(), rows.len()]);
+            let at = (first - k.start) / per_unit;
+            for (codes, units) in
+                self.scratch.turned.chunks_exact(turned_pitch).zip(out.chunks_mut(stride)).take(rows.len())
+            {
+                let units = &mut units[at..][..some.len().div_ceil(per_unit)];
+                (self.kernel.decode_line)(self.isa, factor.dtype, &codes[..some.len() * size], units);
             }
         }
-        self.scratch.units = block;
     }
 
     fn panel_from_lines(&mut self, factor: Factor<'_>, lines: Range<usize>, k: &Range<usize>, out: &mut [u32]) {
-        let width = self.kernel.columns;
-        let mut block = std::mem::take(&mut self.scratch.units);
-        for (units, line) in block.chunks_exact_mut(MOST_UNITS).zip(lines) {
-            self.line(factor, line, k, units);
+        let (width, per_unit, size) = (self.kernel.columns, self.kernel.per_unit, factor.dtype.size());
+        let step = (TURNED / (width * size)).min(BLOCK) / ALIGN * ALIGN;
+        for first in k.clone().step_by(step) {
+            let some = first..k.end.min(first + step);
+            let pitch = (some.len() * size).next_multiple_of(ALIGN);
+            let mut rest = lines.clone();
+            for to in self.scratch.lines.chunks_exact_mut(pitch).take(width) {
+                let Some(line) = rest.next() else {
+                    to.fill(0);
+                    continue;
+                };
+                factor.lines.ask(line + AHEAD, some.start, some.len());
+                let codes = factor.lines.part(line, some.start, some.len(), &mut self.scratch.parts[0]);
+                let (whole, missing) = to.split_at_mut(codes.len());
+                whole.copy_from_slice(codes);
+                missing.fill(0);
+            }
+            let (units, together) = (some.len().div_ceil(per_unit), size * per_unit);
+            self.turn(together, [pitch, width * together], [width, units]);
+            let (codes, at) = (&self.scratch.turned[..units * width * together], (first - k.start) / per_unit * width);
+            (self.kernel.decode_line)(self.isa, factor.dtype, codes, &mut out[at..][..units * width]);
         }
-        for unit in (0..k.len().div_ceil(self.kernel.per_unit)).step_by(16) {
-            let (from, to) = (&block[unit..], &mut out[unit * width..]);
-            assert!(to.len() >= 15 * width + 16, "room for 16 units");
-            (16..32).for_each(|i| prefetch::to_first_level(to.as_ptr().wrapping_add(i * width), 16));
-            // SAFETY: 16 rows of 16 units in both; the kernel is of this CPU.
-            unsafe { (self.kernel.transpose)(from.as_ptr(), MOST_UNITS, to.as_mut_ptr(), width) };
-        }
-        self.scratch.units = block;
+    }
+
+    /// The lines of the scratch, turned.
+    fn turn(&mut self, size: usize, [pitch, turned_pitch]: [usize; 2], lines_and_len: [usize; 2]) {
+        let from = Matrix { bytes: &*self.scratch.lines, pitch };
+        let mut to = Matrix { bytes: &mut *self.scratch.turned, pitch: turned_pitch };
+        turn(self.isa, size, &from, &mut to, lines_and_len);
     }
 
     fn panels_from_across(&mut self, factor: Factor<'_>, columns: Range<usize>, k: Range<usize>, out: &mut [u32]) {

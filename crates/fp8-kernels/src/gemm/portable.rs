@@ -39,7 +39,6 @@ pub(super) static EXACT: Kernel = Kernel {
     units_at_once: BLOCK,
     decode_line: f32_units::line,
     decode_across: f32_units::across,
-    transpose: f32_units::transpose,
     around: [nothing; 2],
 };
 

@@ -38,13 +38,12 @@ impl Product<'_> {
     pub(super) fn compute_by(&self, isa: Isa, packed_b: Option<&Packed<'_>>, output: &Output<'_>) {
         let kernel = Kernel::of(isa, self.a.dtype, self.b.dtype);
         let cut = Cut::new(kernel, [self.rows, self.columns, self.k], packed_b.is_some(), rayon::current_num_threads());
-        let sides = [(Side::A, self.a, self.rows), (Side::B, self.b, self.columns)];
-        let mut rooms = [Kept::take(), Kept::take()];
-        let mut packed =
-            rooms.each_mut().into_iter().zip(sides).zip(cut.shared).map(|((room, (side, factor, lines)), shared)| {
-                shared.then(|| Packed::new(isa, kernel, side, factor, [lines, self.k], room))
-            });
-        let [a, b] = [packed.next().flatten(), packed.next().flatten()];
+        let [mut room_a, mut room_b] = [Kept::take(), Kept::take()];
+        let [shares_a, shares_b] = cut.shared;
+        let (a, b) = rayon::join(
+            || shares_a.then(|| Packed::new(isa, kernel, Side::A, self.a, [self.rows, self.k], &mut room_a)),
+            || shares_b.then(|| Packed::new(isa, kernel, Side::B, self.b, [self.columns, self.k], &mut room_b)),
+        );
         let b = packed_b.or(b.as_ref());
         (0..cut.tasks()).into_par_iter().with_max_len(1).for_each(|task| {
             let [rows, columns] = cut.task(task);
