@@ -37,7 +37,7 @@ impl Drop for Kept {
     }
 }
 
-/// Memory of a thread for packed factors and sums: at most some 4 MB.
+/// Memory of a thread for packed factors and sums: at most some 2 MB.
 pub(super) struct Room {
     a: Vec<Line>,
     b: Vec<Line>,
