@@ -15,16 +15,14 @@ pub(super) struct Cut {
     pub shared: [bool; 2],
 }
 
-/// Most columns of a task, and most sums: a block of k of its columns and its sums stay in the second-level cache (0.6 + 0.5 MiB).
-const MOST_COLUMNS: usize = 256;
-const MOST_SUMS: usize = 512 * MOST_COLUMNS;
+/// Most columns of a task, and most sums: these stay in the second-level cache with a block of k of its columns and rows.
+const MOST_COLUMNS: usize = 576;
+const MOST_SUMS: usize = 256 * 256;
 /// What packing an element costs, in multiply-adds, what reading it packed from memory that cores share, and what it costs that
 /// threads wait for each other.
 const PACKING: usize = 20;
 const READING: usize = 2;
 const WAITING: usize = 4 << 20;
-/// One part in so many of a task is what threads that are not equally fast wait for the last one.
-const UNEVEN: usize = 2;
 
 impl Cut {
     /// The cut of `rows` by `columns`, over k, whose slowest thread has the least to do. `has_b`: B is packed already.
@@ -48,7 +46,8 @@ impl Cut {
                 let each = |i: usize| step[i] * if shared[i] || (i == 1 && has_b) { READING } else { PACKING };
                 let once = |i: usize| if shared[i] { [some_rows, some_columns][i] * PACKING } else { 0 };
                 let task = step[0] * step[1] + each(0) + each(1);
-                let uneven = if threads > 1 { task / UNEVEN } else { 0 };
+                // Threads are not equally fast: many of them wait for the last one, by half a task. Two share what is left.
+                let uneven = (task / 2).saturating_sub(task / threads);
                 let slowest = (tasks[0] * tasks[1]).div_ceil(threads) * task + uneven;
                 let waiting = if shared[0] || shared[1] { WAITING } else { 0 };
                 ((slowest + (once(0) + once(1)).div_ceil(threads)) * k + waiting, Self { rows, columns, step, shared })
