@@ -1,7 +1,7 @@
 //! Windows of an image as lines of a matrix.
 
 use crate::View;
-use crate::gemm::{Lines, Scratch};
+use crate::gemm::{ALIGN, Lines, Scratch, Shape, Windows};
 
 /// Line (n, gy, gx) of a grid holds the window of image n with its corner at `step * (gy, gx) + corner`, row-major,
 /// channels innermost; zeros outside the image.
@@ -31,8 +31,7 @@ impl Patches<'_> {
 impl Lines for Patches<'_> {
     fn part<'a>(&'a self, line: usize, first: usize, len: usize, scratch: &'a mut Scratch) -> &'a [u8] {
         let size = self.image.dtype.size();
-        let (pixel, gx) = self.grid[1].divide(line);
-        let (image, gy) = self.grid[0].divide(pixel);
+        let [image, gy, gx] = self.place(line);
         let corner = |axis: usize, at: usize| (self.step * at) as isize + self.corner[axis];
         let (top, left) = (corner(0, gy), corner(1, gx) * self.channels as isize);
 
@@ -60,6 +59,59 @@ impl Lines for Patches<'_> {
             (row, skip, rest) = (row + 1, 0, tail);
         }
         out
+    }
+
+    /// Where each pixel is in two windows at least, on average, and channels allow it.
+    fn windows(&self) -> Option<&dyn Windows> {
+        let aligned = self.channels > 0 && self.channels.is_multiple_of(ALIGN);
+        (aligned && self.len() > 0 && self.shape().overlap > 1).then_some(self)
+    }
+}
+
+impl Patches<'_> {
+    /// Rows and columns of pixels of a padded image: all that some window has.
+    fn padded(&self) -> [usize; 2] {
+        [0, 1].map(|axis| self.step * (self.grid[axis].divisor - 1) + self.window[axis])
+    }
+
+    /// Image, and place in the grid, down and across.
+    fn place(&self, line: usize) -> [usize; 3] {
+        let (pixel, gx) = self.grid[1].divide(line);
+        let (image, gy) = self.grid[0].divide(pixel);
+        [image, gy, gx]
+    }
+}
+
+impl Windows for Patches<'_> {
+    fn shape(&self) -> Shape {
+        let [height, width] = self.padded();
+        let [down, across] = self.grid.map(|grid| grid.divisor);
+        Shape {
+            pitch: width * self.channels,
+            run: self.window[1] * self.channels,
+            runs: self.window[0],
+            step: self.step * self.channels,
+            even: across,
+            overlap: down * across * self.window[0] * self.window[1] / (height * width),
+        }
+    }
+
+    fn first(&self, line: usize) -> usize {
+        let ([height, width], [image, gy, gx]) = (self.padded(), self.place(line));
+        ((image * height + gy * self.step) * width + gx * self.step) * self.channels
+    }
+
+    fn row(&self, row: usize) -> (usize, &[u8]) {
+        let [height, width] = self.padded();
+        let (image, y) = (row / height, (row % height) as isize + self.corner[0]);
+        let Some(y) = usize::try_from(y).ok().filter(|y| *y < self.height) else { return (0, &[]) };
+        // Columns of the image that the padded one has.
+        let left = self.corner[1];
+        let first = left.max(0).unsigned_abs().min(self.width);
+        let end = (left + width as isize).clamp(first as isize, self.width as isize).unsigned_abs();
+        let before = (left.min(0).unsigned_abs().min(width)) * self.channels;
+        let codes = ((image * self.height + y) * self.width + first) * self.channels;
+        (before, self.image.part(codes, (end - first) * self.channels).bytes)
     }
 }
 

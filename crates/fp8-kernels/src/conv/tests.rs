@@ -6,7 +6,7 @@ use crate::testing::{OwnedEpilogue, codes, epilogues, finish, in_pools, values, 
 type Shape = (usize, [usize; 2], usize, usize, [usize; 2], usize, usize);
 
 /// What ResNets have, and worse.
-const SHAPES: [Shape; 9] = [
+const SHAPES: [Shape; 15] = [
     (2, [6, 6], 3, 16, [3, 3], 1, 1),
     (1, [14, 14], 3, 8, [7, 7], 2, 3),
     (2, [5, 7], 70, 33, [3, 3], 1, 1),
@@ -16,6 +16,13 @@ const SHAPES: [Shape; 9] = [
     (2, [9, 8], 4, 3, [2, 3], 3, 2),
     (1, [3, 3], 2, 2, [3, 3], 1, 4),
     (26, [5, 5], 3, 2, [5, 5], 1, 2),
+    // Read in place: also with windows that begin or end outside, and images that no window has all of.
+    (3, [5, 16], 32, 32, [3, 3], 1, 1),
+    (2, [9, 7], 64, 96, [3, 3], 2, 1),
+    (2, [6, 5], 32, 64, [2, 3], 1, 2),
+    (1, [2, 3], 96, 32, [5, 5], 1, 4),
+    (2, [12, 11], 32, 70, [4, 4], 3, 0),
+    (3, [14, 16], 64, 33, [3, 3], 1, 1),
 ];
 
 const OPERANDS: [(DType, DType); 4] =
@@ -81,6 +88,42 @@ fn weight_gradient_equals_the_oracle() {
         let lens = [conv.input_len(), conv.output_len()];
         let plain = |len: usize| epilogues(1, len).into_iter().take(1).collect();
         check(&conv, lens, 1, backward_weight, scalar::backward_weight, plain);
+    }
+}
+
+/// On every instruction set, AMX too, whose sums have an order of their own: read in place or packed, windows make the same sums.
+#[test]
+fn windows_are_lines_of_a_matrix() {
+    let dtype = DType::E5M2;
+    for conv in shapes().chain([Conv2d { input: [16, 32], in_channels: 64, ..shapes().last().unwrap() }]) {
+        let (x, w) = (codes(1, dtype, conv.input_len()), codes(2, dtype, conv.weight_len()));
+        let ([height, width], [kh, kw]) = (conv.output(), conv.kernel);
+        let shape = crate::Gemm {
+            m: conv.batch * height * width,
+            n: conv.out_channels,
+            k: kh * kw * conv.in_channels,
+            layout: crate::Layout::NT,
+        };
+        let at = |row: usize, k: usize| {
+            let (image, y, x) = (row / (height * width), row / width % height, row % width);
+            let (ky, kx, channel) = (k / (kw * conv.in_channels), k / conv.in_channels % kw, k % conv.in_channels);
+            let y = (y * conv.stride + ky).checked_sub(conv.padding).filter(|y| *y < conv.input[0])?;
+            let x = (x * conv.stride + kx).checked_sub(conv.padding).filter(|x| *x < conv.input[1])?;
+            Some(((image * conv.input[0] + y) * conv.input[1] + x) * conv.in_channels + channel)
+        };
+        let windows: Vec<u8> = (0..shape.m)
+            .flat_map(|row| (0..shape.k).map(move |k| (row, k)))
+            .map(|(row, k)| at(row, k).map_or(0, |at| x[at]))
+            .collect();
+        let epilogue = &epilogues(shape.n, shape.m * shape.n)[0];
+        let view = |bytes| View { dtype, bytes };
+        for isa in Isa::available() {
+            let mut found = [vec![0xaa; 4 * shape.m * shape.n], vec![0x55; 4 * shape.m * shape.n]];
+            let [matrix, image] = &mut found;
+            crate::gemm::gemm(isa, &shape, view(&windows), view(&w), &epilogue.view(), view_mut(epilogue, matrix));
+            forward(isa, &conv, view(&x), view(&w), &epilogue.view(), view_mut(epilogue, image));
+            assert!(found[0] == found[1], "{isa}: {conv:?}");
+        }
     }
 }
 

@@ -8,15 +8,22 @@ use std::arch::asm;
 
 use super::avx512_bf16;
 use super::kernel::{BLOCK, Kernel};
+use super::tile::{Run, Target, Tile};
 
 const STRIDE: usize = BLOCK / 2;
 const COLUMNS: usize = 32;
-/// Units of k that one instruction takes.
+/// Units of k, and rows, that one instruction takes.
 const UNITS: usize = 16;
+const ROWS: usize = 16;
 
 /// Half a block of k at a time: then 32 rows of A and a panel of B are in the L1 cache together.
-pub(super) static KERNEL: Kernel =
-    Kernel { tiles: &[(32, tile)], units_at_once: STRIDE / 2, around: [configure, release], ..avx512_bf16::KERNEL };
+pub(super) static KERNEL: Kernel = Kernel {
+    tiles: &[Tile { rows: 2 * ROWS, packed, rows_apart, units_apart: None }],
+    even: ROWS,
+    units_at_once: STRIDE / 2,
+    around: [configure, release],
+    ..avx512_bf16::KERNEL
+};
 
 /// What `ldtilecfg` reads: tiles 0 to 3 are C, 4 and 5 are A, 6 and 7 are B.
 #[repr(C, align(64))]
@@ -66,34 +73,64 @@ unsafe fn release() {
     unsafe { asm!("tilerelease", options(nostack, nomem)) };
 }
 
-/// [`super::tile::TileFn`] of 32 by 32.
+/// [`super::tile::PackedFn`] of 32 by 32.
 ///
 /// # Safety
 /// AMX, configured; memory as the type says.
-unsafe fn tile(units: usize, a: *const u32, b: *const u32, c: *mut f32, c_stride: usize, first: bool, _: *const u32) {
-    let (whole, rest) = (units / UNITS, units % UNITS);
+unsafe fn packed(units: usize, a: *const u32, b: *const u32, c: Target, _: *const u32) {
+    let (whole, rest) = (units - units % UNITS, units % UNITS);
     // SAFETY: the caller's promises; what is left of k stands behind the whole steps.
     unsafe {
+        let a = A { rows: [a, a.add(ROWS * STRIDE)], stride: STRIDE };
         if whole > 0 {
-            multiply(whole, a, b, c, c_stride, first);
+            multiply(&[Run { a: 0, b: 0, units: whole }], a, b, c);
         }
         if rest > 0 {
             Shape::new(rest as u8).load();
-            multiply(1, a.add(whole * UNITS), b.add(whole * UNITS * COLUMNS), c, c_stride, first && whole == 0);
+            let run = Run { a: whole, b: 0, units: rest };
+            multiply(&[run], a, b.add(whole * COLUMNS), Target { first: c.first && whole == 0, ..c });
             WHOLE.load();
         }
     }
 }
 
-/// C = or += A B over `steps` times the units of the shape, of which there is one at least.
+/// [`super::tile::RowsApartFn`] of 32 by 32, of runs of whole steps, and twice 16 rows at even distances.
 ///
 /// # Safety
-/// As for [`tile`].
-unsafe fn multiply(steps: usize, a: *const u32, b: *const u32, c: *mut f32, c_stride: usize, first: bool) {
-    // SAFETY: all memory that is touched lies in the tile's rows of A and C and in the panel of B.
+/// AMX, configured; memory as the type says.
+unsafe fn rows_apart(runs: &[Run], a: &[*const u32], b: *const u32, c: Target, _: *const u32) {
+    debug_assert!(runs.iter().all(|run| run.units.is_multiple_of(UNITS)), "whole steps");
+    // SAFETY: the caller's promises; the rows are of one image.
+    unsafe {
+        let stride = a[1].offset_from(a[0]) as usize;
+        debug_assert!(a[..ROWS].iter().enumerate().all(|(i, row)| *row == a[0].add(i * stride)), "even distances");
+        multiply(runs, A { rows: [a[0], a[ROWS]], stride }, b, c);
+    }
+}
+
+/// Twice 16 rows of A, each `stride` units after the one before.
+#[derive(Clone, Copy)]
+struct A {
+    rows: [*const u32; 2],
+    stride: usize,
+}
+
+/// C = or += A B over the runs, in steps of the units of the shape, of which each has one at least.
+///
+/// # Safety
+/// As for [`rows_apart`].
+unsafe fn multiply(runs: &[Run], a: A, b: *const u32, c: Target) {
+    if runs.is_empty() {
+        return;
+    }
+    // SAFETY: all memory that is touched lies in the runs, in the tile's rows of A and C and in the panel of B.
     unsafe {
         asm!(
-            "test {first:e}, {first:e}",
+            // The lower rows of C.
+            "mov {at}, {c_stride}",
+            "shl {at}, 4",
+            "add {at}, {c}",
+            "test {steps:e}, {steps:e}",
             "jz 2f",
             "tilezero tmm0",
             "tilezero tmm1",
@@ -103,10 +140,25 @@ unsafe fn multiply(steps: usize, a: *const u32, b: *const u32, c: *mut f32, c_st
             "2:",
             "tileloadd tmm0, [{c} + {c_stride}]",
             "tileloadd tmm1, [{c} + {c_stride} + 64]",
-            "tileloadd tmm2, [{c_low} + {c_stride}]",
-            "tileloadd tmm3, [{c_low} + {c_stride} + 64]",
+            "tileloadd tmm2, [{at} + {c_stride}]",
+            "tileloadd tmm3, [{at} + {c_stride} + 64]",
             "3:",
+            // Each run: to where it begins from where the one before has ended, and its steps.
+            "xor {at:e}, {at:e}",
             "4:",
+            "mov {steps}, [{runs}]",
+            "shl {steps}, 2",
+            "sub {steps}, {at}",
+            "add {a}, {steps}",
+            "add {a_low}, {steps}",
+            "add {at}, {steps}",
+            "mov {steps}, [{runs} + 16]",
+            "lea {at}, [{at} + 4 * {steps}]",
+            "shr {steps}, 4",
+            "jnz 5f",
+            // Less than a whole step of a smaller shape.
+            "inc {steps}",
+            "5:",
             "tileloadd tmm4, [{a} + {a_stride}]",
             "tileloadd tmm6, [{b} + {b_stride}]",
             "tdpbf16ps tmm0, tmm4, tmm6",
@@ -119,21 +171,28 @@ unsafe fn multiply(steps: usize, a: *const u32, b: *const u32, c: *mut f32, c_st
             "add {a_low}, 64",
             "add {b}, 2048",
             "dec {steps}",
+            "jnz 5b",
+            "add {runs}, 24",
+            "dec {count}",
             "jnz 4b",
+            "mov {at}, {c_stride}",
+            "shl {at}, 4",
+            "add {at}, {c}",
             "tilestored [{c} + {c_stride}], tmm0",
             "tilestored [{c} + {c_stride} + 64], tmm1",
-            "tilestored [{c_low} + {c_stride}], tmm2",
-            "tilestored [{c_low} + {c_stride} + 64], tmm3",
-            first = in(reg) u32::from(first),
-            steps = inout(reg) steps => _,
-            a = inout(reg) a => _,
-            a_low = inout(reg) a.add(16 * STRIDE) => _,
-            a_stride = in(reg) 4 * STRIDE,
+            "tilestored [{at} + {c_stride}], tmm2",
+            "tilestored [{at} + {c_stride} + 64], tmm3",
+            steps = inout(reg) usize::from(c.first) => _,
+            at = out(reg) _,
+            runs = inout(reg) runs.as_ptr() => _,
+            count = inout(reg) runs.len() => _,
+            a = inout(reg) a.rows[0] => _,
+            a_low = inout(reg) a.rows[1] => _,
+            a_stride = in(reg) 4 * a.stride,
             b = inout(reg) b => _,
             b_stride = in(reg) 4 * COLUMNS,
-            c = in(reg) c,
-            c_low = in(reg) c.add(16 * c_stride),
-            c_stride = in(reg) 4 * c_stride,
+            c = in(reg) c.at,
+            c_stride = in(reg) 4 * c.stride,
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
             out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
             options(nostack),

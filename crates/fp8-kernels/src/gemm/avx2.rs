@@ -21,7 +21,8 @@ vector! {
 pub(super) static KERNEL: Kernel = Kernel {
     per_unit: 1,
     columns: 16,
-    tiles: tiles!(#[target_feature(enable = "avx2,fma")] Sums, columns: 2, stride: BLOCK, asks: false, rows: 6, 4, 2),
+    tiles: tiles!(#[target_feature(enable = "avx2,fma")] Sums, columns: 2, stride: BLOCK, singles: true, asks: false, rows: 6, 4, 2),
+    even: 1,
     units_at_once: BLOCK,
     decode_line: f32_units::line,
     decode_across: f32_units::across,

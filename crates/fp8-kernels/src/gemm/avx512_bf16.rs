@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::kernel::{BLOCK, Kernel, Panels, nothing};
-use super::tile::{tiles, vector};
+use super::tile::{Target, tiles, vector};
 use super::{avx512, portable};
 use crate::DType;
 use crate::codec::lookup::{Lookup, load, store};
@@ -33,8 +33,9 @@ pub(super) static KERNEL: Kernel = Kernel {
     per_unit: 2,
     columns: 32,
     tiles: tiles!(
-        #[target_feature(enable = "avx512f,avx512bf16")] Sums, columns: 2, stride: BLOCK / 2, asks: false, rows: 12, 8, 4, 2
+        #[target_feature(enable = "avx512f,avx512bf16")] Sums, columns: 2, stride: BLOCK / 2, singles: false, asks: false, rows: 12, 8, 4, 2
     ),
+    even: 1,
     units_at_once: BLOCK / 2,
     decode_line,
     decode_across,
@@ -59,16 +60,15 @@ pub(super) fn usable(isa: Isa) -> bool {
 
 /// The shortest of many times that the tallest tile takes over a block of k; those of AVX-512 have 384 sums each.
 fn tile_time(kernel: &Kernel) -> Duration {
-    let (rows, tile) = kernel.tiles[0];
-    let (a, b) = (vec![0; rows * kernel.stride()], vec![0; kernel.columns * kernel.stride()]);
-    let mut sums = vec![0.0; rows * kernel.columns];
+    let tile = &kernel.tiles[0];
+    let (a, b) = (vec![0; tile.rows * kernel.stride()], vec![0; kernel.columns * kernel.stride()]);
+    let mut sums = vec![0.0; tile.rows * kernel.columns];
     let once = || {
         let start = Instant::now();
         for _ in 0..4 {
+            let c = Target { at: sums.as_mut_ptr(), stride: kernel.columns, first: true };
             // SAFETY: the instruction set is there, and all lengths are those of one tile.
-            unsafe {
-                tile(kernel.stride(), a.as_ptr(), b.as_ptr(), sums.as_mut_ptr(), kernel.columns, true, b.as_ptr())
-            };
+            unsafe { (tile.packed)(kernel.stride(), a.as_ptr(), b.as_ptr(), c, b.as_ptr()) };
         }
         start.elapsed()
     };
@@ -93,18 +93,9 @@ fn sums_as_portable(isa: Isa) -> bool {
             let b: Vec<u32> = (0..stride * kernel.columns)
                 .map(|at| columns[at % kernel.columns * stride + at / kernel.columns])
                 .collect();
+            let c = Target { at: sums[panel * kernel.columns..].as_mut_ptr(), stride: 32, first: true };
             // SAFETY: the instruction set is there, and all lengths are those of two rows and one panel.
-            unsafe {
-                kernel.tile(2).1(
-                    stride,
-                    a.as_ptr(),
-                    b.as_ptr(),
-                    sums[panel * kernel.columns..].as_mut_ptr(),
-                    32,
-                    true,
-                    b.as_ptr(),
-                );
-            }
+            unsafe { (kernel.tile(2).packed)(stride, a.as_ptr(), b.as_ptr(), c, b.as_ptr()) };
         }
         sums.into_iter().map(f32::to_bits).collect::<Vec<_>>()
     };

@@ -25,9 +25,18 @@ const READING: usize = 2;
 const WAITING: usize = 4 << 20;
 
 impl Cut {
-    /// The cut of `rows` by `columns`, over k, whose slowest thread has the least to do. `has_b`: B is packed already.
-    pub fn new(kernel: &Kernel, [rows, columns, k]: [usize; 3], has_b: bool, threads: usize) -> Self {
-        let fits = [rows, columns].map(|lines| Packed::fits(kernel, [lines, k]));
+    /// The cut of `rows` by `columns`, over k, whose slowest thread has the least to do. Every element of a factor that tasks read in place is part of
+    /// so many lines as `overlaps` says. `has_b`: B is packed already.
+    pub fn new(
+        kernel: &Kernel,
+        [rows, columns, k]: [usize; 3],
+        overlaps: [Option<usize>; 2],
+        has_b: bool,
+        threads: usize,
+    ) -> Self {
+        let lines = [rows, columns];
+        let fits = [0, 1].map(|i| overlaps[i].is_none() && Packed::fits(kernel, [lines[i], k]));
+        let packing = overlaps.map(|overlap| PACKING / overlap.unwrap_or(1).max(1));
         let (some_rows, some_columns) = (rows.max(1), columns.max(1));
         let fewest = some_columns.div_ceil(MOST_COLUMNS);
         (fewest..=some_columns.div_ceil(kernel.columns).min(fewest + 4 * threads))
@@ -43,7 +52,7 @@ impl Cut {
             .map(|step| {
                 let tasks = [some_rows.div_ceil(step[0]), some_columns.div_ceil(step[1])];
                 let shared = [tasks[1] > 1 && fits[0], tasks[0] > 1 && fits[1] && !has_b];
-                let each = |i: usize| step[i] * if shared[i] || (i == 1 && has_b) { READING } else { PACKING };
+                let each = |i: usize| step[i] * if shared[i] || (i == 1 && has_b) { READING } else { packing[i] };
                 let once = |i: usize| if shared[i] { [some_rows, some_columns][i] * PACKING } else { 0 };
                 let task = step[0] * step[1] + each(0) + each(1);
                 // Threads are not equally fast: many of them wait for the last one, by half a task. Two share what is left.

@@ -1,7 +1,7 @@
 //! What differs between instruction sets and operand types, as a table of functions.
 
 use crate::DType;
-use crate::gemm::tile::TileFn;
+use crate::gemm::tile::Tile;
 use crate::isa::Isa;
 
 /// Elements of k in a block: sums run inside blocks, and blocks are added in order (docs/numerics.md).
@@ -27,8 +27,10 @@ pub(super) struct Kernel {
     pub per_unit: usize,
     /// Columns of a tile; a multiple of 16.
     pub columns: usize,
-    /// Heights of tiles, descending, and what computes them.
-    pub tiles: &'static [(usize, TileFn)],
+    /// The tallest first.
+    pub tiles: &'static [Tile],
+    /// How many rows of A together, from the first of a tile on, have to be at even distances where they are not packed.
+    pub even: usize,
     /// Units of k that are multiplied before the next tile: all of a block where the order of sums is promised.
     pub units_at_once: usize,
     pub decode_line: DecodeLine,
@@ -57,12 +59,12 @@ impl Kernel {
 
     /// Height of the tallest tile.
     pub const fn rows(&self) -> usize {
-        self.tiles[0].0
+        self.tiles[0].rows
     }
 
     /// The lowest tile that covers `rows`, or the tallest.
-    pub fn tile(&self, rows: usize) -> (usize, TileFn) {
-        *self.tiles.iter().rev().find(|tile| tile.0 >= rows).unwrap_or(&self.tiles[0])
+    pub fn tile(&self, rows: usize) -> &Tile {
+        self.tiles.iter().rev().find(|tile| tile.rows >= rows).unwrap_or(&self.tiles[0])
     }
 
     /// The fastest kernel of an instruction set for these operands that keeps the order of sums (except AMX).

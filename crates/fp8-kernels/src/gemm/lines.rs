@@ -1,5 +1,6 @@
 //! Where the packing reads its operands: matrices of codes as lines of contiguous elements.
 
+use super::windows::Windows;
 use crate::{View, prefetch};
 
 /// Longest part of a line that is asked for at once, in elements.
@@ -15,6 +16,11 @@ pub(crate) trait Lines: Sync {
 
     /// Asks for the same elements, which will be read soon; the line need not exist.
     fn ask(&self, _line: usize, _first: usize, _len: usize) {}
+
+    /// The lines as windows, where they overlap by so much that this pays.
+    fn windows(&self) -> Option<&dyn Windows> {
+        None
+    }
 }
 
 /// Lines one after the other in memory.

@@ -1,7 +1,7 @@
 //! C (m, n) = A B over k, for operands of any floating type.
 //!
 //! Codes are packed block by block of k into 32-bit units (one f32, or two bf16 where the CPU multiplies pairs of them), multiplied in
-//! tiles of registers, and the sums stored through the epilogue; FP8 is decoded in packing and nowhere else. Convolutions
+//! tiles of registers, and the sums stored through the epilogue; FP8 is decoded there and nowhere else. Convolutions
 //! are the same products of other lines ([`crate::conv`]).
 //!
 //! | file | |
@@ -9,6 +9,8 @@
 //! | `scalar` | the oracle: the order of sums, in plain loops |
 //! | `product`, `cut` | tasks, and into which a product is cut |
 //! | `lines`, `turn`, `pack`, `packed` | from codes in memory to packed units, in a task or once for all |
+//! | `windows` | windows of images, decoded as images and read in place |
+//! | `factors` | what a tile multiplies, packed or in place |
 //! | `fixed` | B of several products, packed once |
 //! | `room` | memory for that, kept |
 //! | `kernel` | the table of what differs between instruction sets |
@@ -27,6 +29,7 @@ mod avx512_bf16;
 mod cut;
 mod epilogue;
 mod f32_units;
+mod factors;
 mod fixed;
 mod kernel;
 mod lines;
@@ -43,6 +46,7 @@ pub(crate) mod scalar;
 mod tests;
 mod tile;
 mod turn;
+mod windows;
 
 pub(crate) use epilogue::Output;
 pub(crate) use fixed::{FixedB, Second};
@@ -51,6 +55,7 @@ pub(crate) use lines::{Dense, Lines, Scratch};
 pub(crate) use pack::Factor;
 pub(crate) use product::Product;
 pub(crate) use room::Kept;
+pub(crate) use windows::{ALIGN, Shape, Windows};
 
 use crate::isa::Isa;
 use crate::{EpilogueView, Gemm, Layout, View, ViewMut};

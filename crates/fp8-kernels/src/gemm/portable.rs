@@ -35,7 +35,8 @@ vector! {
 pub(super) static EXACT: Kernel = Kernel {
     per_unit: 1,
     columns: 16,
-    tiles: tiles!(#[inline(never)] Exact, columns: 4, stride: BLOCK, asks: false, rows: 2, 1),
+    tiles: tiles!(#[inline(never)] Exact, columns: 4, stride: BLOCK, singles: true, asks: false, rows: 2, 1),
+    even: 1,
     units_at_once: BLOCK,
     decode_line: f32_units::line,
     decode_across: f32_units::across,
@@ -43,5 +44,7 @@ pub(super) static EXACT: Kernel = Kernel {
 };
 
 /// For all others.
-pub(super) static FUSED: Kernel =
-    Kernel { tiles: tiles!(#[inline(never)] Fused, columns: 4, stride: BLOCK, asks: false, rows: 2, 1), ..EXACT };
+pub(super) static FUSED: Kernel = Kernel {
+    tiles: tiles!(#[inline(never)] Fused, columns: 4, stride: BLOCK, singles: true, asks: false, rows: 2, 1),
+    ..EXACT
+};

@@ -6,11 +6,13 @@ use rayon::prelude::*;
 
 use super::cut::Cut;
 use super::epilogue::{Output, finish};
+use super::factors::Factors;
 use super::kernel::{BLOCK, Kernel};
 use super::pack::{Factor, Packer};
 use super::packed::{Packed, Side};
-use super::room::{Kept, Parts, ROOM, ROWS_AT_ONCE, Room};
-use super::tile::FAR;
+use super::room::{Kept, Parts, ROOM, ROWS_AT_ONCE, Room, padded};
+use super::tile::{FAR, Target};
+use super::windows::{self, Image, Windows};
 use crate::EpilogueView;
 use crate::isa::Isa;
 
@@ -37,7 +39,10 @@ impl Product<'_> {
     /// The same by a B that has been packed before.
     pub(super) fn compute_by(&self, isa: Isa, packed_b: Option<&Packed<'_>>, output: &Output<'_>) {
         let kernel = Kernel::of(isa, self.a.dtype, self.b.dtype);
-        let cut = Cut::new(kernel, [self.rows, self.columns, self.k], packed_b.is_some(), rayon::current_num_threads());
+        let in_place = self.in_place(kernel);
+        let overlaps = in_place.map(|windows| windows.map(|windows| windows.shape().overlap));
+        let sizes = [self.rows, self.columns, self.k];
+        let cut = Cut::new(kernel, sizes, overlaps, packed_b.is_some(), rayon::current_num_threads());
         let [mut room_a, mut room_b] = [Kept::take(), Kept::take()];
         let [shares_a, shares_b] = cut.shared;
         let (a, b) = rayon::join(
@@ -47,9 +52,17 @@ impl Product<'_> {
         let b = packed_b.or(b.as_ref());
         (0..cut.tasks()).into_par_iter().with_max_len(1).for_each(|task| {
             let [rows, columns] = cut.task(task);
-            let task = Task { product: self, isa, kernel, rows, columns, packed: [a.as_ref(), b] };
+            let task = Task { product: self, isa, kernel, rows, columns, in_place, packed: [a.as_ref(), b] };
             ROOM.with_borrow_mut(|room| task.compute(room, output));
         });
+    }
+
+    /// The lines of A and of B as windows, where they are read in place: of one of them at most.
+    fn in_place(&self, kernel: &Kernel) -> [Option<&dyn Windows>; 2] {
+        let rows = self.a.lines.windows().filter(|windows| self.a.along_k && windows::suit_rows(*windows, kernel));
+        let units =
+            self.b.lines.windows().filter(|windows| !self.b.along_k && windows::suit_units(*windows, kernel, self.k));
+        if rows.is_some() { [rows, None] } else { [None, units] }
     }
 }
 
@@ -60,39 +73,64 @@ struct Task<'a> {
     kernel: &'a Kernel,
     rows: Range<usize>,
     columns: Range<usize>,
+    /// A and B, where they are read in place.
+    in_place: [Option<&'a dyn Windows>; 2],
     /// A and B, where tasks share them.
     packed: [Option<&'a Packed<'a>>; 2],
+}
+
+/// All columns of a task over a block of k.
+enum Columns<'a> {
+    Packed(&'a [u32]),
+    InPlace(Image<'a>),
 }
 
 impl Task<'_> {
     fn compute(&self, room: &mut Room, output: &Output<'_>) {
         let (kernel, product) = (self.kernel, self.product);
         let (rows, width) = (self.rows.len(), self.width());
-        let packs = |i: usize, lines: usize| if self.packed[i].is_some() { 0 } else { lines };
-        let Parts { a, b, sums, scratch } = room.parts(kernel, [rows, width], [packs(0, rows), packs(1, width)]);
+        let Parts { a, b, sums, scratch } = room.parts([rows, width], self.units());
         let mut packer = Packer { isa: self.isa, kernel, scratch };
+        let (rows_in_place, a) = match self.in_place[0] {
+            Some(windows) => {
+                (Some(Image::new(self.isa, kernel, product.a.dtype, windows, self.rows.clone(), a)), &mut [][..])
+            }
+            None => (None, a),
+        };
         let [enter, leave] = kernel.around;
         // SAFETY: the kernel is of this CPU.
         unsafe { enter() };
         for (block, k) in (0..product.k).step_by(BLOCK).enumerate() {
             let k = k..product.k.min(k + BLOCK);
-            let b = match self.packed[1] {
-                Some(packed) => packed.part(block, self.columns.start),
-                None => {
+            let b = match (self.in_place[1], self.packed[1]) {
+                (Some(windows), _) => {
+                    Columns::InPlace(Image::new(self.isa, kernel, product.b.dtype, windows, k.clone(), b))
+                }
+                (None, Some(packed)) => Columns::Packed(packed.part(block, self.columns.start)),
+                (None, None) => {
                     packer.columns(product.b, self.columns.clone(), k.clone(), b);
-                    &*b
+                    Columns::Packed(b)
                 }
             };
             for (first, sums) in self.rows.clone().step_by(ROWS_AT_ONCE).zip(sums.chunks_mut(ROWS_AT_ONCE * width)) {
                 let some = first..self.rows.end.min(first + ROWS_AT_ONCE);
-                let a = match self.packed[0] {
-                    Some(packed) => packed.part(block, first),
-                    None => {
-                        packer.rows(product.a, some.clone(), k.clone(), a);
-                        &*a
+                let factors = match (&rows_in_place, &b) {
+                    (Some(image), Columns::Packed(b)) => Factors::RowsInPlace(image, b),
+                    (_, b) => {
+                        let a = match self.packed[0] {
+                            Some(packed) => packed.part(block, first),
+                            None => {
+                                packer.rows(product.a, some.clone(), k.clone(), a);
+                                &*a
+                            }
+                        };
+                        match b {
+                            Columns::Packed(b) => Factors::Packed(a, b),
+                            Columns::InPlace(image) => Factors::UnitsInPlace(a, image),
+                        }
                     }
                 };
-                self.multiply(block, &some, [a, b], sums, output);
+                self.multiply(block, &some, factors, sums, output);
                 if k.end == product.k {
                     self.store(some, sums, output);
                 }
@@ -106,36 +144,53 @@ impl Task<'_> {
         }
     }
 
+    /// Units of A and B that it packs or decodes at a time.
+    fn units(&self) -> [usize; 2] {
+        let of = |i: usize, packed: usize, in_place: &mut dyn Iterator<Item = Range<usize>>| match self.in_place[i] {
+            Some(windows) => in_place.map(|lines| windows::units(windows, self.kernel, &lines)).max().unwrap_or(0),
+            None if self.packed[i].is_some() => 0,
+            None => packed * self.kernel.stride(),
+        };
+        let rows = padded(self.rows.len().min(ROWS_AT_ONCE));
+        let k = self.product.k;
+        let mut blocks = (0..k).step_by(BLOCK).map(|first| first..k.min(first + BLOCK));
+        [of(0, rows, &mut std::iter::once(self.rows.clone())), of(1, self.width(), &mut blocks)]
+    }
+
     /// Columns of its sums, some of which may lie behind the last.
     fn width(&self) -> usize {
         self.columns.len().next_multiple_of(self.kernel.columns)
     }
 
     /// sums (rows, width) = or += A B of one block of k.
-    fn multiply(&self, block: usize, rows: &Range<usize>, [a, b]: [&[u32]; 2], sums: &mut [f32], output: &Output<'_>) {
+    fn multiply(&self, block: usize, rows: &Range<usize>, factors: Factors<'_>, sums: &mut [f32], output: &Output<'_>) {
         let (kernel, width) = (self.kernel, self.width());
-        let (stride, k) = (kernel.stride(), BLOCK.min(self.product.k - block * BLOCK));
-        let (units, is_last) = (k.div_ceil(kernel.per_unit), block * BLOCK + k == self.product.k);
-        let panels = || b.chunks_exact(kernel.columns * stride).take(width / kernel.columns);
+        let k = BLOCK.min(self.product.k - block * BLOCK);
+        let is_last = block * BLOCK + k == self.product.k;
+        let parts = factors.parts(kernel, block, k, rows);
+        let panels = width / kernel.columns;
         let mut ahead = self.ahead(block, rows);
-        for (p, panel) in panels().enumerate() {
-            if ahead.panels {
-                ahead.parts[0] = panels().nth(p + 1).unwrap_or_default();
+        for p in 0..panels {
+            let column = p * kernel.columns;
+            if ahead.panels && p + 1 < panels {
+                ahead.parts[0] = factors.panel(kernel, p + 1);
             }
-            for unit in (0..units).step_by(kernel.units_at_once) {
-                let (count, panel) = ((units - unit).min(kernel.units_at_once), &panel[unit * kernel.columns..]);
+            for part in &parts {
                 let mut row = 0;
                 while row < rows.len() {
-                    let (height, tile) = kernel.tile(rows.len() - row);
-                    let (a, c) = (&a[row * stride..][..height * stride], &mut sums[row * width + p * kernel.columns..]);
-                    assert!(c.len() >= (height - 1) * width + kernel.columns, "room for a tile");
+                    let tile = kernel.tile(rows.len() - row);
+                    let c = &mut sums[row * width + column..];
+                    assert!(c.len() >= (tile.rows - 1) * width + kernel.columns, "room for a tile");
                     if is_last {
-                        self.ask(rows.start + row..rows.end.min(rows.start + row + height), p * kernel.columns, output);
+                        self.ask(rows.start + row..rows.end.min(rows.start + row + tile.rows), column, output);
                     }
-                    let (first, far) = (block == 0 && unit == 0, ahead.next(FAR * count, panel));
-                    // SAFETY: the kernel is of this CPU; A has `height` rows, B a panel, and C room for the tile.
-                    unsafe { tile(count, a[unit..].as_ptr(), panel.as_ptr(), c.as_mut_ptr(), width, first, far) };
-                    row += height;
+                    let first = block == 0 && part.units.start == 0;
+                    let far = ahead.next(FAR * part.units.len(), factors.panel(kernel, p));
+                    let (to, place) =
+                        (Target { at: c.as_mut_ptr(), stride: width, first }, [row, p, self.columns.start + column]);
+                    // SAFETY: the kernel is of this CPU, and there is room for the tile.
+                    unsafe { factors.multiply(kernel, tile, part, place, to, far) };
+                    row += tile.rows;
                 }
             }
         }

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 
-use super::kernel::Kernel;
 use super::pack::PackScratch;
 
 /// Rows of A that a thread packs at once, to stay in the caches of its core beside a panel of B; a multiple of every tile's.
@@ -58,17 +57,20 @@ impl Room {
         Self { a: Vec::new(), b: Vec::new(), sums: Vec::new(), scratch: PackScratch::new() }
     }
 
-    /// Room for a task of `rows` by `width`, of which it packs those that are not zero; rows up to the next multiple of 32, which covers
-    /// transposition and the tile at the end.
-    pub fn parts(&mut self, kernel: &Kernel, [rows, width]: [usize; 2], [packed_a, packed_b]: [usize; 2]) -> Parts<'_> {
-        let padded = |rows: usize| rows.next_multiple_of(32);
+    /// Room for a task of `rows` by `width`, and for units of factors that it packs or decodes.
+    pub fn parts(&mut self, [rows, width]: [usize; 2], [a, b]: [usize; 2]) -> Parts<'_> {
         Parts {
-            a: units(grown(&mut self.a, padded(packed_a.min(ROWS_AT_ONCE)) * kernel.stride())),
-            b: units(grown(&mut self.b, packed_b * kernel.stride())),
+            a: units(grown(&mut self.a, a)),
+            b: units(grown(&mut self.b, b)),
             sums: floats(grown(&mut self.sums, padded(rows) * width)),
             scratch: &mut self.scratch,
         }
     }
+}
+
+/// Rows up to the next multiple of 32, which covers transposition and the tile at the end.
+pub(super) fn padded(rows: usize) -> usize {
+    rows.next_multiple_of(32)
 }
 
 /// A line of the cache, so that rows of units are aligned.

@@ -61,7 +61,8 @@ fn shared_factors_change_nothing() {
         let epilogue = &epilogues(n, m * n)[1];
         let expected = finish(epilogue, n, &sums);
         in_pools(|isa, threads| {
-            let shared = cut::Cut::new(kernel::Kernel::of(isa, dtype, dtype), [m, n, k], false, threads).shared;
+            let shared =
+                cut::Cut::new(kernel::Kernel::of(isa, dtype, dtype), [m, n, k], [None; 2], false, threads).shared;
             assert!(threads < 3 || shared.contains(&true), "{isa}, {threads} threads: nothing is shared");
             let mut c = vec![0xaa; expected.len()];
             let (a, b) = (View { dtype, bytes: &a }, View { dtype, bytes: &b });

@@ -44,53 +44,160 @@ pub(super) trait Vector: Copy {
     unsafe fn multiply_add(self, a: Self::Units, b: Self::Units) -> Self;
 }
 
-/// Computes one tile: C (rows, columns) = A B when `first`, else C + A B; every element of A B is summed in ascending order
-/// from zero. The arguments: how many units, A, B, C, the distance of C's rows, whether this is the first block, and where
-/// [`FAR`] units for each of the units lie that may be asked for meanwhile.
+/// A tile of some height, in all forms in which its factors may lie. In all of them every element of A B is summed in ascending order from zero.
+pub(super) struct Tile {
+    pub rows: usize,
+    /// Of packed rows and columns.
+    pub packed: PackedFn,
+    /// Of rows of A that lie anywhere, and packed columns.
+    pub rows_apart: RowsApartFn,
+    /// Of packed rows, and units of B that lie apart, as single elements may.
+    pub units_apart: Option<UnitsApartFn>,
+}
+
+/// C of a tile.
+#[derive(Clone, Copy)]
+pub(super) struct Target {
+    pub at: *mut f32,
+    /// From one row to the next.
+    pub stride: usize,
+    /// Whether C becomes A B; else A B is added.
+    pub first: bool,
+}
+
+/// The arguments: how many units, A, B, C, and where [`FAR`] units for each of the units lie that may be asked for meanwhile.
 ///
 /// # Safety
 /// As for [`tile`].
-pub(super) type TileFn = unsafe fn(usize, *const u32, *const u32, *mut f32, usize, bool, *const u32);
+pub(super) type PackedFn = unsafe fn(usize, *const u32, *const u32, Target, *const u32);
+
+/// The arguments: runs, where each row of A begins, then as for [`PackedFn`].
+///
+/// # Safety
+/// As for [`tile`].
+pub(super) type RowsApartFn = unsafe fn(&[Run], &[*const u32], *const u32, Target, *const u32);
+
+/// The arguments: runs, A, B, the distance from one unit of all columns to the next, then as for [`PackedFn`].
+///
+/// # Safety
+/// As for [`tile`].
+pub(super) type UnitsApartFn = unsafe fn(&[Run], *const u32, *const u32, usize, Target, *const u32);
+
+/// Units of k at even distances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Run {
+    /// Where they begin, in each row of A and in B.
+    pub a: usize,
+    pub b: usize,
+    pub units: usize,
+}
 
 /// Units that a tile asks for ahead of others, for each of its own.
 pub(super) const FAR: usize = 8;
 
-/// A [`TileFn`] of ROWS rows and COLUMNS registers of columns.
+/// Where rows of A begin.
+pub(super) trait Rows: Copy {
+    /// # Safety
+    /// There is a row `i`.
+    unsafe fn row(self, i: usize) -> *const u32;
+
+    /// All of them `units` further on.
+    ///
+    /// # Safety
+    /// There are so many units in each.
+    unsafe fn after(self, units: usize) -> Self;
+}
+
+/// Rows that are STRIDE apart.
+#[derive(Clone, Copy)]
+pub(super) struct Packed<const STRIDE: usize>(pub *const u32);
+
+impl<const STRIDE: usize> Rows for Packed<STRIDE> {
+    // SAFETY: promised by the caller, as the trait asks.
+    #[inline(always)]
+    unsafe fn row(self, i: usize) -> *const u32 {
+        // SAFETY: there is such a row.
+        unsafe { self.0.add(i * STRIDE) }
+    }
+
+    // SAFETY: promised by the caller, as the trait asks.
+    #[inline(always)]
+    unsafe fn after(self, units: usize) -> Self {
+        // SAFETY: there are so many.
+        Self(unsafe { self.0.add(units) })
+    }
+}
+
+/// Rows that lie anywhere.
+#[derive(Clone, Copy)]
+pub(super) struct Apart<const ROWS: usize>(pub [*const u32; ROWS]);
+
+impl<const ROWS: usize> Rows for Apart<ROWS> {
+    // SAFETY: promised by the caller, as the trait asks.
+    #[inline(always)]
+    unsafe fn row(self, i: usize) -> *const u32 {
+        self.0[i]
+    }
+
+    // SAFETY: promised by the caller, as the trait asks.
+    #[inline(always)]
+    unsafe fn after(self, units: usize) -> Self {
+        let mut rows = self.0;
+        for row in &mut rows {
+            // SAFETY: there are so many.
+            *row = unsafe { row.add(units) };
+        }
+        Self(rows)
+    }
+}
+
+/// A tile of ROWS rows and COLUMNS registers of columns.
 ///
-/// A: row `i` starts at `a + i * STRIDE`. B: unit `u` of all columns starts at `b + u * COLUMNS * LANES`. Where ASKS, C and what lies far are
-/// asked for.
+/// B: units of all columns are `distance` apart. Where ASKS, C and what lies far are asked for.
 ///
 /// # Safety
-/// The instruction set of `V`; `units` units of ROWS rows at `a` and of all columns at `b`; ROWS rows of C at `c`.
+/// The instruction set of `V`; the units of all runs in each of ROWS rows of A, and of all columns at `b`; ROWS rows of C at `c`.
 #[inline(always)]
-pub(super) unsafe fn tile<V: Vector, const ROWS: usize, const COLUMNS: usize, const STRIDE: usize, const ASKS: bool>(
-    units: usize,
-    a: *const u32,
+// A closure that a compiler does not inline has not the instruction set, so there are loops over numbers.
+#[allow(clippy::needless_range_loop)]
+pub(super) unsafe fn tile<V: Vector, const ROWS: usize, const COLUMNS: usize, const ASKS: bool>(
+    runs: &[Run],
+    a: impl Rows,
     b: *const u32,
-    c: *mut f32,
-    c_stride: usize,
-    first: bool,
-    far: *const u32,
+    distance: usize,
+    c: Target,
+    mut far: *const u32,
 ) {
     // SAFETY: the caller's promises cover every pointer below.
     unsafe {
         let mut sums = [[V::zero(); COLUMNS]; ROWS];
         if ASKS {
-            (0..ROWS).for_each(|i| prefetch::to_first_level(c.wrapping_add(i * c_stride), COLUMNS * V::LANES));
+            for i in 0..ROWS {
+                prefetch::to_first_level(c.at.wrapping_add(i * c.stride), COLUMNS * V::LANES);
+            }
         }
         let together = if ASKS { TOGETHER } else { 1 };
-        let whole = units - units % together;
-        for u in (0..whole).step_by(together) {
-            if ASKS {
-                prefetch::to_second_level(far.wrapping_add(FAR * u), FAR * together);
+        for run in runs {
+            let (a, b) = (a.after(run.a), b.add(run.b));
+            let whole = run.units - run.units % together;
+            for u in (0..whole).step_by(together) {
+                if ASKS {
+                    prefetch::to_second_level(far.wrapping_add(FAR * u), FAR * together);
+                }
+                for u in u..u + together {
+                    step::<V, ROWS, COLUMNS>(&mut sums, a, b.add(u * distance), u);
+                }
             }
-            (u..u + together).for_each(|u| step::<V, ROWS, COLUMNS, STRIDE>(&mut sums, a.add(u), b, u));
+            for u in whole..run.units {
+                step::<V, ROWS, COLUMNS>(&mut sums, a, b.add(u * distance), u);
+            }
+            far = far.wrapping_add(FAR * run.units);
         }
-        (whole..units).for_each(|u| step::<V, ROWS, COLUMNS, STRIDE>(&mut sums, a.add(u), b, u));
-        for (i, sums) in sums.into_iter().enumerate() {
-            for (j, sum) in sums.into_iter().enumerate() {
-                let at = c.add(i * c_stride + j * V::LANES);
-                let sum = if first { sum } else { V::load(at).add(sum) };
+        for i in 0..ROWS {
+            for j in 0..COLUMNS {
+                let at = c.at.add(i * c.stride + j * V::LANES);
+                let sum = if c.first { sums[i][j] } else { V::load(at).add(sums[i][j]) };
                 sum.store(at);
             }
         }
@@ -100,41 +207,68 @@ pub(super) unsafe fn tile<V: Vector, const ROWS: usize, const COLUMNS: usize, co
 /// Units of k without a branch between them, where lines are asked for.
 const TOGETHER: usize = 4;
 
-/// Adds the products of unit `u` of B and that of A at `a`.
+/// Adds the products of unit `u` of the rows of A and that at `b`.
 ///
 /// # Safety
 /// As for [`tile`].
 #[inline(always)]
-unsafe fn step<V: Vector, const ROWS: usize, const COLUMNS: usize, const STRIDE: usize>(
+#[allow(clippy::needless_range_loop)]
+unsafe fn step<V: Vector, const ROWS: usize, const COLUMNS: usize>(
     sums: &mut [[V; COLUMNS]; ROWS],
-    a: *const u32,
+    a: impl Rows,
     b: *const u32,
     u: usize,
 ) {
     // SAFETY: the caller's promises cover every pointer below.
     unsafe {
-        let columns: [V::Units; COLUMNS] = std::array::from_fn(|j| V::units(b.add((u * COLUMNS + j) * V::LANES)));
-        for (i, sums) in sums.iter_mut().enumerate() {
-            let row = V::broadcast(a.add(i * STRIDE));
-            for (sum, column) in sums.iter_mut().zip(columns) {
-                *sum = sum.multiply_add(row, column);
+        let mut columns = [V::units(b); COLUMNS];
+        for j in 1..COLUMNS {
+            columns[j] = V::units(b.add(j * V::LANES));
+        }
+        for i in 0..ROWS {
+            let row = V::broadcast(a.row(i).add(u));
+            for j in 0..COLUMNS {
+                sums[i][j] = sums[i][j].multiply_add(row, columns[j]);
             }
         }
     }
 }
 
-/// A table of [`TileFn`]s, the tallest first, compiled for an instruction set: `(rows, tile)`.
+/// A table of [`Tile`]s, the tallest first, compiled for an instruction set.
 macro_rules! tiles {
-    (#[$attribute:meta] $vector:ty, columns: $columns:literal, stride: $stride:expr, asks: $asks:literal, rows: $($rows:literal),+) => {
-        &[$(($rows, {
+    (#[$attribute:meta] $vector:ty, columns: $columns:literal, stride: $stride:expr, singles: $singles:literal, asks: $asks:literal, rows: $($rows:literal),+) => {
+        &[$({
+            use $crate::gemm::tile::{Apart, Packed, Run, Target, Tile, Vector, tile};
+
+            const WIDTH: usize = $columns * <$vector as Vector>::LANES;
+
             #[$attribute]
             // SAFETY: promised by the caller, as `tile` asks.
-            unsafe fn rows(units: usize, a: *const u32, b: *const u32, c: *mut f32, c_stride: usize, first: bool, far: *const u32) {
+            unsafe fn packed(units: usize, a: *const u32, b: *const u32, c: Target, far: *const u32) {
+                let (runs, a) = ([Run { a: 0, b: 0, units }], Packed::<{ $stride }>(a));
                 // SAFETY: the caller's promises.
-                unsafe { $crate::gemm::tile::tile::<$vector, $rows, $columns, { $stride }, $asks>(units, a, b, c, c_stride, first, far) }
+                unsafe { tile::<$vector, $rows, $columns, $asks>(&runs, a, b, WIDTH, c, far) }
             }
-            rows
-        })),+]
+
+            #[$attribute]
+            // SAFETY: promised by the caller, as `tile` asks.
+            unsafe fn rows_apart(runs: &[Run], a: &[*const u32], b: *const u32, c: Target, far: *const u32) {
+                let mut rows = [a[0]; $rows];
+                rows.copy_from_slice(&a[..$rows]);
+                let a = Apart::<$rows>(rows);
+                // SAFETY: the caller's promises.
+                unsafe { tile::<$vector, $rows, $columns, $asks>(runs, a, b, WIDTH, c, far) }
+            }
+
+            #[$attribute]
+            // SAFETY: promised by the caller, as `tile` asks.
+            unsafe fn units_apart(runs: &[Run], a: *const u32, b: *const u32, distance: usize, c: Target, far: *const u32) {
+                // SAFETY: the caller's promises.
+                unsafe { tile::<$vector, $rows, $columns, $asks>(runs, Packed::<{ $stride }>(a), b, distance, c, far) }
+            }
+
+            Tile { rows: $rows, packed, rows_apart, units_apart: if $singles { Some(units_apart) } else { None } }
+        }),+]
     };
 }
 
