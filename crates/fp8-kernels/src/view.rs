@@ -22,6 +22,14 @@ impl<'a> View<'a> {
         self.bytes.is_empty()
     }
 
+    /// Floats.
+    pub(crate) fn of_floats(floats: &'a [f32]) -> Self {
+        const { assert!(cfg!(target_endian = "little"), "elements of views are little-endian") };
+        // SAFETY: the same memory.
+        let bytes = unsafe { std::slice::from_raw_parts(floats.as_ptr().cast(), size_of_val(floats)) };
+        Self { dtype: DType::F32, bytes }
+    }
+
     /// `len` elements from `first` on.
     ///
     /// # Panics
@@ -51,7 +59,15 @@ pub struct ViewMut<'a> {
     pub bytes: &'a mut [u8],
 }
 
-impl ViewMut<'_> {
+impl<'a> ViewMut<'a> {
+    /// Floats.
+    pub(crate) fn of_floats(floats: &'a mut [f32]) -> Self {
+        const { assert!(cfg!(target_endian = "little"), "elements of views are little-endian") };
+        // SAFETY: the same memory, of which every byte may have any value.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), size_of_val(floats)) };
+        Self { dtype: DType::F32, bytes }
+    }
+
     /// Number of elements.
     pub fn len(&self) -> usize {
         self.bytes.len() / self.dtype.size()

@@ -73,6 +73,9 @@ pub(super) unsafe fn finish(
 
 /// sums += codes.
 fn add_codes(isa: Isa, codes: View<'_>, sums: &mut [f32]) {
+    if let Some(values) = codes.floats() {
+        return add(isa, sums, values);
+    }
     let mut values = [0.0; 256];
     for (i, sums) in sums.chunks_mut(values.len()).enumerate() {
         let values = &mut values[..sums.len()];

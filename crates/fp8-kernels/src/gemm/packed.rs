@@ -17,8 +17,12 @@ fn packed_units(kernel: &Kernel, lines: usize, k: usize) -> usize {
     k.div_ceil(BLOCK).saturating_mul(lines.next_multiple_of(PIECE)).saturating_mul(kernel.stride())
 }
 
-/// Lines that a thread packs at a time; a multiple of every tile's and panel's.
+/// Lines that a thread packs at a time: so many, or a third of that where there are too few pieces for all threads to end together. Both are
+/// multiples of every panel's.
 const PIECE: usize = 192;
+const SMALL_PIECE: usize = PIECE / 3;
+/// Pieces for each thread that suffice.
+const PIECES: usize = 4;
 
 /// Rows of a packed A that a tile may read behind the last one.
 const BEHIND: usize = 32;
@@ -73,10 +77,16 @@ impl<'a> Packed<'a> {
         let line = kernel.stride();
         let block = packed_units(kernel, lines, 1);
         let all = room.units(packed_units(kernel, lines, k) + BEHIND * line);
-        let pieces = lines.div_ceil(PIECE);
-        all.par_chunks_mut(PIECE * line).take(k.div_ceil(BLOCK) * pieces).enumerate().for_each(|(i, out)| {
-            let (first, piece) = (i / pieces * BLOCK, i % pieces * PIECE);
-            let some = piece..lines.min(piece + PIECE);
+        let blocks = k.div_ceil(BLOCK);
+        let suffice = lines.div_ceil(PIECE) * blocks >= PIECES * rayon::current_num_threads();
+        let size = if suffice { PIECE } else { SMALL_PIECE };
+        let pieces = lines.next_multiple_of(PIECE) / size;
+        all.par_chunks_mut(size * line).take(blocks * pieces).enumerate().for_each(|(i, out)| {
+            let (first, piece) = (i / pieces * BLOCK, i % pieces * size);
+            let some = piece..lines.min(piece + size);
+            if some.is_empty() {
+                return;
+            }
             ROOM.with_borrow_mut(|room| {
                 let mut packer = Packer { isa, kernel, scratch: &mut room.scratch };
                 side.pack(&mut packer, factor, some, first..k.min(first + BLOCK), out);

@@ -68,37 +68,41 @@ pub fn forward(
     let pass = Pass::new(isa, lstm, operands, h.dtype, &mut room);
     let (state, size) = (lstm.batch * lstm.hidden, h.dtype.size());
     let mut c = initial.map_or_else(|| vec![0.0; state], |[_, c]| floats(isa, c));
-    let (mut products, mut gates) = (Vec::new(), Vec::new());
+    let (mut products, mut gates) = (Vec::new(), vec![0.0; 4 * state]);
     for (segment, cells) in pass.segments().zip(cells.bytes.chunks_mut((4 * state).max(1))) {
         pass.input_products(&segment, &mut products);
         for i in segment.steps() {
             let t = pass.time(i);
-            let from_x = View { dtype: DType::F32, bytes: segment.part(t, 4 * 4 * state, &products) };
+            let from_x = segment.part(t, 4 * state, &products);
             let before = match i {
                 0 => initial.map(|[h, _]| h),
                 _ => Some(View { dtype: h.dtype, bytes: &h.bytes[pass.time(i - 1) * state * size..][..state * size] }),
             };
-            let gates = before.map(|before| pass.hidden_products(before, from_x, &mut gates)).unwrap_or(from_x);
+            match before {
+                Some(before) => pass.hidden_products(before, from_x, &mut gates),
+                None => gates.copy_from_slice(from_x),
+            }
             let out = &mut h.bytes[t * state * size..][..state * size];
             let rows = pass.rows_at_once();
-            out.par_chunks_mut((rows * lstm.hidden * size).max(1))
-                .zip(c.par_chunks_mut((rows * lstm.hidden).max(1)))
-                .enumerate()
-                .for_each(|(chunk, (out, c))| {
-                    let (mut line, mut result) = (vec![0.0; 4 * lstm.hidden], vec![0.0; lstm.hidden]);
-                    let cells = out.chunks_mut(lstm.hidden * size).zip(c.chunks_mut(lstm.hidden));
-                    for (row, (out, c)) in (chunk * rows..).zip(cells) {
+            let chunks = out
+                .par_chunks_mut((rows * lstm.hidden * size).max(1))
+                .zip(gates.par_chunks_mut((4 * rows * lstm.hidden).max(1)));
+            chunks.zip(c.par_chunks_mut((rows * lstm.hidden).max(1))).enumerate().for_each(
+                |(chunk, ((out, gates), c))| {
+                    let mut result = vec![0.0; lstm.hidden];
+                    let lines = out.chunks_mut(lstm.hidden * size).zip(gates.chunks_mut(4 * lstm.hidden));
+                    for (row, ((out, gates), c)) in (chunk * rows..).zip(lines.zip(c.chunks_mut(lstm.hidden))) {
                         if pass.ended(row, t) {
                             c.fill(0.0);
                             result.fill(0.0);
                         } else {
-                            pass.line(gates, row, 4 * lstm.hidden, &mut line);
-                            activate(isa, &mut line, c);
-                            output(isa, &line[3 * lstm.hidden..], c, &mut result);
+                            activate(isa, gates, c);
+                            output(isa, &gates[3 * lstm.hidden..], c, &mut result);
                         }
                         codec::encode(isa, store, (t * state + row * lstm.hidden) as u64, &result, out);
                     }
-                });
+                },
+            );
         }
         store_floats(&c, ViewMut { dtype: DType::F32, bytes: cells });
     }
@@ -120,7 +124,7 @@ pub fn backward(isa: Isa, lstm: &Lstm, operands: &Operands<'_>, arguments: &Back
     let from_gates = Second { view: operands.w_hidden, n: hidden, k: 4 * hidden, along_k: false };
     let from_gates = FixedB::new(isa, dgates.dtype, from_gates, error_room);
     let mut dc = vec![0.0; state];
-    let mut from_next = vec![0; 4 * state];
+    let mut from_next = vec![0.0; state];
     let mut room = Recomputed::default();
     let segments: Vec<Segment> = pass.segments().collect();
     for (number, segment) in segments.iter().enumerate().rev() {
@@ -132,13 +136,12 @@ pub fn backward(isa: Isa, lstm: &Lstm, operands: &Operands<'_>, arguments: &Back
             let gates = segment.part_mut(t, 4 * state, &mut room.gates);
             let [c_before, c] = [0, 1].map(|later| &room.cells[(i - segment.first + later) * state..][..state]);
             let dy = arguments.dy.part(t * state, state);
-            let next = View { dtype: DType::F32, bytes: &from_next };
             let out = &mut dgates.bytes[4 * t * state * size..][..4 * state * size];
             let lines = out
                 .par_chunks_mut((4 * rows * hidden * size).max(1))
                 .zip(gates.par_chunks_mut((4 * rows * hidden).max(1)));
             lines.zip(dc.par_chunks_mut((rows * hidden).max(1))).enumerate().for_each(|(chunk, ((out, gates), dc))| {
-                let (mut dh, mut addend) = (vec![0.0; hidden], vec![0.0; hidden]);
+                let mut dh = vec![0.0; hidden];
                 let lines = out.chunks_mut(4 * hidden * size).zip(gates.chunks_mut(4 * hidden));
                 for (row, ((out, gates), dc)) in (chunk * rows..).zip(lines.zip(dc.chunks_mut(hidden))) {
                     if pass.ended(row, t) {
@@ -146,8 +149,7 @@ pub fn backward(isa: Isa, lstm: &Lstm, operands: &Operands<'_>, arguments: &Back
                         dc.fill(0.0);
                     } else {
                         pass.line(dy, row, hidden, &mut dh);
-                        pass.line(next, row, hidden, &mut addend);
-                        add(isa, &mut dh, &addend);
+                        add(isa, &mut dh, &from_next[row * hidden..][..hidden]);
                         let [c_before, c] = [c_before, c].map(|c| &c[row * hidden..][..hidden]);
                         gate_errors(isa, gates, c_before, c, &dh, dc);
                     }
@@ -157,8 +159,8 @@ pub fn backward(isa: Isa, lstm: &Lstm, operands: &Operands<'_>, arguments: &Back
             if i > 0 {
                 let stored =
                     View { dtype: dgates.dtype, bytes: &dgates.bytes[4 * t * state * size..][..4 * state * size] };
-                let out = ViewMut { dtype: DType::F32, bytes: &mut from_next };
-                from_gates.product(stored, &plain(arguments.error_factor, None, None), out);
+                let epilogue = plain(arguments.error_factor, None, None);
+                from_gates.product(stored, &epilogue, ViewMut::of_floats(&mut from_next));
             }
         }
     }
@@ -189,8 +191,8 @@ struct Pass<'a> {
     isa: Isa,
     lstm: &'a Lstm,
     operands: &'a Operands<'a>,
-    /// FP32 (4 hidden).
-    bias: Vec<u8>,
+    /// (4 hidden).
+    bias: Vec<f32>,
     /// The transpose of `w_hidden`, which every step multiplies by.
     from_hidden: FixedB<'a>,
 }
@@ -221,8 +223,7 @@ impl Segment {
 /// A segment computed again: gates after their functions (by time), and cell states (by step) from before the first step on.
 #[derive(Default)]
 struct Recomputed {
-    from_x: Vec<u8>,
-    sums: Vec<u8>,
+    from_x: Vec<f32>,
     gates: Vec<f32>,
     cells: Vec<f32>,
 }
@@ -233,13 +234,7 @@ impl<'a> Pass<'a> {
         let from_hidden = Second { view: operands.w_hidden, n: 4 * lstm.hidden, k: lstm.hidden, along_k: true };
         let [mut bias, other] = operands.biases.map(|bias| floats(isa, bias));
         add(isa, &mut bias, &other);
-        Self {
-            isa,
-            lstm,
-            operands,
-            bias: bias.iter().flat_map(|bias| bias.to_le_bytes()).collect(),
-            from_hidden: FixedB::new(isa, h, from_hidden, room),
-        }
+        Self { isa, lstm, operands, bias, from_hidden: FixedB::new(isa, h, from_hidden, room) }
     }
 
     /// The time of step `i`.
@@ -269,25 +264,21 @@ impl<'a> Pass<'a> {
         codec::decode(self.isa, view.dtype, view.part(row * len, len).bytes, out);
     }
 
-    /// out (times, batch, 4 hidden) = x W_input^T + b, FP32.
-    fn input_products(&self, segment: &Segment, out: &mut Vec<u8>) {
+    /// out (times, batch, 4 hidden) = x W_input^T + b.
+    fn input_products(&self, segment: &Segment, out: &mut Vec<f32>) {
         let Lstm { batch, input, hidden, .. } = *self.lstm;
         let steps = segment.times.len();
-        out.resize(4 * steps * batch * 4 * hidden, 0);
+        out.resize(steps * batch * 4 * hidden, 0.0);
         let x = self.operands.x.part(segment.times.start * batch * input, steps * batch * input);
-        let bias = View { dtype: DType::F32, bytes: &self.bias };
+        let epilogue = plain(self.operands.factors[0], Some(View::of_floats(&self.bias)), None);
         let shape = Gemm { m: steps * batch, n: 4 * hidden, k: input, layout: Layout::NT };
-        let out = ViewMut { dtype: DType::F32, bytes: out };
-        gemm(self.isa, &shape, x, self.operands.w_input, &plain(self.operands.factors[0], Some(bias), None), out);
+        gemm(self.isa, &shape, x, self.operands.w_input, &epilogue, ViewMut::of_floats(out));
     }
 
-    /// out (rows, 4 hidden) = h W_hidden^T + addend, FP32.
-    fn hidden_products<'o>(&self, h: View<'_>, addend: View<'_>, out: &'o mut Vec<u8>) -> View<'o> {
-        out.resize(addend.bytes.len(), 0);
-        let epilogue = plain(self.operands.factors[1], None, Some(addend));
-        let target = ViewMut { dtype: DType::F32, bytes: &mut out[..] };
-        self.from_hidden.product(h, &epilogue, target);
-        View { dtype: DType::F32, bytes: out }
+    /// out (rows, 4 hidden) = h W_hidden^T + addend.
+    fn hidden_products(&self, h: View<'_>, addend: &[f32], out: &mut [f32]) {
+        let epilogue = plain(self.operands.factors[1], None, Some(View::of_floats(addend)));
+        self.from_hidden.product(h, &epilogue, ViewMut::of_floats(out));
     }
 
     fn recompute(&self, segment: &Segment, h: View<'_>, before: Option<View<'_>>, room: &mut Recomputed) {
@@ -305,17 +296,13 @@ impl<'a> Pass<'a> {
         }
         let earlier = if reverse { times.start + 1 } else { times.start - usize::from(!times.is_empty()) };
         room.gates.resize(4 * steps * state, 0.0);
-        codec::decode(self.isa, DType::F32, &room.from_x, &mut room.gates);
+        let recurrent = 4 * skipped * state..4 * (skipped + times.len()) * state;
+        for alone in [0..recurrent.start, recurrent.end..room.gates.len()] {
+            room.gates[alone.clone()].copy_from_slice(&room.from_x[alone]);
+        }
         if !times.is_empty() {
-            let from_x =
-                View { dtype: DType::F32, bytes: &room.from_x }.part(4 * skipped * state, 4 * times.len() * state);
-            let sums = self.hidden_products(h.part(earlier * state, times.len() * state), from_x, &mut room.sums);
-            codec::decode(
-                self.isa,
-                DType::F32,
-                sums.bytes,
-                &mut room.gates[4 * skipped * state..][..4 * times.len() * state],
-            );
+            let h = h.part(earlier * state, times.len() * state);
+            self.hidden_products(h, &room.from_x[recurrent.clone()], &mut room.gates[recurrent]);
         }
         room.cells.resize((steps + 1) * state, 0.0);
         match before {
