@@ -89,14 +89,16 @@ impl Bench {
         };
         let [mut h, mut dgates] = self.outputs([steps * state, 4 * steps * state])?;
         let mut cells = self.gpu.alloc(DType::F32, spec.segments() * state)?;
+        let mut gates = self.gpu.alloc(DType::F16, 4 * steps * state)?;
         let dy = self.numbers(DType::E5M2, 5, steps * state, 1.0)?;
         let forward = self.time("LSTM 128 x 50 x 1024, forward", || {
             let arguments = LstmForward { operands, initial: None, store: stochastic(6) };
-            self.gpu.lstm(&spec, &arguments, &mut h, &mut cells)
+            self.gpu.lstm(&spec, &arguments, &mut h, &mut cells, Some(&mut gates))
         })?;
         let backward = self.time("LSTM, errors of gates", || {
-            let store = stochastic(7);
-            let arguments = LstmBackward { operands, h: &h, cells: &cells, dy: &dy, error_factor: 1.0, store };
+            let (w_hidden, lengths, store) = (operands.w_hidden, operands.lengths, stochastic(7));
+            let (gates, cells, dy) = (&gates, &cells, &dy);
+            let arguments = LstmBackward { w_hidden, lengths, gates, cells, dy, error_factor: 1.0, store };
             self.gpu.lstm_backward(&spec, &arguments, &mut dgates)
         })?;
         // The rest of the backward pass: gradients of both weights, errors of x.
@@ -110,7 +112,7 @@ impl Bench {
             let shape = Gemm { m: rows, n: hidden, k: 4 * hidden, layout: Layout::NN };
             self.gpu.gemm(&shape, &dgates, &w_input, &of_x, &mut dx)
         })?;
-        Ok((vec![forward, backward, rest], vec![("h", h), ("cells", cells), ("dgates", dgates)]))
+        Ok((vec![forward, backward, rest], vec![("h", h), ("cells", cells), ("gates", gates), ("dgates", dgates)]))
     }
 
     /// 128 sequences of so many steps.

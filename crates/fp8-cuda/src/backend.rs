@@ -369,8 +369,15 @@ impl Backend for CudaBackend {
         attention::backward(&self.device, shape, arguments, gradients)
     }
 
-    fn lstm(&self, lstm: &Lstm, arguments: &LstmForward<'_>, h: &mut Buffer, cells: &mut Buffer) -> Result<()> {
-        lstm::forward(&self.device, lstm, arguments, h, cells)
+    fn lstm(
+        &self,
+        lstm: &Lstm,
+        arguments: &LstmForward<'_>,
+        h: &mut Buffer,
+        cells: &mut Buffer,
+        gates: Option<&mut Buffer>,
+    ) -> Result<()> {
+        lstm::forward(&self.device, lstm, arguments, h, cells, gates)
     }
 
     fn lstm_backward(&self, lstm: &Lstm, arguments: &LstmBackward<'_>, dgates: &mut Buffer) -> Result<()> {

@@ -55,14 +55,15 @@ const SOURCES: [Row; 33] = [
 ];
 
 /// Those with more of their own than a table has room for.
-const OTHERS: [(&Source, &[(&str, &str)]); 16] = [
+const OTHERS: [(&Source, &[(&str, &str)]); 17] = [
     (&update::UPDATE, &updated("Sgd", "F32", "None", "RNE")),
     (&update::UPDATE, &updated("AdamW", "Bf16", "Bf16", "SR")),
-    (&lstm::LSTM, &[("DY", "None"), ("Y", "E5M2"), ("Y_ROUNDING", "SR")]),
-    (&lstm::RECURRENT_FORWARD, &[("DY", "None"), ("Y_ROUNDING", "SR"), ("HIDDEN", "1024")]),
-    (&lstm::RECURRENT_FORWARD, &[("DY", "None"), ("Y_ROUNDING", "RNE"), ("HIDDEN", "128")]),
-    (&lstm::RECURRENT_BACKWARD, &[("DY", "E5M2"), ("Y_ROUNDING", "SR"), ("HIDDEN", "1024")]),
-    (&lstm::RECURRENT_BACKWARD, &[("DY", "F16"), ("Y_ROUNDING", "SR_WIDE"), ("HIDDEN", "384")]),
+    (&lstm::LSTM, &[("DY", "None"), ("Y", "E5M2"), ("Y_ROUNDING", "SR"), ("KEPT", "F16")]),
+    (&lstm::LSTM, &[("DY", "E5M2"), ("Y", "F32"), ("Y_ROUNDING", "RNE"), ("KEPT", "F32")]),
+    (&lstm::RECURRENT_FORWARD, &[("DY", "None"), ("Y_ROUNDING", "SR"), ("KEPT", "F16"), ("HIDDEN", "1024")]),
+    (&lstm::RECURRENT_FORWARD, &[("DY", "None"), ("Y_ROUNDING", "RNE"), ("KEPT", "None"), ("HIDDEN", "128")]),
+    (&lstm::RECURRENT_BACKWARD, &[("DY", "E5M2"), ("Y_ROUNDING", "SR"), ("KEPT", "F16"), ("HIDDEN", "1024")]),
+    (&lstm::RECURRENT_BACKWARD, &[("DY", "F16"), ("Y_ROUNDING", "SR_WIDE"), ("KEPT", "F32"), ("HIDDEN", "384")]),
     (&attention::TILED, &TILED[0]),
     (&attention::TILED_QUERIES, &TILED[0]),
     (&attention::TILED_KEYS, &TILED[0]),

@@ -122,13 +122,18 @@ fn recurrent_states() {
             let mut h = backend.alloc(DType::E5M2, steps * state)?;
             let mut cells = backend.alloc(DType::F32, spec.segments() * state)?;
             let store = stochastic(DType::E5M2, 5);
-            backend.lstm(&spec, &LstmForward { operands, initial: None, store }, &mut h, &mut cells)?;
+            let kept = if reverse { DType::F32 } else { DType::F16 };
+            let mut gates = backend.alloc(kept, 4 * steps * state)?;
+            let forward = LstmForward { operands, initial: None, store };
+            backend.lstm(&spec, &forward, &mut h, &mut cells, Some(&mut gates))?;
             let dy = numbers(backend, DType::E5M2, 6, steps * state, 1.0)?;
             let mut dgates = backend.alloc(DType::E5M2, 4 * steps * state)?;
             let store = stochastic(DType::E5M2, 7);
-            let arguments = LstmBackward { operands, h: &h, cells: &cells, dy: &dy, error_factor: 1.0, store };
+            let (w_hidden, lengths) = (operands.w_hidden, operands.lengths);
+            let arguments =
+                LstmBackward { w_hidden, lengths, gates: &gates, cells: &cells, dy: &dy, error_factor: 1.0, store };
             backend.lstm_backward(&spec, &arguments, &mut dgates)?;
-            Ok(vec![h, cells, dgates])
+            Ok(vec![h, cells, gates, dgates])
         });
     }
 }

@@ -275,8 +275,16 @@ pub trait Backend: Send + Sync {
     ) -> Result<()>;
 
     /// h (steps, batch, hidden), and `cells` (segments, batch, hidden), FP32: the cell state after each [`Lstm::SEGMENT`] steps and after the
-    /// last. Formulas and what is kept: [`crate::lstm`].
-    fn lstm(&self, lstm: &Lstm, arguments: &LstmForward<'_>, h: &mut Buffer, cells: &mut Buffer) -> Result<()>;
+    /// last; and, where a backward pass will want them, the `gates` (steps, batch, 4 hidden) before their functions, to nearest-even of that buffer's
+    /// type, zeros past the end of a sequence. Formulas: [`crate::lstm`].
+    fn lstm(
+        &self,
+        lstm: &Lstm,
+        arguments: &LstmForward<'_>,
+        h: &mut Buffer,
+        cells: &mut Buffer,
+        gates: Option<&mut Buffer>,
+    ) -> Result<()>;
 
     /// dgates (steps, batch, 4 hidden): the errors of the gates before their functions; from them the gradients of x, of `w_input` and of
     /// the biases are plain products and sums.

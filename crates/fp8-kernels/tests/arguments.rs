@@ -323,36 +323,29 @@ fn calls() -> Vec<Call> {
                 ("initial c", F32, 10),
                 ("h", Fp8, 90),
                 ("cells", F32, 20),
+                ("gates", DType::F16, 360),
             ],
-            |cpu, [x, w_input, w_hidden, b_input, b_hidden, lengths, initial, c, h, cells]| {
+            |cpu, [x, w_input, w_hidden, b_input, b_hidden, lengths, initial, c, h, cells, gates]| {
                 let (biases, lengths) = ([&*b_input, &*b_hidden], Some(&*lengths));
                 let operands = LstmOperands { x, w_input, w_hidden, biases, factors: [1.0; 2], lengths };
                 let initial = Some(LstmState { h: initial, c });
-                cpu.lstm(&LSTM, &LstmForward { operands, initial, store: E5M2 }, h, cells)
+                cpu.lstm(&LSTM, &LstmForward { operands, initial, store: E5M2 }, h, cells, Some(gates))
             },
         ),
         call(
             "lstm_backward",
             [
-                ("x", Fp8, 9 * 2 * 3),
-                ("w_input", Fp8, 20 * 3),
                 ("w_hidden", Fp8, 20 * 5),
-                ("b_input", F32, 20),
-                ("b_hidden", F32, 20),
                 ("lengths", U32, 2),
-                ("h", Fp8, 90),
+                ("gates", DType::F16, 360),
                 ("cells", F32, 20),
                 ("dy", Fp8, 90),
                 ("dgates", Fp8, 360),
             ],
-            |cpu, [x, w_input, w_hidden, b_input, b_hidden, lengths, h, cells, dy, dgates]| {
-                let (biases, lengths) = ([&*b_input, &*b_hidden], Some(&*lengths));
-                let operands = LstmOperands { x, w_input, w_hidden, biases, factors: [1.0; 2], lengths };
-                cpu.lstm_backward(
-                    &LSTM,
-                    &LstmBackward { operands, h, cells, dy, error_factor: 1.0, store: E5M2 },
-                    dgates,
-                )
+            |cpu, [w_hidden, lengths, gates, cells, dy, dgates]| {
+                let (lengths, error_factor) = (Some(&*lengths), 1.0);
+                let backward = LstmBackward { w_hidden, lengths, gates, cells, dy, error_factor, store: E5M2 };
+                cpu.lstm_backward(&LSTM, &backward, dgates)
             },
         ),
         call(

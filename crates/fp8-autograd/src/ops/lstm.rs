@@ -7,7 +7,7 @@ use fp8_kernels::{Buffer, Epilogue, Gemm, Layout, Lstm, LstmBackward, LstmForwar
 use super::{lengths_buffer, mismatch};
 use crate::graph::{Backward, Inner, Node};
 use crate::output::f32_buffer;
-use crate::{Graph, ParameterId, Result, Tensor, Var};
+use crate::{Graph, ParameterId, Result, Role, Tensor, Var};
 
 /// One direction of one LSTM layer; gates in PyTorch's order: input, forget, cell, output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Graph<'_> {
     /// c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g) in FP32 and h_t = Q(sigmoid(o) tanh(c_t)). Past the end of a sequence, whose steps
     /// `lengths` gives, h is zero.
     ///
-    /// Kept for the backward pass: x, h, and every eighth c.
+    /// Kept for the backward pass: x, h, every eighth c, and the gates before their functions, as [`crate::Role::Gate`].
     ///
     /// # Errors
     /// [`crate::Error::Shape`] for sizes that differ, and lengths past the last step.
@@ -67,13 +67,19 @@ impl Graph<'_> {
         let backend = self.backend().clone();
         let (maker, mut h) = self.open_unscaled(&name, vec![steps, batch, hidden])?;
         let mut cells = f32_buffer(&*backend, run.lstm.segments() * batch * hidden)?;
+        let gate = self.recipe().of(Role::Gate).dtype;
+        let mut gates = match self.step().training {
+            true => Some(backend.alloc(gate, 4 * steps * batch * hidden)?),
+            false => None,
+        };
         let initial = before.map(|before| LstmState { h: &before.h.buffer, c: &before.c.buffer });
         let arguments = LstmForward { operands: run.operands(&x.tensor), initial, store: h.store };
-        backend.lstm(&run.lstm, &arguments, &mut h.buffer, &mut cells)?;
+        backend.lstm(&run.lstm, &arguments, &mut h.buffer, &mut cells, gates.as_mut())?;
         let cells = Tensor::new(vec![run.lstm.segments(), batch, hidden], cells);
-        let (kept, gates) = (cells.clone(), maker.inner("gates"));
+        let (c, errors) = (cells.clone(), maker.inner("gates"));
         let (x, layer) = (x.clone(), *layer);
-        let h = self.record(maker, h, |h| Box::new(Recurrence { run, x, layer, h: h.clone(), cells: kept, gates }))?;
+        let recurrence = |h: &Tensor| Recurrence { run, x, layer, h: h.clone(), cells: c, gates, errors };
+        let h = self.record(maker, h, |h| Box::new(recurrence(h)))?;
         Ok((h, cells))
     }
 }
@@ -139,26 +145,31 @@ struct Recurrence {
     layer: LstmLayer,
     h: Tensor,
     cells: Tensor,
+    /// Before their functions; of training.
+    gates: Option<Buffer>,
     /// The errors of the gates are a tensor of their own.
-    gates: Inner,
+    errors: Inner,
 }
 
 impl Node for Recurrence {
     fn backward(self: Box<Self>, dy: Tensor, pass: &mut Backward<'_>) -> Result<()> {
-        let Self { run, x, layer, h, cells, gates } = *self;
+        let Self { run, x, layer, h, cells, gates, errors } = *self;
         let Lstm { steps, batch, input, hidden, .. } = run.lstm;
         let backend = pass.backend();
         let (dy, rows) = (dy.unscaled(&*backend)?, steps * batch);
-        let mut dgates = pass.open_inner_error(&gates, vec![steps, batch, 4 * hidden])?;
+        let Some(gates) = gates else { return mismatch("lstm", "an evaluation has no backward pass".to_string()) };
+        let mut dgates = pass.open_inner_error(&errors, vec![steps, batch, 4 * hidden])?;
         let arguments = LstmBackward {
-            operands: run.operands(&x.tensor),
-            h: &h.buffer,
+            w_hidden: &run.w_hidden.buffer,
+            lengths: run.lengths.as_deref(),
+            gates: &gates,
             cells: &cells.buffer,
             dy: &dy.buffer,
             error_factor: 1.0 / (run.w_hidden.scale * dgates.store.scale),
             store: dgates.store,
         };
         backend.lstm_backward(&run.lstm, &arguments, &mut dgates.buffer)?;
+        drop(gates);
         let dgates = dgates.close(&*backend)?;
 
         let (mut dw, arrived) = pass.open_gradient(layer.w_hidden)?;

@@ -28,6 +28,8 @@ pub enum Role {
     Gradient,
     /// Outputs of the last layer, which the loss reads.
     Logits,
+    /// Gates of LSTMs before their functions, which are kept for the backward pass alone.
+    Gate,
     /// Master copies of the weights, which the optimiser updates.
     Master,
     /// What the optimiser remembers of the gradients of weights: momentum, or Adam's first and second moment. That of biases and normalisation is F32.
@@ -38,12 +40,13 @@ pub enum Role {
 
 impl Role {
     /// All.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Weight,
         Self::Activation,
         Self::Error,
         Self::Gradient,
         Self::Logits,
+        Self::Gate,
         Self::Master,
         Self::Moment,
         Self::Norm,
@@ -58,6 +61,7 @@ impl fmt::Display for Role {
             Self::Error => "error",
             Self::Gradient => "gradient",
             Self::Logits => "logits",
+            Self::Gate => "gate",
             Self::Master => "master",
             Self::Moment => "moment",
             Self::Norm => "norm",
@@ -160,6 +164,8 @@ pub struct Recipe {
     pub gradient: RoleFormat,
     /// [`Role::Logits`].
     pub logits: RoleFormat,
+    /// [`Role::Gate`]: to nearest-even.
+    pub gate: RoleFormat,
     /// [`Role::Master`].
     pub master: RoleFormat,
     /// [`Role::Moment`]: F32 or bfloat16.
@@ -222,6 +228,7 @@ impl Recipe {
             &mut self.error,
             &mut self.gradient,
             &mut self.logits,
+            &mut self.gate,
             &mut self.master,
             &mut self.moment,
             &mut self.norm,
@@ -252,6 +259,7 @@ impl Recipe {
             Role::Error => &self.error,
             Role::Gradient => &self.gradient,
             Role::Logits => &self.logits,
+            Role::Gate => &self.gate,
             Role::Master => &self.master,
             Role::Moment => &self.moment,
             Role::Norm => &self.norm,

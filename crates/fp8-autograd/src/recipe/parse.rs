@@ -27,6 +27,7 @@ pub fn recipe(text: &str) -> Result<Recipe> {
         ("error", &mut recipe.error),
         ("gradient", &mut recipe.gradient),
         ("logits", &mut recipe.logits),
+        ("gate", &mut recipe.gate),
         ("master", &mut recipe.master),
         ("moment", &mut recipe.moment),
         ("norm", &mut recipe.norm),
@@ -60,6 +61,7 @@ fn plain() -> Recipe {
         error: f32,
         gradient: f32,
         logits: f32,
+        gate: f32,
         master: f32,
         moment: f32,
         norm: f32,
@@ -79,6 +81,9 @@ fn check(recipe: &Recipe) -> Result<()> {
             "moment",
             "moments are kept in f32 or bf16: other formats lack the range of squares of gradients",
         );
+    }
+    if recipe.gate != RoleFormat::nearest(recipe.gate.dtype) {
+        return refuse("gate", "gates are kept to nearest-even, unscaled, without saturation");
     }
     for (field, format) in [("master", &recipe.master), ("moment", &recipe.moment), ("norm", &recipe.norm)] {
         if format.scaling != Scaling::None {

@@ -17,6 +17,10 @@ fn the_built_in_recipes_are_what_the_paper_says() {
     assert_eq!(fp8.master.dtype, DType::F16);
     assert_eq!(fp8.format(Role::Logits, "fc").dtype, DType::F32);
     assert_eq!(Recipe { name: "fp8".into(), ..Recipe::named("fp8-sr").unwrap() }, fp8);
+    for (name, dtype) in [("fp32", DType::F32), ("fp16", DType::F16), ("bf16", DType::Bf16), ("fp8-hybrid", DType::F16)]
+    {
+        assert_eq!(Recipe::named(name).unwrap().gate, RoleFormat::nearest(dtype));
+    }
     let rne = Recipe::named("fp8-rne").unwrap();
     assert!([rne.weight, rne.activation, rne.error, rne.gradient].iter().all(|f| *f == rne.weight));
     assert_eq!(Recipe::named("fp8-mpemu").unwrap().master.rounding, Rounding::STOCHASTIC);
@@ -50,6 +54,8 @@ fn mistakes_are_named() {
         ("[moment]\ndtype = 'bf15'", r#"moment.dtype: unknown format "bf15" (did you mean "bf16"?)"#),
         ("[moment]\nbits = 16", r#"unknown field "moment.bits"; the fields here are: dtype, rounding"#),
         ("[moment]\ndtype = 'bf16'\nscaling = 'current'", "recipe: moment: what the optimiser keeps is not scaled"),
+        ("[gate]\nrounding = 'sr'", "recipe: gate: gates are kept to nearest-even, unscaled"),
+        ("[gate]\nscaling = 'current'", "recipe: gate: gates are kept to nearest-even, unscaled"),
         ("[moments]\ndtype = 'bf16'", r#"unknown field "moments" (did you mean "moment"?)"#),
         ("[master]\nscaling = 'current'", "recipe: master: what the optimiser keeps is not scaled"),
         ("[exempt]\nlayers = 'fc'", "exempt.layers: a list of texts"),

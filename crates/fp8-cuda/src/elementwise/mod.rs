@@ -75,6 +75,17 @@ pub(crate) fn spots(lines: usize, width: usize, channels: usize) -> Grid {
 pub(crate) fn cast(device: &Arc<Device>, x: &Buffer, x_scale: f32, store: &Store, y: &mut Buffer) -> Result<()> {
     let (op, len) = (device.op("cast"), x.len());
     let (x, y) = (op.float("x", x, y.len())?, op.output("y", y, store, len)?);
+    convert(device, [x, y], len, x_scale, store)
+}
+
+/// The same of operands of `len` elements.
+pub(crate) fn convert(
+    device: &Arc<Device>,
+    [x, y]: [Operand; 2],
+    len: usize,
+    x_scale: f32,
+    store: &Store,
+) -> Result<()> {
     let (at_once, grid) = at_once(x, len);
     let defines = [("X", x.type_name()), ("Y", y.type_name()), ("Y_ROUNDING", rounding_name(store)), at_once];
     let kernel = device.kernel(&CAST, "cast", &defines)?;

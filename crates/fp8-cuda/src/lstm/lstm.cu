@@ -28,6 +28,11 @@ __device__ inline Gates activated(const Step& step, const float* gates, u32 row,
     return of;
 }
 
+// The place in (steps, batch, 4 hidden) of the first gate of an element.
+__device__ inline u64 first_gate(const Step& step, u32 row, u32 column) {
+    return (u64(step.time) * step.batch + row) * 4 * step.hidden + column;
+}
+
 __device__ inline void write(const Step& step, const Gates& of, float* gates, u32 row, u32 column) {
     float* gate = gates + u64(row) * 4 * step.hidden + column;
     gate[0] = of.i, gate[step.hidden] = of.f, gate[2 * step.hidden] = of.g, gate[3 * step.hidden] = of.o;
@@ -39,12 +44,17 @@ extern "C" __global__ void add_biases(const float* b_input, const float* b_hidde
     if (i < n) bias[i] = canonical(b_input[i] + b_hidden[i]);
 }
 
-// c (batch, hidden) in place, h (steps, batch, hidden) at this time; zeros past the end of a sequence.
-extern "C" __global__ void forward(Step step, const float* gates, const float* c_before, float* c_after, Store store, Y::Code* h) {
+// c (batch, hidden) in place, h (steps, batch, hidden) at this time, and the gates of which KEPT is the type; zeros past the end of a sequence.
+extern "C" __global__ void forward(Step step, const float* gates, const float* c_before, float* c_after, Store store, Y::Code* h, Store kept_store, KEPT::Code* kept) {
     u32 row, column;
     if (!place(step, row, column)) return;
     u64 i = u64(row) * step.hidden + column;
     float c = c_before[i], result = 0;
+    if constexpr (KEPT::PRESENT) {
+        const float* gate = gates + u64(row) * 4 * step.hidden + column;
+        u64 first = first_gate(step, row, column);
+        for (u32 n = 0; n < 4; n++) kept[first + n * step.hidden] = encode<KEPT, RNE>(kept_store, ended(step, row) ? 0 : gate[n * step.hidden], 0);
+    }
     if (ended(step, row)) {
         c = 0;
     } else {
@@ -56,8 +66,8 @@ extern "C" __global__ void forward(Step step, const float* gates, const float* c
     h[index] = encode_at<Y, Y_ROUNDING>(store, result, index);
 }
 
-// The same again without h: gates after their functions.
-extern "C" __global__ void recompute(Step step, const float* sums, float* gates, const float* c_before, float* c_after) {
+// The same again from the gates that were kept, without h: gates after their functions.
+extern "C" __global__ void again(Step step, const KEPT::Code* kept, float* gates, const float* c_before, float* c_after) {
     u32 row, column;
     if (!place(step, row, column)) return;
     u64 i = u64(row) * step.hidden + column;
@@ -65,7 +75,10 @@ extern "C" __global__ void recompute(Step step, const float* sums, float* gates,
     if (ended(step, row)) {
         c = 0;
     } else {
-        write(step, activated(step, sums, row, column, c), gates, row, column);
+        float* gate = gates + u64(row) * 4 * step.hidden + column;
+        u64 first = first_gate(step, row, column);
+        for (u32 n = 0; n < 4; n++) gate[n * step.hidden] = decode<KEPT>(kept[first + n * step.hidden]);
+        write(step, activated(step, gates, row, column, c), gates, row, column);
     }
     c_after[i] = c;
 }

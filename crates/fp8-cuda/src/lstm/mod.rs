@@ -39,15 +39,19 @@ unsafe impl Argument for Step {}
 struct Pass<'a> {
     device: &'a Arc<Device>,
     lstm: &'a Lstm,
+    w_hidden: Operand,
+    lengths: Operand,
+    /// Types that the kernels are compiled for.
+    defines: [(&'static str, &'static str); 4],
+}
+
+/// What a forward pass reads besides.
+struct Inputs {
     x: Operand,
     w_input: Operand,
-    w_hidden: Operand,
     factors: [f32; 2],
-    lengths: Operand,
     /// FP32 (4 hidden).
     bias: DeviceMemory,
-    /// Types that the kernels are compiled for.
-    defines: [(&'static str, &'static str); 3],
 }
 
 /// Steps that are computed together, in the order in which they are.
@@ -91,33 +95,21 @@ impl<'a> Pass<'a> {
         device: &'a Arc<Device>,
         op: Op<'_>,
         lstm: &'a Lstm,
-        operands: &LstmOperands<'_>,
-        [dy, y]: [Operand; 2],
+        (w_hidden, lengths): (&Buffer, Option<&Buffer>),
+        [dy, y, kept]: [Operand; 3],
         store: &Store,
     ) -> Result<Self> {
-        let ([x, ..], gates) = (op.lstm(lstm)?, op.len(&[4, lstm.hidden])?);
-        op.step_lengths(lstm, operands.lengths)?;
-        let lengths = operands.lengths.map(|lengths| op.exactly("lengths", lengths, DType::U32, lstm.batch));
-        let x = op.float("x", operands.x, x)?;
-        let w_input = op.float("w_input", operands.w_input, op.len(&[gates, lstm.input])?)?;
-        let w_hidden = op.float("w_hidden", operands.w_hidden, op.len(&[gates, lstm.hidden])?)?;
-        let [b_input, b_hidden] = operands.biases;
-        let b_input = op.exactly("b_input", b_input, DType::F32, gates)?;
-        let b_hidden = op.exactly("b_hidden", b_hidden, DType::F32, gates)?;
-        let pass = Self {
+        op.step_lengths(lstm, lengths)?;
+        let lengths = lengths.map(|lengths| op.exactly("lengths", lengths, DType::U32, lstm.batch));
+        let types = [("DY", dy.type_name()), ("Y", y.type_name()), ("Y_ROUNDING", rounding_name(store))];
+        let [dy, y, rounding] = types;
+        Ok(Self {
             device,
             lstm,
-            x,
-            w_input,
-            w_hidden,
-            factors: operands.factors,
+            w_hidden: op.float("w_hidden", w_hidden, op.len(&[4, lstm.hidden, lstm.hidden])?)?,
             lengths: lengths.transpose()?.unwrap_or_default(),
-            bias: DeviceMemory::new(device, 4 * gates)?,
-            defines: [("DY", dy.type_name()), ("Y", y.type_name()), ("Y_ROUNDING", rounding_name(store))],
-        };
-        let kernel = pass.kernel("add_biases")?;
-        device.launch(&kernel, Grid::over(gates), &[&b_input, &b_hidden, &pass.bias, &(gates as u32)])?;
-        Ok(pass)
+            defines: [dy, y, rounding, ("KEPT", kept.type_name())],
+        })
     }
 
     fn kernel(&self, name: &'static str) -> Result<Arc<Kernel>> {
@@ -142,22 +134,50 @@ impl<'a> Pass<'a> {
     fn launch(&self, kernel: &Kernel, arguments: &[&dyn Argument]) -> Result<()> {
         self.device.launch(kernel, Grid::over(self.state()), arguments)
     }
+}
+
+impl Inputs {
+    fn new(pass: &Pass<'_>, op: Op<'_>, operands: &LstmOperands<'_>) -> Result<Self> {
+        let (device, lstm) = (pass.device, pass.lstm);
+        let ([x, ..], gates) = (op.lstm(lstm)?, op.len(&[4, lstm.hidden])?);
+        let [b_input, b_hidden] = operands.biases;
+        let b_input = op.exactly("b_input", b_input, DType::F32, gates)?;
+        let b_hidden = op.exactly("b_hidden", b_hidden, DType::F32, gates)?;
+        let inputs = Self {
+            x: op.float("x", operands.x, x)?,
+            w_input: op.float("w_input", operands.w_input, op.len(&[gates, lstm.input])?)?,
+            factors: operands.factors,
+            bias: DeviceMemory::new(device, 4 * gates)?,
+        };
+        let kernel = pass.kernel("add_biases")?;
+        device.launch(&kernel, Grid::over(gates), &[&b_input, &b_hidden, &inputs.bias, &(gates as u32)])?;
+        Ok(inputs)
+    }
 
     /// out (times, batch, 4 hidden) = x W_input^T + b, FP32.
-    fn input_products(&self, segment: &Segment, out: Operand) -> Result<()> {
-        let Lstm { batch, input, hidden, .. } = *self.lstm;
+    fn products(&self, pass: &Pass<'_>, segment: &Segment, out: Operand) -> Result<()> {
+        let Lstm { batch, input, hidden, .. } = *pass.lstm;
         let x = self.x.from(segment.times.start * batch * input);
         let shape = Gemm { m: segment.times.len() * batch, n: 4 * hidden, k: input, layout: Layout::NT };
         let bias = Operand { dtype: Some(DType::F32), address: self.bias.address() };
-        multiply(self.device, &shape, x, self.w_input, &plain(self.factors[0], bias, Operand::default()), out)
+        multiply(pass.device, &shape, x, self.w_input, &plain(self.factors[0], bias, Operand::default()), out)
     }
 
-    /// out (times, batch, 4 hidden) = h W_hidden^T + addend, FP32, for as many `times`.
-    fn hidden_products(&self, times: usize, h: Operand, addend: Operand, out: Operand) -> Result<()> {
-        let hidden = self.lstm.hidden;
-        let shape = Gemm { m: times * self.lstm.batch, n: 4 * hidden, k: hidden, layout: Layout::NT };
-        multiply(self.device, &shape, h, self.w_hidden, &plain(self.factors[1], Operand::default(), addend), out)
+    /// out (batch, 4 hidden) = h W_hidden^T + addend, FP32.
+    fn of_states(&self, pass: &Pass<'_>, h: Operand, addend: Operand, out: Operand) -> Result<()> {
+        let Lstm { batch, hidden, .. } = *pass.lstm;
+        let shape = Gemm { m: batch, n: 4 * hidden, k: hidden, layout: Layout::NT };
+        multiply(pass.device, &shape, h, pass.w_hidden, &plain(self.factors[1], Operand::default(), addend), out)
     }
+}
+
+/// What a forward pass writes.
+#[derive(Clone, Copy)]
+struct Outputs {
+    h: Operand,
+    cells: Operand,
+    /// Perhaps absent.
+    gates: Operand,
 }
 
 /// As [`fp8_kernels::Backend::lstm`].
@@ -167,6 +187,7 @@ pub(crate) fn forward(
     arguments: &LstmForward<'_>,
     h: &mut Buffer,
     cells: &mut Buffer,
+    gates: Option<&mut Buffer>,
 ) -> Result<()> {
     let (op, state, store) = (device.op("lstm"), lstm.batch * lstm.hidden, &arguments.store);
     let [_, h_len, cells_len] = op.lstm(lstm)?;
@@ -178,18 +199,29 @@ pub(crate) fn forward(
     };
     let h = op.output("h", h, store, h_len)?;
     let cells = op.exactly_mut("cells", cells, DType::F32, cells_len)?;
-    let pass = Pass::new(device, op, lstm, &arguments.operands, [Operand::default(), h], store)?;
+    let (kept_store, kept) = match gates {
+        Some(gates) => {
+            let store = Store::nearest(gates.dtype());
+            (store, op.output("gates", gates, &store, 4 * h_len)?)
+        }
+        None => (Store::F32, Operand::default()),
+    };
+    let operands = &arguments.operands;
+    let pass =
+        Pass::new(device, op, lstm, (operands.w_hidden, operands.lengths), [Operand::default(), h, kept], store)?;
+    let inputs = Inputs::new(&pass, op, operands)?;
+    let (outputs, stores) = (Outputs { h, cells, gates: kept }, [store, &kept_store].map(StoreArgument::from));
     if let Some(recurrent) = Recurrent::new(&pass, Way::Forward { initial: initial.is_some() }, h)? {
-        return recurrent.forward(&pass, store, h, cells);
+        return recurrent.forward(&pass, &inputs, stores, outputs);
     }
 
     let (_zeros, start) = zeros(device, state)?;
     let (_products, products) = floats(device, 4 * state * Lstm::SEGMENT.min(lstm.steps))?;
     let (_gates, gates) = floats(device, 4 * state)?;
     let mut before = initial.map_or(start, |(_, c)| c);
-    let (kernel, store) = (pass.kernel("forward")?, StoreArgument::from(store));
+    let (kernel, [store, kept_store]) = (pass.kernel("forward")?, stores);
     for (number, segment) in Segment::all(lstm, Lstm::SEGMENT).enumerate() {
-        pass.input_products(&segment, products)?;
+        inputs.products(&pass, &segment, products)?;
         // The cell state is updated in its place among those that are kept.
         let c = cells.from(number * state);
         for i in segment.steps.clone() {
@@ -200,10 +232,10 @@ pub(crate) fn forward(
                 _ => Some(h.from(pass.time(i - 1) * state)),
             };
             let sums = match earlier {
-                Some(earlier) => pass.hidden_products(1, earlier, from_x, gates).map(|()| gates)?,
+                Some(earlier) => inputs.of_states(&pass, earlier, from_x, gates).map(|()| gates)?,
                 None => from_x,
             };
-            pass.launch(&kernel, &[&pass.step(t), &sums, &before, &c, &store, &h])?;
+            pass.launch(&kernel, &[&pass.step(t), &sums, &before, &c, &store, &h, &kept_store, &kept])?;
             before = c;
         }
     }
@@ -219,29 +251,25 @@ pub(crate) fn backward(
 ) -> Result<()> {
     let (op, state, store) = (device.op("lstm_backward"), lstm.batch * lstm.hidden, &arguments.store);
     let [_, h_len, cells_len] = op.lstm(lstm)?;
-    let h = op.float("h", arguments.h, h_len)?;
-    let kept = op.exactly("cells", arguments.cells, DType::F32, cells_len)?;
+    let kept = op.float("gates", arguments.gates, 4 * h_len)?;
+    let cells = op.exactly("cells", arguments.cells, DType::F32, cells_len)?;
     let dy = op.float("dy", arguments.dy, h_len)?;
     let dgates = op.output("dgates", dgates, store, 4 * h_len)?;
-    let pass = Pass::new(device, op, lstm, &arguments.operands, [dy, dgates], store)?;
+    let pass = Pass::new(device, op, lstm, (arguments.w_hidden, arguments.lengths), [dy, dgates, kept], store)?;
     if let Some(recurrent) = Recurrent::new(&pass, Way::Backward, dgates)? {
-        return recurrent.backward(&pass, arguments.error_factor, store, [h, kept, dy, dgates]);
+        return recurrent.backward(&pass, arguments.error_factor, store, [kept, cells, dy, dgates]);
     }
 
     let together = Lstm::SEGMENT.min(lstm.steps);
     let (_start, start) = zeros(device, state)?;
     let (_dc, dc) = zeros(device, state)?;
     let (_from_next, from_next) = zeros(device, state)?;
-    let room = Room {
-        from_x: floats(device, 4 * state * together)?,
-        gates: floats(device, 4 * state * together)?,
-        cells: floats(device, state * together)?,
-    };
+    let room = Room { gates: floats(device, 4 * state * together)?, cells: floats(device, state * together)? };
     let (kernel, store) = (pass.kernel("backward")?, StoreArgument::from(store));
     let segments: Vec<Segment> = Segment::all(lstm, Lstm::SEGMENT).collect();
     for (number, segment) in segments.iter().enumerate().rev() {
-        let before = number.checked_sub(1).map_or(start, |earlier| kept.from(earlier * state));
-        pass.recompute(segment, h, before, &room)?;
+        let before = number.checked_sub(1).map_or(start, |earlier| cells.from(earlier * state));
+        pass.again(segment, kept, before, &room)?;
         for i in segment.steps.clone().rev() {
             let (t, place) = (pass.time(i), i - segment.steps.start);
             let gates = room.gates.1.from(4 * (t - segment.times.start) * state);
@@ -258,9 +286,8 @@ pub(crate) fn backward(
     Ok(())
 }
 
-/// A segment computed again: gates after their functions (by time), and cell states (by step).
+/// A segment computed again from the gates that were kept: these after their functions (by time), and cell states (by step).
 struct Room {
-    from_x: (DeviceMemory, Operand),
     gates: (DeviceMemory, Operand),
     cells: (DeviceMemory, Operand),
 }
@@ -273,36 +300,15 @@ impl Room {
 }
 
 impl Pass<'_> {
-    /// The gates of a segment before their functions, computed again: those of the very first step are `from_x`, all others `gates`.
-    fn sums(&self, segment: &Segment, h: Operand, from_x: Operand, gates: Operand) -> Result<()> {
-        let state = self.state();
-        self.input_products(segment, from_x)?;
-        // All steps but the very first have a step before.
-        let (mut times, first) = (segment.times.clone(), segment.steps.start == 0);
-        match (first, self.lstm.reverse) {
-            (true, true) => times.end -= 1,
-            (true, false) => times.start += 1,
-            _ => {}
-        }
-        if !times.is_empty() {
-            let earlier = if self.lstm.reverse { times.start + 1 } else { times.start - 1 };
-            let at = 4 * (times.start - segment.times.start) * state;
-            self.hidden_products(times.len(), h.from(earlier * state), from_x.from(at), gates.from(at))?;
-        }
-        Ok(())
-    }
-
-    fn recompute(&self, segment: &Segment, h: Operand, before: Operand, room: &Room) -> Result<()> {
-        let (state, from_x, gates) = (self.state(), room.from_x.1, room.gates.1);
-        self.sums(segment, h, from_x, gates)?;
-        let kernel = self.kernel("recompute")?;
+    fn again(&self, segment: &Segment, kept: Operand, before: Operand, room: &Room) -> Result<()> {
+        let (state, gates) = (self.state(), room.gates.1);
+        let kernel = self.kernel("again")?;
         for i in segment.steps.clone() {
             let (t, place) = (self.time(i), i - segment.steps.start);
-            let at = 4 * (t - segment.times.start) * state;
-            let sums = if i == 0 { from_x } else { gates }.from(at);
+            let gates = gates.from(4 * (t - segment.times.start) * state);
             let c_before = room.cell_before(place, state, before);
             let c = room.cells.1.from(place * state);
-            self.launch(&kernel, &[&self.step(t), &sums, &gates.from(at), &c_before, &c])?;
+            self.launch(&kernel, &[&self.step(t), &kept, &gates, &c_before, &c])?;
         }
         Ok(())
     }

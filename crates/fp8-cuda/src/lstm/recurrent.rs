@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use fp8_kernels::{DType, Lstm, Result, Store};
 
-use super::{Pass, Segment, floats};
+use super::{Inputs, Outputs, Pass, Segment, floats};
 use crate::codec::StoreArgument;
+use crate::elementwise::convert;
 use crate::kernels::{Argument, Grid, Kernel, Source, source};
 use crate::memory::DeviceMemory;
 use crate::operand::Operand;
@@ -68,7 +69,7 @@ impl Way {
 pub(super) struct Recurrent {
     kernel: Arc<Kernel>,
     source: &'static Source,
-    defines: [(&'static str, &'static str); 3],
+    defines: [(&'static str, &'static str); 4],
     shared: u32,
     /// Rows of blocks that run at a time.
     tiles: usize,
@@ -84,9 +85,9 @@ impl Recurrent {
         if device.accumulation.is_ordered() || way == (Way::Forward { initial: true }) {
             return Ok(None);
         }
-        let [dy, _, rounding] = pass.defines;
+        let [dy, _, rounding, kept] = pass.defines;
         let (source, function) = way.source();
-        let defines = [dy, rounding, ("HIDDEN", *name)];
+        let defines = [dy, rounding, kept, ("HIDDEN", *name)];
         let kernel = device.kernel(source, function, &defines)?;
         let shared = way.shared(hidden) as u32;
         let resident = device.resident(&kernel, Grid { blocks: [1; 3], threads: Grid::THREADS, shared })?;
@@ -120,17 +121,24 @@ impl Recurrent {
         Ok(())
     }
 
-    /// h and cells.
-    pub fn forward(&self, pass: &Pass<'_>, store: &Store, h: Operand, cells: Operand) -> Result<()> {
-        let (state, size, store) = (pass.state(), at_once(pass), StoreArgument::from(store));
+    /// All outputs; `stores` are those of h and of the gates.
+    pub fn forward(
+        &self,
+        pass: &Pass<'_>,
+        inputs: &Inputs,
+        [store, kept_store]: [StoreArgument; 2],
+        Outputs { h, cells, gates }: Outputs,
+    ) -> Result<()> {
+        let (state, size) = (pass.state(), at_once(pass));
         let (_products, products) = floats(pass.device, 4 * state * size.min(pass.lstm.steps))?;
         let mut arrived = Counts::new(pass, size)?;
         for segment in Segment::all(pass.lstm, size) {
-            pass.input_products(&segment, products)?;
+            inputs.products(pass, &segment, products)?;
             let before = (segment.steps.start / Lstm::SEGMENT).checked_sub(1);
             let before = before.map(|segment| cells.from(segment * state)).unwrap_or_default();
-            let arguments: [&dyn Argument; 6] = [&pass.w_hidden, &products, &before, &cells, &store, &h];
-            self.start(pass, &segment, pass.factors[1], &arguments, &mut arrived)?;
+            let arguments: [&dyn Argument; 8] =
+                [&pass.w_hidden, &products, &before, &cells, &store, &h, &kept_store, &gates];
+            self.start(pass, &segment, inputs.factors[1], &arguments, &mut arrived)?;
         }
         Ok(())
     }
@@ -141,13 +149,13 @@ impl Recurrent {
         pass: &Pass<'_>,
         error_factor: f32,
         store: &Store,
-        [h, kept, dy, dgates]: [Operand; 4],
+        [kept, ends, dy, dgates]: [Operand; 4],
     ) -> Result<()> {
         let (device, state, size) = (pass.device, pass.state(), at_once(pass));
         let (hidden, store) = (pass.lstm.hidden, StoreArgument::from(store));
         let together = size.min(pass.lstm.steps);
-        let (_from_x, from_x) = floats(device, 4 * state * together)?;
-        let (_gates, gates) = floats(device, 4 * state * together)?;
+        let is_f32 = kept.dtype == Some(DType::F32);
+        let (_gates, room) = floats(device, if is_f32 { 0 } else { 4 * state * together })?;
         let (_cells, cells) = floats(device, state * together)?;
         let (_dc, dc) = floats(device, state)?;
         let w = DeviceMemory::new(device, 4 * hidden * hidden)?;
@@ -157,17 +165,17 @@ impl Recurrent {
         let mut arrived = Counts::new(pass, size)?;
         let compute_cells = self.kernel(pass, "cells")?;
         for segment in Segment::all(pass.lstm, size).rev() {
-            pass.sums(&segment, h, from_x, gates)?;
-            if segment.steps.start == 0 {
-                let at = 4 * (pass.time(0) - segment.times.start) * state;
-                // SAFETY: both have the gates of a step there.
-                unsafe { device.copy(from_x.from(at).address, gates.from(at).address, 16 * state) }?;
+            // The gates of the segment, in FP32.
+            let part = kept.from(4 * segment.times.start * state);
+            let gates = if is_f32 { part } else { room };
+            if !is_f32 {
+                convert(device, [part, gates], 4 * state * segment.times.len(), 1.0, &Store::F32)?;
             }
             let number = segment.steps.start / Lstm::SEGMENT;
-            let before = number.checked_sub(1).map(|segment| kept.from(segment * state)).unwrap_or_default();
+            let before = number.checked_sub(1).map(|segment| ends.from(segment * state)).unwrap_or_default();
             let Grid { blocks: [blocks, ..], .. } = Grid::over(state / 4);
             let grid = Grid::blocks([blocks, segment.steps.len().div_ceil(Lstm::SEGMENT) as u32, 1]);
-            device.launch(&compute_cells, grid, &[&steps(pass, &segment, 0, 0.0), &gates, &kept, &cells])?;
+            device.launch(&compute_cells, grid, &[&steps(pass, &segment, 0, 0.0), &gates, &ends, &cells])?;
             let arguments: [&dyn Argument; 8] = [&w, &gates, &before, &cells, &dy, &dc, &store, &dgates];
             self.start(pass, &segment, error_factor, &arguments, &mut arrived)?;
         }

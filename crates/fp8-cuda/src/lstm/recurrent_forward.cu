@@ -13,9 +13,9 @@ __device__ inline void state_products(Sums& sums, const u8* lines, const Weights
     if constexpr (P + 1 < GROUPS) state_products<P + 1>(sums, lines, weights);
 }
 
-// h (steps, batch, HIDDEN), and the cell states at the ends of segments, from the products with x (times, batch, 4 HIDDEN) of this launch and the cell
+// h (steps, batch, HIDDEN), the gates of which KEPT is the type, and the cell states at the ends of segments, from the products with x (times, batch, 4 HIDDEN) of this launch and the cell
 // state before it, or null. arrived: zeros, one for each row of blocks.
-extern "C" __global__ void __launch_bounds__(THREADS, 1) forward(Steps of, const u8* w, const float* from_x, const float* c_before, float* cells, Store store, u8* h, u32* arrived) {
+extern "C" __global__ void __launch_bounds__(THREADS, 1) forward(Steps of, const u8* w, const float* from_x, const float* c_before, float* cells, Store store, u8* h, Store kept_store, KEPT::Code* kept, u32* arrived) {
     extern __shared__ uint4 room[];
     u8* states = reinterpret_cast<u8*>(room);
     float* sums = reinterpret_cast<float*>(states + ROWS * STATE_PITCH);
@@ -67,6 +67,16 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) forward(Steps of, const
                 }
             }
             bool ended = of.ended(place.row, t);
+            if constexpr (KEPT::PRESENT) {
+                u64 first = GATES * (t * of.state() + u64(place.row) * HIDDEN) + place.unit;
+#pragma unroll
+                for (u32 n = 0; n < GATES; n++) {
+                    Four<KEPT::Code> codes;
+#pragma unroll
+                    for (u32 j = 0; j < 4; j++) codes.of[j] = encode<KEPT, RNE>(kept_store, ended ? 0 : canonical(gates[n].of[j]), 0);
+                    *reinterpret_cast<Four<KEPT::Code>*>(kept + first + n * HIDDEN) = codes;
+                }
+            }
 #pragma unroll
             for (u32 j = 0; j < 4; j++) {
                 float in = quick_sigmoid(gates[0].of[j]), forget = quick_sigmoid(gates[1].of[j]);

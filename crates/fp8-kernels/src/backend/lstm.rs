@@ -2,7 +2,7 @@
 
 use crate::{Buffer, Store};
 
-/// What an LSTM reads, forward and backward alike. The four gates stand in the order input, forget, cell, output.
+/// What an LSTM reads. The four gates stand in the order input, forget, cell, output.
 #[derive(Clone, Copy, Debug)]
 pub struct LstmOperands<'a> {
     /// (steps, batch, input).
@@ -42,10 +42,12 @@ pub struct LstmForward<'a> {
 /// Inputs of [`crate::Backend::lstm_backward`], for a forward pass that began with zeros.
 #[derive(Clone, Copy, Debug)]
 pub struct LstmBackward<'a> {
-    /// Those of the forward pass.
-    pub operands: LstmOperands<'a>,
-    /// What the forward pass left: (steps, batch, hidden).
-    pub h: &'a Buffer,
+    /// (4 hidden, hidden).
+    pub w_hidden: &'a Buffer,
+    /// As in the forward pass.
+    pub lengths: Option<&'a Buffer>,
+    /// What the forward pass left: (steps, batch, 4 hidden).
+    pub gates: &'a Buffer,
     /// What the forward pass left: FP32 (segments, batch, hidden).
     pub cells: &'a Buffer,
     /// Error of h, unscaled.

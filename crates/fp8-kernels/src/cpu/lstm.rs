@@ -1,8 +1,8 @@
 //! The LSTM operations: arguments checked, then [`crate::lstm`].
 
 use super::{CpuBackend, Op, epilogue_view, op};
-use crate::lstm::{self, Backward, Operands};
-use crate::{Activation, Buffer, DType, Epilogue, Lstm, LstmBackward, LstmForward, LstmOperands, Result};
+use crate::lstm::{self, Backward, Operands, Outputs};
+use crate::{Activation, Buffer, DType, Epilogue, Lstm, LstmBackward, LstmForward, LstmOperands, Result, Store};
 
 fn operands<'a>(op: Op, lstm: &Lstm, operands: &LstmOperands<'a>, lengths: Option<&'a [u32]>) -> Result<Operands<'a>> {
     let (gates, [x, ..]) = (op.len(&[4, lstm.hidden])?, op.lstm(lstm)?);
@@ -26,6 +26,7 @@ pub(super) fn forward(
     arguments: &LstmForward<'_>,
     h: &mut Buffer,
     cells: &mut Buffer,
+    gates: Option<&mut Buffer>,
 ) -> Result<()> {
     let op = op("lstm");
     let [_, h_len, cells_len] = op.lstm(lstm)?;
@@ -40,24 +41,27 @@ pub(super) fn forward(
     };
     let h = op.output("h", h, &arguments.store, h_len)?;
     let cells = op.exactly_mut("cells", cells, DType::F32, cells_len)?;
-    cpu.run(|isa| lstm::forward(isa, lstm, &operands, initial, &arguments.store, h, cells));
+    let gates = gates.map(|gates| op.output("gates", gates, &Store::nearest(gates.dtype()), 4 * h_len)).transpose()?;
+    let outputs = Outputs { h, cells, gates };
+    cpu.run(|isa| lstm::forward(isa, lstm, &operands, initial, &arguments.store, outputs));
     Ok(())
 }
 
 pub(super) fn backward(cpu: &CpuBackend, lstm: &Lstm, arguments: &LstmBackward<'_>, dgates: &mut Buffer) -> Result<()> {
     let op = op("lstm_backward");
     let [_, h_len, cells_len] = op.lstm(lstm)?;
-    let lengths = op.step_lengths(lstm, arguments.operands.lengths)?;
-    let operands = operands(op, lstm, &arguments.operands, lengths.as_deref())?;
+    let lengths = op.step_lengths(lstm, arguments.lengths)?;
     let backward = Backward {
-        h: op.float("h", arguments.h, h_len)?,
+        w_hidden: op.float("w_hidden", arguments.w_hidden, op.len(&[4, lstm.hidden, lstm.hidden])?)?,
+        lengths: lengths.as_deref(),
+        gates: op.float("gates", arguments.gates, op.len(&[4, h_len])?)?,
         cells: op.exactly("cells", arguments.cells, DType::F32, cells_len)?,
         dy: op.float("dy", arguments.dy, h_len)?,
         error_factor: arguments.error_factor,
         store: arguments.store,
     };
     let dgates = op.output("dgates", dgates, &arguments.store, 4 * h_len)?;
-    cpu.run(|isa| lstm::backward(isa, lstm, &operands, &backward, dgates));
+    cpu.run(|isa| lstm::backward(isa, lstm, &backward, dgates));
     Ok(())
 }
 

@@ -475,8 +475,15 @@ impl Backend for CpuBackend {
         transformer::attention_backward(self, shape, arguments, gradients)
     }
 
-    fn lstm(&self, lstm: &Lstm, arguments: &LstmForward<'_>, h: &mut Buffer, cells: &mut Buffer) -> Result<()> {
-        lstm::forward(self, lstm, arguments, h, cells)
+    fn lstm(
+        &self,
+        lstm: &Lstm,
+        arguments: &LstmForward<'_>,
+        h: &mut Buffer,
+        cells: &mut Buffer,
+        gates: Option<&mut Buffer>,
+    ) -> Result<()> {
+        lstm::forward(self, lstm, arguments, h, cells, gates)
     }
 
     fn lstm_backward(&self, lstm: &Lstm, arguments: &LstmBackward<'_>, dgates: &mut Buffer) -> Result<()> {

@@ -7,8 +7,9 @@
 //! h_t = store( sigmoid(o) tanh(c_t) )
 //! ```
 //!
-//! The products with x are computed for a segment of [`Lstm::SEGMENT`] steps at once. For the backward pass nothing is kept but h and those
-//! cell states: gates are computed again, with the same bits. Past the end of a sequence h and c are zero.
+//! The products with x are computed for a segment of [`Lstm::SEGMENT`] steps at once. For the backward pass the gates before their functions are
+//! kept, in the type of the buffer that is given for them, and those cell states: others are computed again from the gates as kept. Past the
+//! end of a sequence gates, h and c are zero.
 
 use std::ops::Range;
 
@@ -22,7 +23,7 @@ use crate::math::{canonical, sigmoid, tanh};
 use crate::reduce::store_floats;
 use crate::{Activation, DType, EpilogueView, Gemm, Layout, Lstm, Store, View, ViewMut, codec, per_isa};
 
-/// What both passes read.
+/// What [`forward`] reads.
 #[derive(Clone, Copy)]
 pub struct Operands<'a> {
     /// (steps, batch, input).
@@ -39,11 +40,15 @@ pub struct Operands<'a> {
     pub lengths: Option<&'a [u32]>,
 }
 
-/// Inputs of [`backward`] besides the operands.
+/// Inputs of [`backward`].
 #[derive(Clone, Copy)]
 pub struct Backward<'a> {
-    /// (steps, batch, hidden).
-    pub h: View<'a>,
+    /// (4 hidden, hidden).
+    pub w_hidden: View<'a>,
+    /// Steps of each sequence; absent: all.
+    pub lengths: Option<&'a [u32]>,
+    /// (steps, batch, 4 hidden), as [`forward`] left them.
+    pub gates: View<'a>,
     /// FP32 (segments, batch, hidden).
     pub cells: View<'a>,
     /// Error of h.
@@ -54,55 +59,47 @@ pub struct Backward<'a> {
     pub store: Store,
 }
 
-/// h (steps, batch, hidden), and the cell states after each segment, from the state (h, c) before the first step.
+/// What [`forward`] writes.
+pub struct Outputs<'a> {
+    /// (steps, batch, hidden).
+    pub h: ViewMut<'a>,
+    /// FP32 (segments, batch, hidden).
+    pub cells: ViewMut<'a>,
+    /// (steps, batch, 4 hidden), to nearest-even, where they are kept.
+    pub gates: Option<ViewMut<'a>>,
+}
+
+/// h (steps, batch, hidden), the cell states after each segment, and the gates, from the state (h, c) before the first step.
 pub fn forward(
     isa: Isa,
     lstm: &Lstm,
     operands: &Operands<'_>,
     initial: Option<[View<'_>; 2]>,
     store: &Store,
-    h: ViewMut<'_>,
-    cells: ViewMut<'_>,
+    outputs: Outputs<'_>,
 ) {
+    let Outputs { h, cells, gates: mut kept } = outputs;
     let mut room = Kept::take();
-    let pass = Pass::new(isa, lstm, operands, h.dtype, &mut room);
+    let order = Order { isa, lstm, lengths: operands.lengths };
+    let products = Products::new(&order, operands, h.dtype, &mut room);
     let (state, size) = (lstm.batch * lstm.hidden, h.dtype.size());
     let mut c = initial.map_or_else(|| vec![0.0; state], |[_, c]| floats(isa, c));
-    let (mut products, mut gates) = (Vec::new(), vec![0.0; 4 * state]);
-    for (segment, cells) in pass.segments().zip(cells.bytes.chunks_mut((4 * state).max(1))) {
-        pass.input_products(&segment, &mut products);
+    let (mut from_x, mut gates) = (Vec::new(), vec![0.0; 4 * state]);
+    for (segment, cells) in order.segments().zip(cells.bytes.chunks_mut((4 * state).max(1))) {
+        products.of_inputs(&segment, &mut from_x);
         for i in segment.steps() {
-            let t = pass.time(i);
-            let from_x = segment.part(t, 4 * state, &products);
+            let t = order.time(i);
+            let from_x = segment.part(t, 4 * state, &from_x);
             let before = match i {
                 0 => initial.map(|[h, _]| h),
-                _ => Some(View { dtype: h.dtype, bytes: &h.bytes[pass.time(i - 1) * state * size..][..state * size] }),
+                _ => Some(View { dtype: h.dtype, bytes: &h.bytes[order.time(i - 1) * state * size..][..state * size] }),
             };
             match before {
-                Some(before) => pass.hidden_products(before, from_x, &mut gates),
+                Some(before) => products.of_states(before, from_x, &mut gates),
                 None => gates.copy_from_slice(from_x),
             }
             let out = &mut h.bytes[t * state * size..][..state * size];
-            let rows = pass.rows_at_once();
-            let chunks = out
-                .par_chunks_mut((rows * lstm.hidden * size).max(1))
-                .zip(gates.par_chunks_mut((4 * rows * lstm.hidden).max(1)));
-            chunks.zip(c.par_chunks_mut((rows * lstm.hidden).max(1))).enumerate().for_each(
-                |(chunk, ((out, gates), c))| {
-                    let mut result = vec![0.0; lstm.hidden];
-                    let lines = out.chunks_mut(lstm.hidden * size).zip(gates.chunks_mut(4 * lstm.hidden));
-                    for (row, ((out, gates), c)) in (chunk * rows..).zip(lines.zip(c.chunks_mut(lstm.hidden))) {
-                        if pass.ended(row, t) {
-                            c.fill(0.0);
-                            result.fill(0.0);
-                        } else {
-                            activate(isa, gates, c);
-                            output(isa, &gates[3 * lstm.hidden..], c, &mut result);
-                        }
-                        codec::encode(isa, store, (t * state + row * lstm.hidden) as u64, &result, out);
-                    }
-                },
-            );
+            order.step(store, t, &mut gates, &mut c, out, kept.as_mut());
         }
         store_floats(&c, ViewMut { dtype: DType::F32, bytes: cells });
     }
@@ -116,25 +113,24 @@ pub fn forward(
 /// ```
 ///
 /// with i, f, g, o after their functions and dgates_{t+1} as stored.
-pub fn backward(isa: Isa, lstm: &Lstm, operands: &Operands<'_>, arguments: &Backward<'_>, dgates: ViewMut<'_>) {
-    let mut rooms = [Kept::take(), Kept::take()];
-    let [hidden_room, error_room] = &mut rooms;
-    let pass = Pass::new(isa, lstm, operands, arguments.h.dtype, hidden_room);
+pub fn backward(isa: Isa, lstm: &Lstm, arguments: &Backward<'_>, dgates: ViewMut<'_>) {
+    let mut room = Kept::take();
+    let order = Order { isa, lstm, lengths: arguments.lengths };
     let (state, size, hidden) = (lstm.batch * lstm.hidden, dgates.dtype.size(), lstm.hidden);
-    let from_gates = Second { view: operands.w_hidden, n: hidden, k: 4 * hidden, along_k: false };
-    let from_gates = FixedB::new(isa, dgates.dtype, from_gates, error_room);
+    let from_gates = Second { view: arguments.w_hidden, n: hidden, k: 4 * hidden, along_k: false };
+    let from_gates = FixedB::new(isa, dgates.dtype, from_gates, &mut room);
     let mut dc = vec![0.0; state];
     let mut from_next = vec![0.0; state];
-    let mut room = Recomputed::default();
-    let segments: Vec<Segment> = pass.segments().collect();
+    let mut again = Again::default();
+    let segments: Vec<Segment> = order.segments().collect();
     for (number, segment) in segments.iter().enumerate().rev() {
         let before = number.checked_sub(1).map(|earlier| arguments.cells.part(earlier * state, state));
-        pass.recompute(segment, arguments.h, before, &mut room);
+        again.compute(&order, segment, arguments.gates, before);
         for i in segment.steps().rev() {
-            let t = pass.time(i);
-            let rows = pass.rows_at_once();
-            let gates = segment.part_mut(t, 4 * state, &mut room.gates);
-            let [c_before, c] = [0, 1].map(|later| &room.cells[(i - segment.first + later) * state..][..state]);
+            let t = order.time(i);
+            let rows = order.rows_at_once();
+            let gates = segment.part_mut(t, 4 * state, &mut again.gates);
+            let [c_before, c] = [0, 1].map(|later| &again.cells[(i - segment.first + later) * state..][..state]);
             let dy = arguments.dy.part(t * state, state);
             let out = &mut dgates.bytes[4 * t * state * size..][..4 * state * size];
             let lines = out
@@ -144,11 +140,11 @@ pub fn backward(isa: Isa, lstm: &Lstm, operands: &Operands<'_>, arguments: &Back
                 let mut dh = vec![0.0; hidden];
                 let lines = out.chunks_mut(4 * hidden * size).zip(gates.chunks_mut(4 * hidden));
                 for (row, ((out, gates), dc)) in (chunk * rows..).zip(lines.zip(dc.chunks_mut(hidden))) {
-                    if pass.ended(row, t) {
+                    if order.ended(row, t) {
                         gates.fill(0.0);
                         dc.fill(0.0);
                     } else {
-                        pass.line(dy, row, hidden, &mut dh);
+                        order.line(dy, row, hidden, &mut dh);
                         add(isa, &mut dh, &from_next[row * hidden..][..hidden]);
                         let [c_before, c] = [c_before, c].map(|c| &c[row * hidden..][..hidden]);
                         gate_errors(isa, gates, c_before, c, &dh, dc);
@@ -186,15 +182,11 @@ fn plain<'a>(alpha: f32, bias: Option<View<'a>>, residual: Option<View<'a>>) -> 
     EpilogueView { alpha, bias, residual, activation: Activation::None, store: Store::F32 }
 }
 
-/// What the steps of one pass share.
-struct Pass<'a> {
+/// In which order steps are computed, and until when.
+struct Order<'a> {
     isa: Isa,
     lstm: &'a Lstm,
-    operands: &'a Operands<'a>,
-    /// (4 hidden).
-    bias: Vec<f32>,
-    /// The transpose of `w_hidden`, which every step multiplies by.
-    from_hidden: FixedB<'a>,
+    lengths: Option<&'a [u32]>,
 }
 
 /// Steps that are computed together, in the order in which they are.
@@ -220,23 +212,7 @@ impl Segment {
     }
 }
 
-/// A segment computed again: gates after their functions (by time), and cell states (by step) from before the first step on.
-#[derive(Default)]
-struct Recomputed {
-    from_x: Vec<f32>,
-    gates: Vec<f32>,
-    cells: Vec<f32>,
-}
-
-impl<'a> Pass<'a> {
-    /// For states of type `h`; packs `w_hidden` into `room`.
-    fn new(isa: Isa, lstm: &'a Lstm, operands: &'a Operands<'a>, h: DType, room: &'a mut Kept) -> Self {
-        let from_hidden = Second { view: operands.w_hidden, n: 4 * lstm.hidden, k: lstm.hidden, along_k: true };
-        let [mut bias, other] = operands.biases.map(|bias| floats(isa, bias));
-        add(isa, &mut bias, &other);
-        Self { isa, lstm, operands, bias, from_hidden: FixedB::new(isa, h, from_hidden, room) }
-    }
-
+impl Order<'_> {
     /// The time of step `i`.
     fn time(&self, i: usize) -> usize {
         if self.lstm.reverse { self.lstm.steps - 1 - i } else { i }
@@ -252,7 +228,7 @@ impl<'a> Pass<'a> {
 
     /// Whether sequence `row` has ended before time `t`.
     fn ended(&self, row: usize, t: usize) -> bool {
-        self.operands.lengths.is_some_and(|lengths| t >= lengths[row] as usize)
+        self.lengths.is_some_and(|lengths| t >= lengths[row] as usize)
     }
 
     /// Rows that one thread takes at a time.
@@ -264,8 +240,87 @@ impl<'a> Pass<'a> {
         codec::decode(self.isa, view.dtype, view.part(row * len, len).bytes, out);
     }
 
+    /// The state after time `t` from the gates before their functions (batch, 4 hidden): c in its place, h to `out`. The gates are kept, and
+    /// overwritten.
+    fn step(
+        &self,
+        store: &Store,
+        t: usize,
+        gates: &mut [f32],
+        c: &mut [f32],
+        out: &mut [u8],
+        kept: Option<&mut ViewMut<'_>>,
+    ) {
+        let (isa, hidden, rows) = (self.isa, self.lstm.hidden, self.rows_at_once());
+        let (state, size) = (self.lstm.batch * hidden, store.dtype.size());
+        let mut keeps = self.keeps(t, kept);
+        let chunks = gates.par_chunks_mut((4 * rows * hidden).max(1)).zip(c.par_chunks_mut((rows * hidden).max(1)));
+        let chunks = chunks.zip(out.par_chunks_mut((rows * hidden * size).max(1))).zip(keeps.par_iter_mut());
+        chunks.enumerate().for_each(|(chunk, (((gates, c), out), keep))| {
+            let mut result = vec![0.0; hidden];
+            let lines = gates.chunks_mut(4 * hidden).zip(c.chunks_mut(hidden)).zip(out.chunks_mut(hidden * size));
+            for (line, ((gates, c), out)) in lines.enumerate() {
+                let row = chunk * rows + line;
+                if self.ended(row, t) {
+                    gates.fill(0.0);
+                    keep.line(isa, line, gates);
+                    c.fill(0.0);
+                    result.fill(0.0);
+                } else {
+                    keep.line(isa, line, gates);
+                    activate(isa, gates, c);
+                    output(isa, &gates[3 * hidden..], c, &mut result);
+                }
+                codec::encode(isa, store, (t * state + row * hidden) as u64, &result, out);
+            }
+        });
+    }
+
+    /// Where the gates of time `t` are kept, for the rows of each chunk.
+    fn keeps<'k>(&self, t: usize, kept: Option<&'k mut ViewMut<'_>>) -> Vec<Keep<'k>> {
+        let (rows, chunks) = (self.rows_at_once(), self.lstm.batch.div_ceil(self.rows_at_once()));
+        let Some(kept) = kept else { return (0..chunks).map(|_| Keep(None)).collect() };
+        let (dtype, line) = (kept.dtype, 4 * self.lstm.hidden * kept.dtype.size());
+        let lines = &mut kept.bytes[t * self.lstm.batch * line..][..self.lstm.batch * line];
+        lines.chunks_mut((rows * line).max(1)).map(|bytes| Keep(Some(ViewMut { dtype, bytes }))).collect()
+    }
+}
+
+/// Where the gates of some rows are kept, if they are.
+struct Keep<'a>(Option<ViewMut<'a>>);
+
+impl Keep<'_> {
+    fn line(&mut self, isa: Isa, line: usize, gates: &[f32]) {
+        if let Some(ViewMut { dtype, bytes }) = &mut self.0 {
+            let len = gates.len() * dtype.size();
+            codec::encode(isa, &Store::nearest(*dtype), 0, gates, &mut bytes[line * len..][..len]);
+        }
+    }
+}
+
+/// The products of a forward pass.
+struct Products<'a> {
+    isa: Isa,
+    lstm: &'a Lstm,
+    operands: &'a Operands<'a>,
+    /// (4 hidden).
+    bias: Vec<f32>,
+    /// The transpose of `w_hidden`, which every step multiplies by.
+    from_hidden: FixedB<'a>,
+}
+
+impl<'a> Products<'a> {
+    /// For states of type `h`; packs `w_hidden` into `room`.
+    fn new(order: &Order<'a>, operands: &'a Operands<'a>, h: DType, room: &'a mut Kept) -> Self {
+        let &Order { isa, lstm, .. } = order;
+        let from_hidden = Second { view: operands.w_hidden, n: 4 * lstm.hidden, k: lstm.hidden, along_k: true };
+        let [mut bias, other] = operands.biases.map(|bias| floats(isa, bias));
+        add(isa, &mut bias, &other);
+        Self { isa, lstm, operands, bias, from_hidden: FixedB::new(isa, h, from_hidden, room) }
+    }
+
     /// out (times, batch, 4 hidden) = x W_input^T + b.
-    fn input_products(&self, segment: &Segment, out: &mut Vec<f32>) {
+    fn of_inputs(&self, segment: &Segment, out: &mut Vec<f32>) {
         let Lstm { batch, input, hidden, .. } = *self.lstm;
         let steps = segment.times.len();
         out.resize(steps * batch * 4 * hidden, 0.0);
@@ -275,51 +330,45 @@ impl<'a> Pass<'a> {
         gemm(self.isa, &shape, x, self.operands.w_input, &epilogue, ViewMut::of_floats(out));
     }
 
-    /// out (rows, 4 hidden) = h W_hidden^T + addend.
-    fn hidden_products(&self, h: View<'_>, addend: &[f32], out: &mut [f32]) {
+    /// out (batch, 4 hidden) = h W_hidden^T + addend.
+    fn of_states(&self, h: View<'_>, addend: &[f32], out: &mut [f32]) {
         let epilogue = plain(self.operands.factors[1], None, Some(View::of_floats(addend)));
         self.from_hidden.product(h, &epilogue, ViewMut::of_floats(out));
     }
+}
 
-    fn recompute(&self, segment: &Segment, h: View<'_>, before: Option<View<'_>>, room: &mut Recomputed) {
-        let Lstm { batch, hidden, reverse, .. } = *self.lstm;
+/// A segment computed again from its gates: these after their functions (by time), and cell states (by step) from before the first step on.
+#[derive(Default)]
+struct Again {
+    gates: Vec<f32>,
+    cells: Vec<f32>,
+}
+
+impl Again {
+    /// From the gates of all steps before their functions, and the cell state before the segment; absent: zeros.
+    fn compute(&mut self, order: &Order<'_>, segment: &Segment, kept: View<'_>, before: Option<View<'_>>) {
+        let Lstm { batch, hidden, .. } = *order.lstm;
         let (state, steps) = (batch * hidden, segment.times.len());
-        self.input_products(segment, &mut room.from_x);
-        // All steps but the very first have a step before.
-        let (mut times, mut skipped) = (segment.times.clone(), 0);
-        if segment.first == 0 {
-            if reverse {
-                times.end -= 1
-            } else {
-                (times.start, skipped) = (times.start + 1, 1)
-            };
-        }
-        let earlier = if reverse { times.start + 1 } else { times.start - usize::from(!times.is_empty()) };
-        room.gates.resize(4 * steps * state, 0.0);
-        let recurrent = 4 * skipped * state..4 * (skipped + times.len()) * state;
-        for alone in [0..recurrent.start, recurrent.end..room.gates.len()] {
-            room.gates[alone.clone()].copy_from_slice(&room.from_x[alone]);
-        }
-        if !times.is_empty() {
-            let h = h.part(earlier * state, times.len() * state);
-            self.hidden_products(h, &room.from_x[recurrent.clone()], &mut room.gates[recurrent]);
-        }
-        room.cells.resize((steps + 1) * state, 0.0);
+        self.gates.resize(4 * steps * state, 0.0);
+        self.cells.resize((steps + 1) * state, 0.0);
         match before {
-            Some(cells) => codec::decode(self.isa, DType::F32, cells.bytes, &mut room.cells[..state]),
-            None => room.cells[..state].fill(0.0),
+            Some(cells) => codec::decode(order.isa, DType::F32, cells.bytes, &mut self.cells[..state]),
+            None => self.cells[..state].fill(0.0),
         }
         for i in segment.steps() {
-            let t = self.time(i);
-            let (before, c) = room.cells[(i - segment.first) * state..].split_at_mut(state);
+            let t = order.time(i);
+            let kept = kept.part(4 * t * state, 4 * state);
+            let (before, c) = self.cells[(i - segment.first) * state..].split_at_mut(state);
             c[..state].copy_from_slice(before);
-            let rows = self.rows_at_once();
-            let gates = segment.part_mut(t, 4 * state, &mut room.gates).par_chunks_mut((4 * rows * hidden).max(1));
+            let rows = order.rows_at_once();
+            let gates = segment.part_mut(t, 4 * state, &mut self.gates).par_chunks_mut((4 * rows * hidden).max(1));
             gates.zip(c[..state].par_chunks_mut((rows * hidden).max(1))).enumerate().for_each(|(chunk, (gates, c))| {
                 for (row, (gates, c)) in (chunk * rows..).zip(gates.chunks_mut(4 * hidden).zip(c.chunks_mut(hidden))) {
-                    match self.ended(row, t) {
-                        true => c.fill(0.0),
-                        false => activate(self.isa, gates, c),
+                    if order.ended(row, t) {
+                        c.fill(0.0);
+                    } else {
+                        order.line(kept, row, 4 * hidden, gates);
+                        activate(order.isa, gates, c);
                     }
                 }
             });

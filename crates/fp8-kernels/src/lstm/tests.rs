@@ -69,7 +69,7 @@ impl Case {
 struct Plain {
     /// Codes.
     h: Vec<u8>,
-    /// After their functions.
+    /// Before their functions.
     gates: Vec<Vec<f32>>,
     /// Before and after each step.
     cells: Vec<[Vec<f32>; 2]>,
@@ -93,7 +93,7 @@ fn plain_forward(case: &Case, with_initial: bool, store: &Store) -> Plain {
     let mut c = if with_initial { case.initial[1].values() } else { vec![0.0; state] };
     for t in case.order() {
         let recurrent = before.as_ref().map(|h| product(batch, 4 * hidden, hidden, Layout::NT, h, &w_hidden));
-        let (mut next, mut all, mut wide) = (c.clone(), Vec::new(), Vec::new());
+        let (mut next, mut all, mut wide) = (c.clone(), vec![0.0; 4 * state], Vec::new());
         for row in 0..batch {
             let gate = |gate: usize, j: usize| {
                 let column = gate * hidden + j;
@@ -102,10 +102,12 @@ fn plain_forward(case: &Case, with_initial: bool, store: &Store) -> Plain {
                 recurrent.as_ref().map_or(sum, |recurrent| FACTORS[1] * recurrent[at] + sum)
             };
             for j in 0..hidden {
-                let (i, f, g, o) = (sigmoid(gate(0, j)), sigmoid(gate(1, j)), tanh(gate(2, j)), sigmoid(gate(3, j)));
                 let at = row * hidden + j;
+                if !case.ended(row, t) {
+                    (0..4).for_each(|n| all[4 * row * hidden + n * hidden + j] = gate(n, j));
+                }
+                let [i, f, g, o] = functions([0, 1, 2, 3].map(|n| gate(n, j)));
                 next[at] = if case.ended(row, t) { 0.0 } else { f * c[at] + i * g };
-                all.push([i, f, g, o]);
                 wide.push(if case.ended(row, t) { 0.0 } else { o * tanh(next[at]) });
             }
         }
@@ -115,19 +117,40 @@ fn plain_forward(case: &Case, with_initial: bool, store: &Store) -> Plain {
         let codes = encoded(store, &padded)[t * state * size..].to_vec();
         h[t * state * size..][..state * size].copy_from_slice(&codes);
         before = Some(values(store.dtype, &codes));
-        gates[t] = all.concat();
+        gates[t] = all;
         cells[t] = [c, next.clone()];
         c = next;
     }
     Plain { h, gates, cells, last: c }
 }
 
-fn plain_backward(case: &Case, kept: &Plain, store: &Store) -> Vec<u8> {
+fn functions([i, f, g, o]: [f32; 4]) -> [f32; 4] {
+    [sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)]
+}
+
+/// From gates as they were kept, and cell states that follow from these and the last one of each segment.
+fn plain_backward(case: &Case, kept: &Plain, gates: &[f32], store: &Store) -> Vec<u8> {
     let Lstm { steps, batch, hidden, .. } = case.lstm;
     let (state, size) = (batch * hidden, store.dtype.size());
     let (dy, w_hidden) = (case.dy.values(), case.w_hidden.values());
     let mut dgates = vec![0; 4 * steps * state * size];
     let (mut dc, mut next) = (vec![0.0; state], vec![0.0; state]);
+    let after = |t: usize, at: usize| {
+        let (row, j) = (at / hidden, at % hidden);
+        functions([0, 1, 2, 3].map(|n| gates[4 * (t * state + row * hidden) + n * hidden + j]))
+    };
+    let mut cells = kept.cells.clone();
+    for (i, t) in case.order().into_iter().enumerate() {
+        if i % Lstm::SEGMENT > 0 {
+            cells[t][0] = cells[case.order()[i - 1]][1].clone();
+        }
+        cells[t][1] = (0..state)
+            .map(|at| {
+                let [i, f, g, _] = after(t, at);
+                if case.ended(at / hidden, t) { 0.0 } else { f * cells[t][0][at] + i * g }
+            })
+            .collect();
+    }
     for t in case.order().into_iter().rev() {
         let mut errors = vec![0.0; 4 * state];
         for (row, j) in (0..batch).flat_map(|row| (0..hidden).map(move |j| (row, j))) {
@@ -136,12 +159,12 @@ fn plain_backward(case: &Case, kept: &Plain, store: &Store) -> Vec<u8> {
                 dc[at] = 0.0;
                 continue;
             }
-            let &[i, f, g, o] = <&[f32; 4]>::try_from(&kept.gates[t][4 * at..][..4]).unwrap();
-            let (dh, squashed) = (dy[t * state + at] + next[at], tanh(kept.cells[t][1][at]));
+            let [i, f, g, o] = after(t, at);
+            let (dh, squashed) = (dy[t * state + at] + next[at], tanh(cells[t][1][at]));
             let d = dc[at] + dh * o * (1.0 - squashed * squashed);
             let line = &mut errors[4 * row * hidden..][..4 * hidden];
             line[j] = d * g * (i * (1.0 - i));
-            line[hidden + j] = d * kept.cells[t][0][at] * (f * (1.0 - f));
+            line[hidden + j] = d * cells[t][0][at] * (f * (1.0 - f));
             line[2 * hidden + j] = d * i * (1.0 - g * g);
             line[3 * hidden + j] = dh * squashed * (o * (1.0 - o));
             dc[at] = d * f;
@@ -167,40 +190,43 @@ fn both_passes_equal_plain_loops() {
         for store in stores() {
             let expected = plain_forward(&case, with_initial, &store);
             let initial = with_initial.then(|| case.initial.each_ref().map(Codes::view));
+            // Gates are kept as they are, in 16 bits, or not at all.
+            let kept = Store::nearest(if ends { DType::F16 } else { DType::F32 });
+            let gates = if with_initial { Vec::new() } else { encoded(&kept, &expected.gates.concat()) };
             let found = on_every_path(|isa| {
                 let mut h = vec![0xaa; expected.h.len()];
                 let mut cells = vec![0xaa; 4 * segments * state];
-                let out = ViewMut { dtype: store.dtype, bytes: &mut h };
-                forward(
-                    isa,
-                    &shape,
-                    &case.operands(),
-                    initial,
-                    &store,
-                    out,
-                    ViewMut { dtype: DType::F32, bytes: &mut cells },
-                );
-                [h, cells].concat()
+                let mut found = vec![0xaa; gates.len()];
+                let outputs = Outputs {
+                    h: ViewMut { dtype: store.dtype, bytes: &mut h },
+                    cells: ViewMut { dtype: DType::F32, bytes: &mut cells },
+                    gates: (!with_initial).then_some(ViewMut { dtype: kept.dtype, bytes: &mut found }),
+                };
+                forward(isa, &shape, &case.operands(), initial, &store, outputs);
+                [h, cells, found].concat()
             });
-            let (h, cells) = found.split_at(expected.h.len());
+            let (h, rest) = found.split_at(expected.h.len());
+            let (cells, found) = rest.split_at(4 * segments * state);
             assert!(h == expected.h, "{shape:?}, {dtype}, ends {ends}, {store:?}");
             assert_eq!(values(DType::F32, &cells[4 * (segments - 1) * state..]), expected.last);
+            assert!(found == gates, "gates: {shape:?}, {dtype}, ends {ends}, {store:?}");
             if with_initial {
                 continue;
             }
-            let dgates = plain_backward(&case, &expected, &store);
+            let dgates = plain_backward(&case, &expected, &values(kept.dtype, &gates), &store);
             let backward_store = store;
             let found = on_every_path(|isa| {
                 let arguments = Backward {
-                    h: View { dtype: store.dtype, bytes: h },
+                    w_hidden: case.w_hidden.view(),
+                    lengths: case.lengths.as_deref(),
+                    gates: View { dtype: kept.dtype, bytes: &gates },
                     cells: View { dtype: DType::F32, bytes: cells },
                     dy: case.dy.view(),
                     error_factor: ERROR_FACTOR,
                     store: backward_store,
                 };
                 let mut found = vec![0xaa; dgates.len()];
-                let out = ViewMut { dtype: store.dtype, bytes: &mut found };
-                backward(isa, &shape, &case.operands(), &arguments, out);
+                backward(isa, &shape, &arguments, ViewMut { dtype: store.dtype, bytes: &mut found });
                 found
             });
             assert!(found == dgates, "backward: {shape:?}, {dtype}, ends {ends}, {store:?}");

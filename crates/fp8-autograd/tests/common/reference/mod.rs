@@ -490,8 +490,15 @@ impl Backend for Reference {
         transformer::attention_backward(shape, arguments, gradients)
     }
 
-    fn lstm(&self, lstm: &Lstm, arguments: &LstmForward<'_>, h: &mut Buffer, cells: &mut Buffer) -> Result<()> {
-        lstm::forward(lstm, arguments, h, cells)
+    fn lstm(
+        &self,
+        lstm: &Lstm,
+        arguments: &LstmForward<'_>,
+        h: &mut Buffer,
+        cells: &mut Buffer,
+        gates: Option<&mut Buffer>,
+    ) -> Result<()> {
+        lstm::forward(lstm, arguments, h, cells, gates)
     }
 
     fn lstm_backward(&self, lstm: &Lstm, arguments: &LstmBackward<'_>, dgates: &mut Buffer) -> Result<()> {
