@@ -36,7 +36,7 @@ impl Drop for Kept {
     }
 }
 
-/// Memory of a thread for packed factors and sums: at most some 2 MB.
+/// Memory of a thread for packed factors, or rows of images, and sums: some 2 MB.
 pub(super) struct Room {
     a: Vec<Line>,
     b: Vec<Line>,
