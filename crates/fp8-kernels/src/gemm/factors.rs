@@ -39,7 +39,10 @@ impl Factors<'_> {
                 let (runs, rows) = image.rows(block, units.clone(), rows.clone());
                 Part { units, runs, rows }
             }
-            Self::UnitsInPlace(_, image) => Part { units, runs: image.units(), rows: Vec::new() },
+            Self::UnitsInPlace(_, image) => {
+                debug_assert!(units.start == 0, "kernels of single units multiply whole blocks");
+                Part { units, runs: image.units(), rows: Vec::new() }
+            }
         }
     }
 
