@@ -101,14 +101,17 @@ impl<'a> Pass<'a> {
     ) -> Result<Self> {
         op.step_lengths(lstm, lengths)?;
         let lengths = lengths.map(|lengths| op.exactly("lengths", lengths, DType::U32, lstm.batch));
-        let types = [("DY", dy.type_name()), ("Y", y.type_name()), ("Y_ROUNDING", rounding_name(store))];
-        let [dy, y, rounding] = types;
         Ok(Self {
             device,
             lstm,
             w_hidden: op.float("w_hidden", w_hidden, op.len(&[4, lstm.hidden, lstm.hidden])?)?,
             lengths: lengths.transpose()?.unwrap_or_default(),
-            defines: [dy, y, rounding, ("KEPT", kept.type_name())],
+            defines: [
+                ("DY", dy.type_name()),
+                ("Y", y.type_name()),
+                ("Y_ROUNDING", rounding_name(store)),
+                ("KEPT", kept.type_name()),
+            ],
         })
     }
 
