@@ -1,5 +1,6 @@
 //! Steps that several kernels share, on f32 in the L1 cache. A NaN that they make is the canonical one.
 
+use crate::isa::Isa;
 use crate::math::canonical;
 use crate::per_isa;
 
@@ -18,8 +19,7 @@ per_isa! {
         }
     }
 
-    /// x = x / divisor.
-    pub(crate) fn divide(divisor: f32, x: &mut [f32]) {
+    fn quotients(divisor: f32, x: &mut [f32]) {
         for x in x {
             *x = canonical(*x / divisor);
         }
@@ -37,6 +37,17 @@ per_isa! {
         for (dy, y) in dy.iter_mut().zip(y) {
             *dy = if *y > 0.0 { *dy } else { 0.0 };
         }
+    }
+}
+
+/// x = x / divisor: a product, where the inverse of the divisor is exact.
+pub(crate) fn divide(isa: Isa, divisor: f32, x: &mut [f32]) {
+    let inverse = 1.0 / divisor;
+    let is_power_of_two = |x: f32| x.is_normal() && x.to_bits() << 9 == 0;
+    if is_power_of_two(divisor) && is_power_of_two(inverse) {
+        multiply(isa, inverse, x);
+    } else {
+        quotients(isa, divisor, x);
     }
 }
 

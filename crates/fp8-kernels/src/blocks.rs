@@ -65,20 +65,35 @@ pub(crate) fn each_block<const N: usize>(
     isa: Isa,
     inputs: [Option<View<'_>>; N],
     range: Range<usize>,
+    body: impl FnMut(usize, Blocks<'_, N>),
+) {
+    each_of(isa, inputs, cut(range), body);
+}
+
+/// The same for these blocks, none of which is longer than [`BLOCK`].
+pub(crate) fn each_of<const N: usize>(
+    isa: Isa,
+    inputs: [Option<View<'_>>; N],
+    blocks: impl Iterator<Item = Range<usize>>,
     mut body: impl FnMut(usize, Blocks<'_, N>),
 ) {
     let mut room = [[0.0; BLOCK]; N];
-    for at in range.clone().step_by(BLOCK) {
-        let len = BLOCK.min(range.end - at);
+    for Range { start, end } in blocks {
+        let len = end - start;
         let mut blocks = room.each_mut().map(|block| &mut block[..len]);
         for (block, input) in blocks.iter_mut().zip(inputs) {
             match input {
-                Some(input) => codec::decode(isa, input.dtype, input.part(at, len).bytes, block),
+                Some(input) => codec::decode(isa, input.dtype, input.part(start, len).bytes, block),
                 None => *block = &mut [],
             }
         }
-        body(at, blocks);
+        body(start, blocks);
     }
+}
+
+/// A range in blocks.
+pub(crate) fn cut(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    range.clone().step_by(BLOCK).map(move |at| at..range.end.min(at + BLOCK))
 }
 
 /// Cuts elements from `first` on, of rows of `channels`, at the ends of rows: (elements, their channels).

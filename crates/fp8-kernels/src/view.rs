@@ -68,6 +68,16 @@ impl<'a> ViewMut<'a> {
         Self { dtype: DType::F32, bytes }
     }
 
+    /// The elements themselves, as [`View::floats`] gives them.
+    pub fn floats(self) -> Option<&'a mut [f32]> {
+        if self.dtype != DType::F32 || cfg!(target_endian = "big") {
+            return None;
+        }
+        // SAFETY: every bit pattern is an f32; `align_to_mut` sees to alignment.
+        let (before, floats, after) = unsafe { self.bytes.align_to_mut() };
+        (before.is_empty() && after.is_empty()).then_some(floats)
+    }
+
     /// Number of elements.
     pub fn len(&self) -> usize {
         self.bytes.len() / self.dtype.size()

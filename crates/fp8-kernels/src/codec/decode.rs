@@ -23,6 +23,11 @@ pub fn decode(isa: Isa, dtype: DType, bytes: &[u8], out: &mut [f32]) {
         Some((_, 1)) if matches!(isa, Isa::Avx512 | Isa::Amx) => unsafe { lookup::decode(dtype, bytes, out) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
+        Some(_) if matches!(isa, Isa::Avx512 | Isa::Amx) && dtype == DType::F16 => unsafe {
+            half::decode_f16_by_16(bytes.as_chunks().0, out)
+        },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
         Some(_) if isa == Isa::Avx2 && dtype == DType::E5M2 => unsafe { half::decode_e5m2(bytes, out) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.

@@ -4,7 +4,7 @@ use fp8_core::{Format, Rounding, Specials, Stream};
 
 use super::draws::{Block, PER_BLOCK, draws};
 #[cfg(target_arch = "x86_64")]
-use super::nearest_e5m2;
+use super::{half, nearest_e5m2};
 use super::target::{Bf16, Code, Directed, Narrow, NearestEven, Round, Stochastic, Target, Units};
 use crate::isa::Isa;
 use crate::{Store, per_isa};
@@ -19,10 +19,12 @@ pub fn encode(isa: Isa, store: &Store, first_index: u64, x: &[f32], out: &mut [u
     let dtype = store.dtype;
     assert!(dtype.is_float(), "encode: {dtype} is not floating");
     assert_eq!(out.len(), x.len() * dtype.size(), "encode: bytes of {} elements of {dtype}", x.len());
+    #[cfg(target_arch = "x86_64")]
+    let nearest_by_avx512 = store.rounding == Rounding::NearestEven && matches!(isa, Isa::Avx512 | Isa::Amx);
     match dtype.format().map(|format| (format, dtype.size())) {
         None => encode_f32(isa, store.scale, x, out.as_chunks_mut().0),
         #[cfg(target_arch = "x86_64")]
-        Some((Format::E5M2, 1)) if store.rounding == Rounding::NearestEven && matches!(isa, Isa::Avx512 | Isa::Amx) => {
+        Some((Format::E5M2, 1)) if nearest_by_avx512 => {
             let otherwise = |x: &[f32], out: &mut [u8]| {
                 let target = Target::new(Format::E5M2, store);
                 deterministic::<[u8; 1], Narrow<true>, NearestEven>(isa, target, x, out.as_chunks_mut().0);
@@ -30,6 +32,9 @@ pub fn encode(isa: Isa, store: &Store, first_index: u64, x: &[f32], out: &mut [u
             // SAFETY: a value of `Isa` exists only where the CPU has that instruction set.
             unsafe { nearest_e5m2::encode(store, x, out, otherwise) }
         }
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Some((Format::F16, _)) if nearest_by_avx512 => unsafe { half::encode_f16(store, x, out.as_chunks_mut().0) },
         Some((format, 1)) => {
             let codes = match format.specials {
                 Specials::Fnuz => encode_codes::<[u8; 1], Narrow<false>>,

@@ -31,7 +31,7 @@ pub(super) fn linear_cross_entropy(
     };
     let some = rows_at_a_time(spec) * spec.classes;
     let mut room = cpu.alloc(DType::F32, some)?;
-    let room = op.exactly_mut("logits", &mut room, DType::F32, some)?;
-    cpu.run(|isa| cross_entropy::linear(isa, spec, &operands, &targets, room.bytes, losses, gradient));
+    let room = op.exactly_mut("logits", &mut room, DType::F32, some)?.floats().expect("aligned F32");
+    cpu.run(|isa| cross_entropy::linear(isa, spec, &operands, &targets, room, losses, gradient));
     Ok(())
 }

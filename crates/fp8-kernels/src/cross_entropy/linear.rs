@@ -1,9 +1,9 @@
 //! The loss of a linear layer's logits, some rows at a time.
 
-use super::{Gradient, from_row};
+use super::{Gradient, of_rows};
 use crate::gemm::{FixedB, Kept, Second};
 use crate::isa::Isa;
-use crate::{Activation, CrossEntropy, DType, EpilogueView, Store, View, ViewMut};
+use crate::{Activation, CrossEntropy, EpilogueView, Store, View, ViewMut};
 
 /// What gives the logits alpha x w^T + bias.
 #[derive(Clone, Copy)]
@@ -34,7 +34,7 @@ pub fn linear(
     spec: &CrossEntropy,
     operands: &Operands<'_>,
     targets: &[u32],
-    room: &mut [u8],
+    room: &mut [f32],
     losses: ViewMut<'_>,
     mut gradient: Option<Gradient<'_>>,
 ) {
@@ -47,15 +47,13 @@ pub fn linear(
     let step = rows_at_a_time(spec).max(1);
     for (first, losses) in (0..rows).step_by(step).zip(losses.bytes.chunks_mut(step * size_of::<f32>())) {
         let count = step.min(rows - first);
-        let logits = &mut room[..count * classes * size_of::<f32>()];
-        let out = ViewMut { dtype: DType::F32, bytes: logits };
-        w.product(x.part(first * inputs, count * inputs), &epilogue, out);
+        let logits = &mut room[..count * classes];
+        w.product(x.part(first * inputs, count * inputs), &epilogue, ViewMut::of_floats(logits));
         let gradient = gradient.as_mut().map(|Gradient { factor, store, dlogits }| {
             let row = classes * store.dtype.size();
             let bytes = &mut dlogits.bytes[first * row..(first + count) * row];
             Gradient { factor: *factor, store: *store, dlogits: ViewMut { dtype: store.dtype, bytes } }
         });
-        let logits = View { dtype: DType::F32, bytes: logits };
-        from_row(isa, spec, first, logits, &targets[first..first + count], losses, gradient);
+        of_rows(isa, spec, first, logits, &targets[first..first + count], losses, gradient);
     }
 }

@@ -9,7 +9,6 @@ pub use linear::{Operands, linear, rows_at_a_time};
 
 use rayon::prelude::*;
 
-use crate::arithmetic::multiply;
 use crate::blocks::CHUNK;
 use crate::isa::Isa;
 use crate::{CrossEntropy, Store, View, ViewMut, codec, math, per_isa};
@@ -20,7 +19,14 @@ use crate::{CrossEntropy, Store, View, ViewMut, codec, math, per_isa};
 /// NaN or +infinity among the logits of a row makes its loss NaN; -infinity is a probability of zero, whose loss is infinite
 /// where it is the target or there is smoothing.
 pub fn forward(isa: Isa, spec: &CrossEntropy, logits: View<'_>, targets: &[u32], losses: ViewMut<'_>) {
-    from_row(isa, spec, 0, logits, targets, losses.bytes, None);
+    let (rows, classes) = (rows_at_once(spec), spec.classes);
+    losses.bytes.par_chunks_mut(rows * size_of::<f32>()).enumerate().for_each(|(chunk, losses)| {
+        let mut row = vec![0.0; classes];
+        for (at, loss) in (chunk * rows..).zip(losses.as_chunks_mut().0) {
+            codec::decode(isa, logits.dtype, logits.part(at * classes, classes).bytes, &mut row);
+            *loss = exponentials(isa, spec, targets[at], &mut row).1.to_le_bytes();
+        }
+    });
 }
 
 /// Where the error of logits goes.
@@ -33,12 +39,12 @@ pub struct Gradient<'a> {
     pub dlogits: ViewMut<'a>,
 }
 
-/// Losses, and errors where they are asked for, of logits whose first row is row `first` of all.
-fn from_row(
+/// Losses, and errors where they are asked for, of F32 logits whose first row is row `first` of all; the logits are overwritten.
+fn of_rows(
     isa: Isa,
     spec: &CrossEntropy,
     first: usize,
-    logits: View<'_>,
+    mut logits: &mut [f32],
     targets: &[u32],
     losses: &mut [u8],
     gradient: Option<Gradient<'_>>,
@@ -51,27 +57,21 @@ fn from_row(
     let row_bytes = rule.map_or(0, |(_, store)| classes * store.dtype.size());
     let mut chunks = Vec::with_capacity(targets.len().div_ceil(rows));
     for losses in losses.chunks_mut(rows * size_of::<f32>()) {
-        let (here, after) = errors.split_at_mut(losses.len() / size_of::<f32>() * row_bytes);
-        chunks.push((losses, here));
-        errors = after;
+        let count = losses.len() / size_of::<f32>();
+        let (of_logits, of_errors) = (logits.split_at_mut(count * classes), errors.split_at_mut(count * row_bytes));
+        chunks.push((losses, of_logits.0, of_errors.0));
+        (logits, errors) = (of_logits.1, of_errors.1);
     }
-    chunks.into_par_iter().enumerate().for_each(|(chunk, (losses, errors))| {
-        let mut row = vec![0.0; classes];
+    chunks.into_par_iter().enumerate().for_each(|(chunk, (losses, logits, errors))| {
         for (i, loss) in losses.as_chunks_mut().0.iter_mut().enumerate() {
-            let at = chunk * rows + i;
-            codec::decode(isa, logits.dtype, logits.part(at * classes, classes).bytes, &mut row);
-            let total = shift(isa, &mut row);
-            let counts = targets[at] != CrossEntropy::IGNORED;
-            *loss = if counts { row_loss(isa, spec, &row, total, targets[at] as usize) } else { 0.0 }.to_le_bytes();
+            let row = &mut logits[i * classes..][..classes];
+            let (at, target) = (chunk * rows + i, targets[chunk * rows + i]);
+            let (total, value) = exponentials(isa, spec, target, row);
+            *loss = value.to_le_bytes();
             if let Some((factor, store)) = &rule {
-                to_error(isa, spec, total, targets[at], *factor, &mut row);
-                codec::encode(
-                    isa,
-                    store,
-                    ((first + at) * classes) as u64,
-                    &row,
-                    &mut errors[i * row_bytes..][..row_bytes],
-                );
+                to_error(isa, spec, total, target, *factor, row);
+                let out = &mut errors[i * row_bytes..][..row_bytes];
+                codec::encode(isa, store, ((first + at) * classes) as u64, row, out);
             }
         }
     });
@@ -93,41 +93,45 @@ pub fn backward(
         for (i, out) in out.chunks_mut(row_bytes).enumerate() {
             let i = chunk * rows + i;
             codec::decode(isa, logits.dtype, logits.part(i * spec.classes, spec.classes).bytes, &mut row);
-            let total = shift(isa, &mut row);
+            let (total, _) = exponentials(isa, spec, targets[i], &mut row);
             to_error(isa, spec, total, targets[i], factor, &mut row);
             codec::encode(isa, store, (i * spec.classes) as u64, &row, out);
         }
     });
 }
 
-/// From a row of x - max x, given the sum of e^(x - max x), to its error.
+/// A row x becomes e^(x - max x): the sum of them, and the loss.
+fn exponentials(isa: Isa, spec: &CrossEntropy, target: u32, row: &mut [f32]) -> (f32, f32) {
+    let most = largest(isa, row);
+    let hit = row.get(target as usize).map(|x| f64::from(x - most));
+    let smoothing = f64::from(spec.smoothing);
+    // Without smoothing not even an infinite loss of another class takes part.
+    let mean = if smoothing == 0.0 { 0.0 } else { sum_less(isa, most, row) / spec.classes as f64 };
+    let total = exponentials_less(isa, most, row);
+    let log_total = f64::from(math::ln(total));
+    let loss = match hit {
+        None => 0.0,
+        Some(hit) if smoothing == 0.0 => log_total - hit,
+        Some(hit) => (1.0 - smoothing) * (log_total - hit) + smoothing * (log_total - mean),
+    };
+    (total, math::canonical(loss as f32))
+}
+
+/// From a row of e^(x - max x), given their sum, to its error.
 fn to_error(isa: Isa, spec: &CrossEntropy, total: f32, target: u32, factor: f32, row: &mut [f32]) {
-    softmax_less(isa, total, spec.smoothing / spec.classes as f32, row);
-    match row.get_mut(target as usize) {
-        Some(target) => *target -= 1.0 - spec.smoothing,
-        None => row.fill(0.0),
+    let less = spec.smoothing / spec.classes as f32;
+    match row.get(target as usize).copied() {
+        Some(hit) => {
+            softmax_less(isa, [total, less, factor], row);
+            row[target as usize] = math::canonical(factor * (hit / total - less - (1.0 - spec.smoothing)));
+        }
+        None => row.fill(math::canonical(factor * 0.0)),
     }
-    multiply(isa, factor, row);
 }
 
 /// Rows that one thread takes at a time.
 fn rows_at_once(spec: &CrossEntropy) -> usize {
     (CHUNK / spec.classes.max(1)).max(1)
-}
-
-/// The loss of a row of x - max x, given the sum of e^(x - max x).
-fn row_loss(isa: Isa, spec: &CrossEntropy, row: &[f32], total: f32, target: usize) -> f32 {
-    let log_total = f64::from(math::ln(total));
-    let hit = log_total - f64::from(row[target]);
-    // Without smoothing not even an infinite loss of another class takes part.
-    let loss = if spec.smoothing == 0.0 {
-        hit
-    } else {
-        let smoothing = f64::from(spec.smoothing);
-        let mean = log_total - sum(isa, row) / spec.classes as f64;
-        (1.0 - smoothing) * hit + smoothing * mean
-    };
-    math::canonical(loss as f32)
 }
 
 /// Sums side by side, which take the elements in turn; added as a tree at the end.
@@ -158,30 +162,41 @@ fn each_lane<T>(lanes: &mut Lanes<T>, x: &[f32], mut f: impl FnMut(&mut T, f32))
 }
 
 per_isa! {
-    /// x = x - max x; the sum of e^x.
-    fn shift(x: &mut [f32]) -> f32 {
+    /// max x, without NaN, which comes back in the sum.
+    fn largest(x: &[f32]) -> f32 {
         let mut most = [f32::NEG_INFINITY; 16];
-        // NaN is passed over here and comes back in the sum.
         each_lane(&mut most, x, |most, x| *most = if x > *most { x } else { *most });
-        let most = most.into_iter().fold(f32::NEG_INFINITY, |most, x| if x > most { x } else { most });
-        for x in x.iter_mut() {
-            *x -= most;
-        }
-        let mut sums = [0.0; 16];
-        each_lane(&mut sums, x, |sum, x| *sum += f64::from(math::exp(x)));
-        tree(sums) as f32
+        most.into_iter().fold(f32::NEG_INFINITY, |most, x| if x > most { x } else { most })
     }
 
-    fn sum(x: &[f32]) -> f64 {
+    /// The sum of x - most.
+    fn sum_less(most: f32, x: &[f32]) -> f64 {
         let mut sums = [0.0; 16];
-        each_lane(&mut sums, x, |sum, x| *sum += f64::from(x));
+        each_lane(&mut sums, x, |sum, x| *sum += f64::from(x - most));
         tree(sums)
     }
 
-    /// x = e^x / total - less.
-    fn softmax_less(total: f32, less: f32, x: &mut [f32]) {
+    /// x = e^(x - most); the sum of them.
+    fn exponentials_less(most: f32, x: &mut [f32]) -> f32 {
+        let mut sums = [0.0; 16];
+        // Two loops, as numbers of 64 bits in the first would halve its width.
+        for x in x.chunks_mut(PART) {
+            for x in &mut *x {
+                *x = math::exp(*x - most);
+            }
+            each_lane(&mut sums, x, |sum, x| *sum += f64::from(x));
+        }
+        tree(sums) as f32
+    }
+
+    /// x = factor (x / total - less), of [total, less, factor].
+    fn softmax_less(numbers: [f32; 3], x: &mut [f32]) {
+        let [total, less, factor] = numbers;
         for x in x {
-            *x = math::exp(*x) / total - less;
+            *x = math::canonical(factor * (*x / total - less));
         }
     }
 }
+
+/// Elements that stay in the first-level cache.
+const PART: usize = 512;

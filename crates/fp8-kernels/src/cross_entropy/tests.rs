@@ -162,7 +162,7 @@ fn logits_of_a_linear_layer_need_not_exist() {
         }
         let found = on_every_path(|isa| {
             let (mut losses, mut found) = (vec![0xAA; rows * 4], vec![0xAA; error.len()]);
-            let mut room = vec![0xAA; 32 * classes * 4];
+            let mut room = vec![9.0; 32 * classes];
             let gradient = store.map(|store| Gradient {
                 factor: 64.0,
                 store,

@@ -53,22 +53,37 @@ pub(super) unsafe fn finish(
     sums: &mut [f32],
     output: &Output<'_>,
 ) {
+    // SAFETY: the caller's promise.
+    let out = unsafe { output.part(first, sums.len()) };
+    let (store, dtype) = (&epilogue.store, epilogue.store.dtype);
+    let stays = if store.scale == 1.0 { (ViewMut { dtype, bytes: &mut *out }).floats() } else { None };
+    match stays {
+        Some(out) => {
+            canonical_to(isa, epilogue.alpha, sums, out);
+            then(isa, epilogue, columns, first, out);
+        }
+        None => {
+            canonical(isa, epilogue.alpha, sums);
+            then(isa, epilogue, columns, first, sums);
+            codec::encode(isa, store, first as u64, sums, out);
+        }
+    }
+}
+
+/// What comes after alpha and before the store.
+fn then(isa: Isa, epilogue: &EpilogueView<'_>, columns: usize, first: usize, x: &mut [f32]) {
     let column = first % columns;
-    canonical(isa, epilogue.alpha, sums);
     if let Some(bias) = epilogue.bias {
-        for row in sums.chunks_mut(columns) {
+        for row in x.chunks_mut(columns) {
             add_codes(isa, bias.part(column, row.len()), row);
         }
     }
     if let Some(residual) = epilogue.residual {
-        add_codes(isa, residual.part(first, sums.len()), sums);
+        add_codes(isa, residual.part(first, x.len()), x);
     }
     if epilogue.activation == Activation::Relu {
-        relu(isa, sums);
+        relu(isa, x);
     }
-    // SAFETY: the caller's promise.
-    let out = unsafe { output.part(first, sums.len()) };
-    codec::encode(isa, &epilogue.store, first as u64, sums, out);
 }
 
 /// sums += codes.
@@ -89,6 +104,13 @@ per_isa! {
     fn canonical(alpha: f32, x: &mut [f32]) {
         for x in x {
             *x = if x.is_nan() { f32::NAN } else { alpha * *x };
+        }
+    }
+
+    /// y = the same.
+    fn canonical_to(alpha: f32, x: &[f32], y: &mut [f32]) {
+        for (x, y) in x.iter().zip(y) {
+            *y = if x.is_nan() { f32::NAN } else { alpha * *x };
         }
     }
 }

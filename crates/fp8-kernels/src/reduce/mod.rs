@@ -4,10 +4,12 @@
 //! over chunks FP64, ascending. Columns, all FP64: chunks of 32 rows, ascending; groups of 32 chunks, as a tree; over groups 32 interleaved
 //! sums, as a tree.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::arithmetic::divide;
-use crate::blocks::{CHUNK, each_block, fold, rows as cut};
+use crate::blocks::{CHUNK, cut, each_of, fold, rows as each_row};
 use crate::isa::Isa;
 use crate::math::canonical;
 use crate::{DType, Store, View, ViewMut, codec, per_isa};
@@ -82,13 +84,26 @@ pub(crate) fn column_sums<const N: usize, const SUMS: usize>(
         let of_group = (group * WAYS..chunks.min((group + 1) * WAYS)).into_par_iter().with_min_len(together);
         let sums = of_group.map(|index| {
             let mut sums = [(); SUMS].map(|()| vec![0.0; columns]);
-            let range = index * chunk..len.min((index + 1) * chunk);
-            each_block(isa, inputs, range, |at, blocks| body(at % columns, &mut sums, blocks));
+            let rows = index * ROWS_OF_CHUNK..len.min((index + 1) * chunk) / columns;
+            each_of(isa, inputs, strips(rows, columns), |at, blocks| body(at % columns, &mut sums, blocks));
             sums
         });
         tree(sums.collect())
     });
     over_groups(columns, groups.flatten_iter().collect())
+}
+
+/// Rows in blocks: where they are long one strip of columns after the other, whose sums stay in the first-level cache.
+fn strips(rows: Range<usize>, columns: usize) -> impl Iterator<Item = Range<usize>> {
+    const STRIP: usize = 2048;
+    let (step, whole) = if columns > STRIP { (1, STRIP) } else { (rows.len().max(1), columns) };
+    (0..columns).step_by(whole.max(1)).flat_map(move |first| {
+        let width = whole.min(columns - first);
+        rows.clone().step_by(step).flat_map(move |row| {
+            let start = row * columns + first;
+            cut(start..start + step * width)
+        })
+    })
 }
 
 /// The same from the sums of all chunks.
@@ -170,7 +185,7 @@ per_isa! {
     }
 
     pub(crate) fn add_rows_and_squares(channel: usize, x: &[f32], sums: &mut [f64], squares: &mut [f64]) {
-        for (elements, channels) in cut(channel, x.len(), sums.len()) {
+        for (elements, channels) in each_row(channel, x.len(), sums.len()) {
             let sums = sums[channels.clone()].iter_mut().zip(&mut squares[channels]);
             for (x, (sum, square)) in x[elements].iter().zip(sums) {
                 let x = f64::from(*x);
@@ -181,7 +196,7 @@ per_isa! {
     }
 
     pub(crate) fn add_rows(channel: usize, x: &[f32], sums: &mut [f64]) {
-        for (elements, channels) in cut(channel, x.len(), sums.len()) {
+        for (elements, channels) in each_row(channel, x.len(), sums.len()) {
             for (x, sum) in x[elements].iter().zip(&mut sums[channels]) {
                 *sum += f64::from(*x);
             }

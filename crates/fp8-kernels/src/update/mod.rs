@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::arithmetic::multiply;
 use crate::blocks::{BLOCK, CHUNK};
 use crate::isa::Isa;
-use crate::{DType, Store, UpdateRule, View, ViewMut, codec, per_isa};
+use crate::{Store, UpdateRule, View, ViewMut, codec, per_isa};
 
 /// One parameter; see [`crate::ParameterUpdate`].
 pub struct Parameter<'a> {
@@ -72,29 +72,53 @@ impl Step<'_> {
         for at in (0..elements).step_by(BLOCK) {
             let (index, len) = ((first + at) as u64, BLOCK.min(elements - at));
             let [w, g, m, v] = [&mut w[..len], &mut g[..len], &mut m[..len], &mut v[..len]];
-            let codes = block(master, self.master_store.dtype, at, len);
-            codec::decode(self.isa, self.master_store.dtype, codes, w);
             codec::decode(self.isa, self.gradient.dtype, self.gradient.part(first + at, len).bytes, g);
             multiply(self.isa, self.unscale, g);
-            for ((values, bytes), store) in [&mut *m, &mut *v].into_iter().zip(&mut moments).zip(&self.moment_stores) {
-                codec::decode(self.isa, store.dtype, block(bytes, store.dtype, at, len), values);
-            }
-            apply(self.isa, self.rule, &self.coefficients, g, w, m, v);
-            for ((values, bytes), store) in [&*m, &*v].into_iter().zip(&mut moments).zip(&self.moment_stores) {
-                codec::encode(self.isa, store, index, values, block(bytes, store.dtype, at, len));
-            }
-            codec::encode(self.isa, &self.master_store, index, w, codes);
+            let weights = Opened::new(self.isa, &self.master_store, block(master, &self.master_store, at, len), w);
+            let mut stored = moments.iter_mut().zip(&self.moment_stores);
+            let [m, v] = [m, v].map(|room| match stored.next() {
+                Some((bytes, store)) => Opened::new(self.isa, store, block(bytes, store, at, len), room),
+                None => Opened { values: room, codes: None },
+            });
+            apply(self.isa, self.rule, &self.coefficients, g, weights.values, m.values, v.values);
+            [m, v, weights].into_iter().for_each(|opened| opened.close(self.isa, index));
             if let (Some(working), Some(store)) = (&mut working, &self.working_store) {
-                codec::decode(self.isa, self.master_store.dtype, codes, w);
-                codec::encode(self.isa, store, index, w, block(working, store.dtype, at, len));
+                let codes = block(master, &self.master_store, at, len);
+                let weights = Opened::new(self.isa, &self.master_store, codes, w);
+                codec::encode(self.isa, store, index, weights.values, block(working, store, at, len));
             }
         }
     }
 }
 
+/// Elements of a block as f32.
+struct Opened<'a> {
+    values: &'a mut [f32],
+    /// Where they are stored; absent, where they lie there or nowhere.
+    codes: Option<(&'a Store, &'a mut [u8])>,
+}
+
+impl<'a> Opened<'a> {
+    /// In `room`, unless they can be changed where they are stored.
+    fn new(isa: Isa, store: &'a Store, codes: &'a mut [u8], room: &'a mut [f32]) -> Self {
+        if store.scale == 1.0 && (View { dtype: store.dtype, bytes: codes }).floats().is_some() {
+            let stored = ViewMut { dtype: store.dtype, bytes: codes };
+            return Self { values: stored.floats().unwrap_or(room), codes: None };
+        }
+        codec::decode(isa, store.dtype, codes, room);
+        Self { values: room, codes: Some((store, codes)) }
+    }
+
+    fn close(self, isa: Isa, index: u64) {
+        if let Some((store, codes)) = self.codes {
+            codec::encode(isa, store, index, self.values, codes);
+        }
+    }
+}
+
 /// The codes of `len` elements from `at` on.
-fn block(codes: &mut [u8], dtype: DType, at: usize, len: usize) -> &mut [u8] {
-    let size = dtype.size();
+fn block<'a>(codes: &'a mut [u8], store: &Store, at: usize, len: usize) -> &'a mut [u8] {
+    let size = store.dtype.size();
     &mut codes[at * size..][..len * size]
 }
 
