@@ -3,9 +3,9 @@
 use fp8_core::{Format, Rounding, Specials, Stream};
 
 use super::draws::{Block, PER_BLOCK, draws};
+use super::target::{Bf16, Code, Directed, Narrow, NearestEven, Round, Stochastic, Target, Units};
 #[cfg(target_arch = "x86_64")]
 use super::{half, nearest_e5m2};
-use super::target::{Bf16, Code, Directed, Narrow, NearestEven, Round, Stochastic, Target, Units};
 use crate::isa::Isa;
 use crate::{Store, per_isa};
 

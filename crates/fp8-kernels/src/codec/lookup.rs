@@ -12,16 +12,34 @@ pub(super) fn decode(dtype: DType, codes: &[u8], out: &mut [f32]) {
     // Lane i of quarter q: two bytes of zeros, the lower byte of code 16 q + i, the upper one.
     let lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     let places = _mm512_or_si512(_mm512_slli_epi32::<24>(lane), _mm512_slli_epi32::<16>(lane));
-    let first = _mm512_add_epi32(places, _mm512_set1_epi32(0x4000_0000));
-    for (i, out) in out.chunks_mut(64).enumerate() {
-        let [upper, lower] = lookup.bytes(load(codes, 64 * i, 64));
-        for (quarter, out) in out.chunks_mut(16).enumerate() {
-            let order = _mm512_add_epi32(first, _mm512_set1_epi32(quarter as i32 * 0x1010_0000));
-            let bits = _mm512_maskz_permutex2var_epi8(0xcccc_cccc_cccc_cccc, lower, order, upper);
-            // SAFETY: the same memory, in which every bit pattern is valid as both types.
-            store(unsafe { std::slice::from_raw_parts_mut(out.as_mut_ptr().cast(), out.len()) }, bits);
+    let orders =
+        [0, 1, 2, 3].map(|quarter| _mm512_add_epi32(places, _mm512_set1_epi32(0x4000_0000 + quarter * 0x1010_0000)));
+    let (blocks, rest) = codes.as_chunks::<64>();
+    let (outs, last) = out.as_chunks_mut::<64>();
+    for (codes, out) in blocks.iter().zip(outs) {
+        // SAFETY: 64 codes.
+        let [upper, lower] = lookup.bytes(unsafe { _mm512_loadu_si512(codes.as_ptr().cast()) });
+        for (out, order) in out.as_chunks_mut::<16>().0.iter_mut().zip(orders) {
+            // SAFETY: room for 16.
+            unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), values(upper, lower, order)) };
         }
     }
+    if rest.is_empty() {
+        return;
+    }
+    let [upper, lower] = lookup.bytes(load(rest, 0, 64));
+    for (out, order) in last.chunks_mut(16).zip(orders) {
+        // SAFETY: the same memory, in which every bit pattern is valid as both types.
+        let out = unsafe { std::slice::from_raw_parts_mut(out.as_mut_ptr().cast(), out.len()) };
+        store(out, values(upper, lower, order));
+    }
+}
+
+/// The f32 of 16 codes from their upper and lower bytes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vbmi")]
+fn values(upper: __m512i, lower: __m512i, order: __m512i) -> __m512i {
+    _mm512_maskz_permutex2var_epi8(0xcccc_cccc_cccc_cccc, lower, order, upper)
 }
 
 /// The bf16 of the non-negative codes of a format, upper and lower bytes apart.
@@ -67,8 +85,8 @@ impl Table {
 pub(crate) struct Lookup {
     upper: [__m512i; 2],
     lower: [__m512i; 2],
-    /// The upper and the lower byte of the code of negative zero, which may be a NaN.
-    negative_zero: [__m512i; 2],
+    /// Whether the code of negative zero is the only NaN.
+    negative_zero_is_nan: bool,
 }
 
 impl Lookup {
@@ -79,11 +97,10 @@ impl Lookup {
         // SAFETY: 64 bytes from `at` on.
         let part = |bytes: &[u8; 128], at| unsafe { _mm512_loadu_si512(bytes[at..at + 64].as_ptr().cast()) };
         let parts = |bytes| [part(bytes, 0), part(bytes, 64)];
-        let negative_zero: [u8; 2] = if table.negative_zero_is_nan { [0x7f, 0xc0] } else { [0x80, 0] };
         Self {
             upper: parts(&table.upper),
             lower: parts(&table.lower),
-            negative_zero: negative_zero.map(|byte| _mm512_set1_epi8(byte as i8)),
+            negative_zero_is_nan: table.negative_zero_is_nan,
         }
     }
 
@@ -92,11 +109,14 @@ impl Lookup {
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
     pub fn bytes(&self, codes: __m512i) -> [__m512i; 2] {
         let sign = _mm512_set1_epi8(i8::MIN);
-        let negative_zero = _mm512_cmpeq_epi8_mask(codes, sign);
         let upper = _mm512_permutex2var_epi8(self.upper[0], codes, self.upper[1]);
         let upper = _mm512_or_si512(upper, _mm512_and_si512(codes, sign));
         let lower = _mm512_permutex2var_epi8(self.lower[0], codes, self.lower[1]);
-        [(upper, 0), (lower, 1)].map(|(bytes, i)| _mm512_mask_mov_epi8(bytes, negative_zero, self.negative_zero[i]))
+        if !self.negative_zero_is_nan {
+            return [upper, lower];
+        }
+        let nan = _mm512_cmpeq_epi8_mask(codes, sign);
+        [(upper, 0x7f), (lower, 0xc0_u8 as i8)].map(|(bytes, byte)| _mm512_mask_set1_epi8(bytes, nan, byte))
     }
 }
 

@@ -49,9 +49,12 @@ impl Cut {
                     .map(move |times| (times * threads).div_ceil(across).clamp(fewest, most.max(fewest)))
                     .map(move |down| [some_rows.div_ceil(down).next_multiple_of(kernel.rows()), width])
             })
-            .map(|step| {
+            .flat_map(|step| {
                 let tasks = [some_rows.div_ceil(step[0]), some_columns.div_ceil(step[1])];
                 let shared = [tasks[1] > 1 && fits[0], tasks[0] > 1 && fits[1] && !has_b];
+                [[false; 2], shared].map(|shared| (step, tasks, shared))
+            })
+            .map(|(step, tasks, shared)| {
                 let each = |i: usize| step[i] * if shared[i] || (i == 1 && has_b) { READING } else { packing[i] };
                 let once = |i: usize| if shared[i] { [some_rows, some_columns][i] * PACKING } else { 0 };
                 let task = step[0] * step[1] + each(0) + each(1);

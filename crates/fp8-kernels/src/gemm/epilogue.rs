@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use crate::arithmetic::{add, relu};
 use crate::isa::Isa;
-use crate::{Activation, EpilogueView, View, ViewMut, codec, per_isa, prefetch};
+use crate::{Activation, EpilogueView, View, ViewMut, codec, math, per_isa, prefetch};
 
 /// An output that several threads write, each its own elements.
 pub(crate) struct Output<'a> {
@@ -56,32 +56,57 @@ pub(super) unsafe fn finish(
     // SAFETY: the caller's promise.
     let out = unsafe { output.part(first, sums.len()) };
     let (store, dtype) = (&epilogue.store, epilogue.store.dtype);
+    // A row at a time, where each of them has the same bias.
+    let width = if epilogue.bias.is_some() { columns } else { sums.len().max(1) };
     let stays = if store.scale == 1.0 { (ViewMut { dtype, bytes: &mut *out }).floats() } else { None };
-    match stays {
-        Some(out) => {
-            canonical_to(isa, epilogue.alpha, sums, out);
-            then(isa, epilogue, columns, first, out);
+    if let Some(out) = stays {
+        for (row, (sums, out)) in sums.chunks(width).zip(out.chunks_mut(width)).enumerate() {
+            to_floats(isa, epilogue, addends(epilogue, columns, first + row * width, sums.len()), sums, out);
         }
-        None => {
-            canonical(isa, epilogue.alpha, sums);
-            then(isa, epilogue, columns, first, sums);
-            codec::encode(isa, store, first as u64, sums, out);
-        }
+        return;
     }
+    canonical(isa, epilogue.alpha, sums);
+    for (row, sums) in sums.chunks_mut(width).enumerate() {
+        addends(epilogue, columns, first + row * width, sums.len()).for_each(|addend| add_codes(isa, addend, sums));
+    }
+    activate(isa, epilogue.activation, sums);
+    codec::encode(isa, store, first as u64, sums, out);
 }
 
-/// What comes after alpha and before the store.
-fn then(isa: Isa, epilogue: &EpilogueView<'_>, columns: usize, first: usize, x: &mut [f32]) {
-    let column = first % columns;
-    if let Some(bias) = epilogue.bias {
-        for row in x.chunks_mut(columns) {
-            add_codes(isa, bias.part(column, row.len()), row);
+/// All but the store, from sums to an output of F32.
+fn to_floats<'a>(
+    isa: Isa,
+    epilogue: &EpilogueView<'_>,
+    mut addends: impl Iterator<Item = View<'a>>,
+    sums: &[f32],
+    out: &mut [f32],
+) {
+    let addend = addends.next();
+    match addend.and_then(View::floats) {
+        Some(values) => canonical_plus(isa, epilogue.alpha, sums, values, out),
+        None => {
+            canonical_to(isa, epilogue.alpha, sums, out);
+            addend.into_iter().for_each(|addend| add_codes(isa, addend, out));
         }
     }
-    if let Some(residual) = epilogue.residual {
-        add_codes(isa, residual.part(first, x.len()), x);
-    }
-    if epilogue.activation == Activation::Relu {
+    addends.for_each(|addend| add_codes(isa, addend, out));
+    activate(isa, epilogue.activation, out);
+}
+
+/// What is added to elements `first ..` of the output, all of one row where there is a bias.
+fn addends<'a>(
+    epilogue: &EpilogueView<'a>,
+    columns: usize,
+    first: usize,
+    len: usize,
+) -> impl Iterator<Item = View<'a>> {
+    let bias = epilogue.bias.map(|bias| bias.part(first % columns, len));
+    let residual = epilogue.residual.map(|residual| residual.part(first, len));
+    [bias, residual].into_iter().flatten()
+}
+
+fn activate(isa: Isa, activation: Activation, x: &mut [f32]) {
+    if activation == Activation::Relu {
         relu(isa, x);
     }
 }
@@ -111,6 +136,13 @@ per_isa! {
     fn canonical_to(alpha: f32, x: &[f32], y: &mut [f32]) {
         for (x, y) in x.iter().zip(y) {
             *y = if x.is_nan() { f32::NAN } else { alpha * *x };
+        }
+    }
+
+    /// y = the same, plus z.
+    fn canonical_plus(alpha: f32, x: &[f32], z: &[f32], y: &mut [f32]) {
+        for ((x, z), y) in x.iter().zip(z).zip(y) {
+            *y = math::canonical(alpha * *x + z);
         }
     }
 }

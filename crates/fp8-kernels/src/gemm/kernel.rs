@@ -62,9 +62,10 @@ impl Kernel {
         self.tiles[0].rows
     }
 
-    /// The lowest tile that covers `rows`, or the tallest.
+    /// The next tile of the fewest that cover `rows`: of these even the last is as tall as may be, as a low one waits for B.
     pub fn tile(&self, rows: usize) -> &Tile {
-        self.tiles.iter().rev().find(|tile| tile.rows >= rows).unwrap_or(&self.tiles[0])
+        let height = rows.div_ceil(rows.div_ceil(self.rows()).max(1));
+        self.tiles.iter().rev().find(|tile| tile.rows >= height).unwrap_or(&self.tiles[0])
     }
 
     /// The fastest kernel of an instruction set for these operands that keeps the order of sums (except AMX).
