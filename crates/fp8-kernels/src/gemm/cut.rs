@@ -52,7 +52,9 @@ impl Cut {
             .flat_map(|step| {
                 let tasks = [some_rows.div_ceil(step[0]), some_columns.div_ceil(step[1])];
                 let shared = [tasks[1] > 1 && fits[0], tasks[0] > 1 && fits[1] && !has_b];
-                [[false; 2], shared].map(|shared| (step, tasks, shared))
+                // Beside a B that is packed, nobody need wait for a small A.
+                let alone = if has_b { [false; 2] } else { shared };
+                [alone, shared].map(|shared| (step, tasks, shared))
             })
             .map(|(step, tasks, shared)| {
                 let each = |i: usize| step[i] * if shared[i] || (i == 1 && has_b) { READING } else { packing[i] };
