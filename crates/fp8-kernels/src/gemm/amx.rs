@@ -8,7 +8,7 @@ use std::arch::asm;
 
 use super::avx512_bf16;
 use super::kernel::{BLOCK, Kernel};
-use super::tile::{Run, Target, Tile};
+use super::tile::{FAR, Run, Target, Tile};
 
 const STRIDE: usize = BLOCK / 2;
 const COLUMNS: usize = 32;
@@ -77,18 +77,19 @@ unsafe fn release() {
 ///
 /// # Safety
 /// AMX, configured; memory as the type says.
-unsafe fn packed(units: usize, a: *const u32, b: *const u32, c: Target, _: *const u32) {
+unsafe fn packed(units: usize, a: *const u32, b: *const u32, c: Target, far: *const u32) {
     let (whole, rest) = (units - units % UNITS, units % UNITS);
     // SAFETY: the caller's promises; what is left of k stands behind the whole steps.
     unsafe {
         let a = A { rows: [a, a.add(ROWS * STRIDE)], stride: STRIDE };
         if whole > 0 {
-            multiply(&[Run { a: 0, b: 0, units: whole }], a, b, c);
+            multiply(&[Run { a: 0, b: 0, units: whole }], a, b, c, far);
         }
         if rest > 0 {
             Shape::new(rest as u8).load();
             let run = Run { a: whole, b: 0, units: rest };
-            multiply(&[run], a, b.add(whole * COLUMNS), Target { first: c.first && whole == 0, ..c });
+            let (b, c) = (b.add(whole * COLUMNS), Target { first: c.first && whole == 0, ..c });
+            multiply(&[run], a, b, c, far.wrapping_add(FAR * whole));
             WHOLE.load();
         }
     }
@@ -98,13 +99,13 @@ unsafe fn packed(units: usize, a: *const u32, b: *const u32, c: Target, _: *cons
 ///
 /// # Safety
 /// AMX, configured; memory as the type says.
-unsafe fn rows_apart(runs: &[Run], a: &[*const u32], b: *const u32, c: Target, _: *const u32) {
+unsafe fn rows_apart(runs: &[Run], a: &[*const u32], b: *const u32, c: Target, far: *const u32) {
     debug_assert!(runs.iter().all(|run| run.units.is_multiple_of(UNITS)), "whole steps");
     // SAFETY: the caller's promises; the rows are of one image.
     unsafe {
         let stride = a[1].offset_from(a[0]) as usize;
         debug_assert!(a[..ROWS].iter().enumerate().all(|(i, row)| *row == a[0].add(i * stride)), "even distances");
-        multiply(runs, A { rows: [a[0], a[ROWS]], stride }, b, c);
+        multiply(runs, A { rows: [a[0], a[ROWS]], stride }, b, c, far);
     }
 }
 
@@ -115,11 +116,12 @@ struct A {
     stride: usize,
 }
 
-/// C = or += A B over the runs, in steps of the units of the shape, of which each has one at least.
+/// C = or += A B over the runs, in steps of the units of the shape, of which each has one at least; asks for [`FAR`] units for each of them.
 ///
 /// # Safety
 /// As for [`rows_apart`].
-unsafe fn multiply(runs: &[Run], a: A, b: *const u32, c: Target) {
+unsafe fn multiply(runs: &[Run], a: A, b: *const u32, c: Target, far: *const u32) {
+    const { assert!(FAR * UNITS * size_of::<u32>() == 8 * 64, "lines that each step asks for") };
     if runs.is_empty() {
         return;
     }
@@ -159,6 +161,15 @@ unsafe fn multiply(runs: &[Run], a: A, b: *const u32, c: Target) {
             // Less than a whole step of a smaller shape.
             "inc {steps}",
             "5:",
+            "prefetcht1 [{far}]",
+            "prefetcht1 [{far} + 64]",
+            "prefetcht1 [{far} + 128]",
+            "prefetcht1 [{far} + 192]",
+            "prefetcht1 [{far} + 256]",
+            "prefetcht1 [{far} + 320]",
+            "prefetcht1 [{far} + 384]",
+            "prefetcht1 [{far} + 448]",
+            "add {far}, 512",
             "tileloadd tmm4, [{a} + {a_stride}]",
             "tileloadd tmm6, [{b} + {b_stride}]",
             "tdpbf16ps tmm0, tmm4, tmm6",
@@ -192,6 +203,7 @@ unsafe fn multiply(runs: &[Run], a: A, b: *const u32, c: Target) {
             b = inout(reg) b => _,
             b_stride = in(reg) 4 * COLUMNS,
             c = in(reg) c.at,
+            far = inout(reg) far => _,
             c_stride = in(reg) 4 * c.stride,
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
             out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
