@@ -61,48 +61,34 @@ pub(super) unsafe fn finish(
     let stays = if store.scale == 1.0 { (ViewMut { dtype, bytes: &mut *out }).floats() } else { None };
     if let Some(out) = stays {
         for (row, (sums, out)) in sums.chunks(width).zip(out.chunks_mut(width)).enumerate() {
-            to_floats(isa, epilogue, addends(epilogue, columns, first + row * width, sums.len()), sums, out);
+            let [bias, residual] = addends(epilogue, columns, first + row * width, sums.len());
+            let [next, last] = if bias.is_some() { [bias, residual] } else { [residual, None] };
+            match next.and_then(View::floats) {
+                Some(values) => canonical_plus(isa, epilogue.alpha, sums, values, out),
+                None => {
+                    canonical_to(isa, epilogue.alpha, sums, out);
+                    add_codes(isa, next, out);
+                }
+            }
+            add_codes(isa, last, out);
+            activate(isa, epilogue.activation, out);
         }
         return;
     }
     canonical(isa, epilogue.alpha, sums);
     for (row, sums) in sums.chunks_mut(width).enumerate() {
-        addends(epilogue, columns, first + row * width, sums.len()).for_each(|addend| add_codes(isa, addend, sums));
+        let [bias, residual] = addends(epilogue, columns, first + row * width, sums.len());
+        add_codes(isa, bias, sums);
+        add_codes(isa, residual, sums);
     }
     activate(isa, epilogue.activation, sums);
     codec::encode(isa, store, first as u64, sums, out);
 }
 
-/// All but the store, from sums to an output of F32.
-fn to_floats<'a>(
-    isa: Isa,
-    epilogue: &EpilogueView<'_>,
-    mut addends: impl Iterator<Item = View<'a>>,
-    sums: &[f32],
-    out: &mut [f32],
-) {
-    let addend = addends.next();
-    match addend.and_then(View::floats) {
-        Some(values) => canonical_plus(isa, epilogue.alpha, sums, values, out),
-        None => {
-            canonical_to(isa, epilogue.alpha, sums, out);
-            addend.into_iter().for_each(|addend| add_codes(isa, addend, out));
-        }
-    }
-    addends.for_each(|addend| add_codes(isa, addend, out));
-    activate(isa, epilogue.activation, out);
-}
-
-/// What is added to elements `first ..` of the output, all of one row where there is a bias.
-fn addends<'a>(
-    epilogue: &EpilogueView<'a>,
-    columns: usize,
-    first: usize,
-    len: usize,
-) -> impl Iterator<Item = View<'a>> {
+/// Bias and residual of elements `first ..` of the output, all of one row where there is a bias.
+fn addends<'a>(epilogue: &EpilogueView<'a>, columns: usize, first: usize, len: usize) -> [Option<View<'a>>; 2] {
     let bias = epilogue.bias.map(|bias| bias.part(first % columns, len));
-    let residual = epilogue.residual.map(|residual| residual.part(first, len));
-    [bias, residual].into_iter().flatten()
+    [bias, epilogue.residual.map(|residual| residual.part(first, len))]
 }
 
 fn activate(isa: Isa, activation: Activation, x: &mut [f32]) {
@@ -111,8 +97,9 @@ fn activate(isa: Isa, activation: Activation, x: &mut [f32]) {
     }
 }
 
-/// sums += codes.
-fn add_codes(isa: Isa, codes: View<'_>, sums: &mut [f32]) {
+/// sums += codes, if there are any.
+fn add_codes(isa: Isa, codes: Option<View<'_>>, sums: &mut [f32]) {
+    let Some(codes) = codes else { return };
     if let Some(values) = codes.floats() {
         return add(isa, sums, values);
     }
