@@ -16,11 +16,9 @@ const COLUMNS: usize = 32;
 const UNITS: usize = 16;
 const ROWS: usize = 16;
 
-/// Half a block of k at a time: then 32 rows of A and a panel of B are in the L1 cache together.
 pub(super) static KERNEL: Kernel = Kernel {
     tiles: &[Tile { rows: 2 * ROWS, packed, rows_apart, units_apart: None }],
     even: ROWS,
-    units_at_once: STRIDE / 2,
     around: [configure, release],
     ..avx512_bf16::KERNEL
 };

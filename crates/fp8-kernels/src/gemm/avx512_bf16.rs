@@ -36,7 +36,6 @@ pub(super) static KERNEL: Kernel = Kernel {
         #[target_feature(enable = "avx512f,avx512bf16")] Sums, columns: 2, stride: BLOCK / 2, singles: false, asks: false, rows: 12, 8, 4, 2
     ),
     even: 1,
-    units_at_once: BLOCK / 2,
     decode_line,
     decode_across,
     around: [nothing; 2],

@@ -31,8 +31,6 @@ pub(super) struct Kernel {
     pub tiles: &'static [Tile],
     /// How many rows of A together, from the first of a tile on, have to be at even distances where they are not packed.
     pub even: usize,
-    /// Units of k that are multiplied before the next tile: all of a block where the order of sums is promised.
-    pub units_at_once: usize,
     pub decode_line: DecodeLine,
     pub decode_across: DecodeAcross,
     /// What a thread does before and after tiles.

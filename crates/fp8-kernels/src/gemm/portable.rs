@@ -37,7 +37,6 @@ pub(super) static EXACT: Kernel = Kernel {
     columns: 16,
     tiles: tiles!(#[inline(never)] Exact, columns: 4, stride: BLOCK, singles: true, asks: false, rows: 2, 1),
     even: 1,
-    units_at_once: BLOCK,
     decode_line: f32_units::line,
     decode_across: f32_units::across,
     around: [nothing; 2],

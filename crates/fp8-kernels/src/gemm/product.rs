@@ -167,7 +167,7 @@ impl Task<'_> {
         let (kernel, width) = (self.kernel, self.width());
         let k = BLOCK.min(self.product.k - block * BLOCK);
         let is_last = block * BLOCK + k == self.product.k;
-        let parts = factors.parts(kernel, block, k, rows);
+        let lies = factors.block(kernel, block, k, rows);
         let panels = width / kernel.columns;
         let mut ahead = self.ahead(block, rows);
         for p in 0..panels {
@@ -175,23 +175,20 @@ impl Task<'_> {
             if ahead.panels && p + 1 < panels {
                 ahead.parts[0] = factors.panel(kernel, p + 1);
             }
-            for part in &parts {
-                let mut row = 0;
-                while row < rows.len() {
-                    let tile = kernel.tile(rows.len() - row);
-                    let c = &mut sums[row * width + column..];
-                    assert!(c.len() >= (tile.rows - 1) * width + kernel.columns, "room for a tile");
-                    if is_last {
-                        self.ask(rows.start + row..rows.end.min(rows.start + row + tile.rows), column, output);
-                    }
-                    let first = block == 0 && part.units.start == 0;
-                    let far = ahead.next(FAR * part.units.len(), factors.panel(kernel, p));
-                    let (to, place) =
-                        (Target { at: c.as_mut_ptr(), stride: width, first }, [row, p, self.columns.start + column]);
-                    // SAFETY: the kernel is of this CPU, and there is room for the tile.
-                    unsafe { factors.multiply(kernel, tile, part, place, to, far) };
-                    row += tile.rows;
+            let mut row = 0;
+            while row < rows.len() {
+                let tile = kernel.tile(rows.len() - row);
+                let c = &mut sums[row * width + column..];
+                assert!(c.len() >= (tile.rows - 1) * width + kernel.columns, "room for a tile");
+                if is_last {
+                    self.ask(rows.start + row..rows.end.min(rows.start + row + tile.rows), column, output);
                 }
+                let far = ahead.next(FAR * lies.units, factors.panel(kernel, p));
+                let to = Target { at: c.as_mut_ptr(), stride: width, first: block == 0 };
+                let place = [row, p, self.columns.start + column];
+                // SAFETY: the kernel is of this CPU, and there is room for the tile.
+                unsafe { factors.multiply(kernel, tile, &lies, place, to, far) };
+                row += tile.rows;
             }
         }
     }

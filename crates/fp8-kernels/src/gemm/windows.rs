@@ -109,7 +109,7 @@ impl<'a> Image<'a> {
     ///
     /// # Panics
     /// Where one of them lies outside what has been decoded.
-    pub fn rows(&self, block: usize, units: Range<usize>, lines: Range<usize>) -> (Vec<Run>, Vec<*const u32>) {
+    pub fn rows(&self, block: usize, units: usize, lines: Range<usize>) -> (Vec<Run>, Vec<*const u32>) {
         let runs = self.runs_along(block, units);
         let longest = runs.iter().map(|run| run.a + run.units).max().unwrap_or(0);
         let line = |line| self.units[self.first(line)..][..longest].as_ptr();
@@ -118,16 +118,16 @@ impl<'a> Image<'a> {
         (runs, some.chain(first.take(behind)).collect())
     }
 
-    /// Runs of `units` of a block of k, which goes along lines; of packed B, from the first of them on.
-    fn runs_along(&self, block: usize, units: Range<usize>) -> Vec<Run> {
+    /// Runs of the first `units` of a block of k, which goes along lines.
+    fn runs_along(&self, block: usize, units: usize) -> Vec<Run> {
         let Shape { pitch, run: len, .. } = self.shape;
         let Kernel { per_unit, columns, .. } = *self.kernel;
-        let (mut unit, mut runs) = (units.start, Vec::new());
-        while unit < units.end {
+        let (mut unit, mut runs) = (0, Vec::new());
+        while unit < units {
             let k = block * BLOCK + unit * per_unit;
             let (run, at) = (k / len, k % len);
-            let count = ((len - at) / per_unit).min(units.end - unit);
-            let (a, b) = ((run * pitch + at) / per_unit, (unit - units.start) * columns);
+            let count = ((len - at) / per_unit).min(units - unit);
+            let (a, b) = ((run * pitch + at) / per_unit, unit * columns);
             runs.push(Run { a, b, units: count });
             unit += count;
         }
