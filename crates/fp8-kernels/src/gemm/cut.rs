@@ -18,24 +18,28 @@ pub(super) struct Cut {
 /// Most columns of a task, and most sums: these stay in the second-level cache with a block of k of its columns and rows.
 const MOST_COLUMNS: usize = 576;
 const MOST_SUMS: usize = 256 * 256;
-/// What packing an element costs, in multiply-adds, what reading it packed from memory that cores share, and what it costs that
-/// threads wait for each other.
+/// What packing an element costs, in multiply-adds, and what it costs that threads wait for each other.
 const PACKING: usize = 20;
-const READING: usize = 2;
 const WAITING: usize = 4 << 20;
+/// Threads that pack factors for all as fast as they would for themselves: more are no faster, as each writes what others have read.
+const PACKERS: usize = 4;
 
 impl Cut {
     /// The cut of `rows` by `columns`, over k, whose slowest thread has the least to do. Every element of a factor that tasks read in place is part of
-    /// so many lines as `overlaps` says. `has_b`: B is packed already.
+    /// so many lines as `overlaps` says. `turns`: A has to be turned to be packed, which tasks are not to do again and again. `has_b`: B is packed already.
     pub fn new(
         kernel: &Kernel,
         [rows, columns, k]: [usize; 3],
         overlaps: [Option<usize>; 2],
+        turns: bool,
         has_b: bool,
         threads: usize,
     ) -> Self {
         let lines = [rows, columns];
         let fits = [0, 1].map(|i| overlaps[i].is_none() && Packed::fits(kernel, [lines[i], k]));
+        // Packed memory is read from the cores that have written it.
+        let (packers, reading) = (threads.min(PACKERS), threads);
+        let may_pack_alone = has_b || (threads > PACKERS && !turns);
         let packing = overlaps.map(|overlap| PACKING / overlap.unwrap_or(1).max(1));
         let (some_rows, some_columns) = (rows.max(1), columns.max(1));
         let fewest = some_columns.div_ceil(MOST_COLUMNS);
@@ -52,19 +56,17 @@ impl Cut {
             .flat_map(|step| {
                 let tasks = [some_rows.div_ceil(step[0]), some_columns.div_ceil(step[1])];
                 let shared = [tasks[1] > 1 && fits[0], tasks[0] > 1 && fits[1] && !has_b];
-                // Beside a B that is packed, nobody need wait for a small A.
-                let alone = if has_b { [false; 2] } else { shared };
-                [alone, shared].map(|shared| (step, tasks, shared))
+                [if may_pack_alone { [false; 2] } else { shared }, shared].map(|shared| (step, tasks, shared))
             })
             .map(|(step, tasks, shared)| {
-                let each = |i: usize| step[i] * if shared[i] || (i == 1 && has_b) { READING } else { packing[i] };
+                let each = |i: usize| step[i] * if shared[i] || (i == 1 && has_b) { reading } else { packing[i] };
                 let once = |i: usize| if shared[i] { [some_rows, some_columns][i] * PACKING } else { 0 };
                 let task = step[0] * step[1] + each(0) + each(1);
                 // Threads are not equally fast: many of them wait for the last one, by half a task. Two share what is left.
                 let uneven = (task / 2).saturating_sub(task / threads);
                 let slowest = (tasks[0] * tasks[1]).div_ceil(threads) * task + uneven;
                 let waiting = if shared[0] || shared[1] { WAITING } else { 0 };
-                ((slowest + (once(0) + once(1)).div_ceil(threads)) * k + waiting, Self { rows, columns, step, shared })
+                ((slowest + (once(0) + once(1)).div_ceil(packers)) * k + waiting, Self { rows, columns, step, shared })
             })
             .min_by_key(|(cost, _)| *cost)
             .map(|(_, cut)| cut)

@@ -42,7 +42,8 @@ impl Product<'_> {
         let in_place = self.in_place(kernel);
         let overlaps = in_place.map(|windows| windows.map(|windows| windows.shape().overlap));
         let sizes = [self.rows, self.columns, self.k];
-        let cut = Cut::new(kernel, sizes, overlaps, packed_b.is_some(), rayon::current_num_threads());
+        let threads = rayon::current_num_threads();
+        let cut = Cut::new(kernel, sizes, overlaps, !self.a.along_k, packed_b.is_some(), threads);
         let [mut room_a, mut room_b] = [Kept::take(), Kept::take()];
         let [shares_a, shares_b] = cut.shared;
         let (a, b) = rayon::join(
