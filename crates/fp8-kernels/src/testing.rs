@@ -28,11 +28,14 @@ pub fn values(dtype: DType, codes: &[u8]) -> Vec<f32> {
 
 /// Runs `body` on every instruction set that keeps the order of sums, in pools of 1 to 3 threads.
 pub fn in_pools(body: impl Fn(Isa, usize) + Sync) {
-    for threads in 1..=3 {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        for isa in Isa::available().into_iter().filter(|isa| *isa != Isa::Amx) {
-            pool.install(|| body(isa, threads));
-        }
+    (1..=3).for_each(|threads| in_pool(threads, &body));
+}
+
+/// The same in a pool of so many threads.
+pub fn in_pool(threads: usize, body: impl Fn(Isa, usize) + Sync) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    for isa in Isa::available().into_iter().filter(|isa| *isa != Isa::Amx) {
+        pool.install(|| body(isa, threads));
     }
 }
 
