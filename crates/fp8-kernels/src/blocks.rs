@@ -98,7 +98,11 @@ pub(crate) fn cut(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
 
 /// Cuts elements from `first` on, of rows of `channels`, at the ends of rows: (elements, their channels).
 #[inline(always)]
-pub(crate) fn rows(first: usize, len: usize, channels: usize) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+pub(crate) fn each_row(
+    first: usize,
+    len: usize,
+    channels: usize,
+) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let channel = (first + at) % channels;

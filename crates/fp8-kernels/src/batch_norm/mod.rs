@@ -1,7 +1,7 @@
 //! Batch normalisation over the rows of (rows, channels), with the residual add and ReLU that follow it in ResNets.
 
 use crate::arithmetic::{add, mask, relu};
-use crate::blocks::{floats, map, rows as cut};
+use crate::blocks::{each_row, floats, map};
 use crate::elementwise::relu_backward;
 use crate::isa::Isa;
 use crate::math::canonical;
@@ -157,7 +157,7 @@ fn inverse_deviation(isa: Isa, norm: &BatchNorm, variance: View<'_>) -> Vec<f32>
 
 per_isa! {
     fn add_moments(channel: usize, dy: &[f32], x: &[f32], mean: &[f32], sums: &mut [f64]) {
-        for (elements, channels) in cut(channel, x.len(), sums.len()) {
+        for (elements, channels) in each_row(channel, x.len(), sums.len()) {
             let products = dy[elements.clone()].iter().zip(&x[elements]);
             for (((dy, x), mean), sum) in products.zip(&mean[channels.clone()]).zip(&mut sums[channels]) {
                 *sum += f64::from(dy * (x - mean));
@@ -166,7 +166,7 @@ per_isa! {
     }
 
     fn normalise(channel: usize, x: &mut [f32], mean: &[f32], factor: &[f32], beta: &[f32]) {
-        for (elements, channels) in cut(channel, x.len(), mean.len()) {
+        for (elements, channels) in each_row(channel, x.len(), mean.len()) {
             let lines = mean[channels.clone()].iter().zip(&factor[channels.clone()]).zip(&beta[channels]);
             for (x, ((mean, factor), beta)) in x[elements].iter_mut().zip(lines) {
                 *x = canonical((*x - mean) * factor + beta);
@@ -175,7 +175,7 @@ per_isa! {
     }
 
     fn input_error(channel: usize, dy: &mut [f32], x: &[f32], mean: &[f32], lines: &[Vec<f32>; 3]) {
-        for (elements, channels) in cut(channel, x.len(), mean.len()) {
+        for (elements, channels) in each_row(channel, x.len(), mean.len()) {
             let [a, b, c] = lines.each_ref().map(|line| &line[channels.clone()]);
             let (dy, x, mean) = (&mut dy[elements.clone()], &x[elements], &mean[channels]);
             for ((((dy, x), mean), a), (b, c)) in dy.iter_mut().zip(x).zip(mean).zip(a).zip(b.iter().zip(c)) {

@@ -9,7 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::arithmetic::divide;
-use crate::blocks::{CHUNK, cut, each_of, fold, rows as each_row};
+use crate::blocks::{CHUNK, cut, each_of, each_row, fold};
 use crate::isa::Isa;
 use crate::math::canonical;
 use crate::{DType, Store, View, ViewMut, codec, per_isa};

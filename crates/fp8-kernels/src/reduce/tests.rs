@@ -33,8 +33,12 @@ fn sums() {
     for (len, dtype) in LENGTHS.into_iter().flat_map(|len| TYPES.map(|dtype| (len, dtype))) {
         let x = Codes::new(dtype, &numbers(1, len));
         assert_eq!(found(|isa| sum(isa, x.view())), tree(&x.values()).to_bits(), "sum of {len} {dtype}");
-        let squares: Vec<f32> = x.values().iter().map(|x| (x / 3.0) * (x / 3.0)).collect();
-        assert_eq!(found(|isa| sum_squares(isa, x.view(), 3.0)), tree(&squares).to_bits(), "squares of {len} {dtype}");
+        // By a division, and by a multiplication that is one.
+        for scale in [3.0, 0.25, 1024.0] {
+            let squares: Vec<f32> = x.values().iter().map(|x| (x / scale) * (x / scale)).collect();
+            let found = found(|isa| sum_squares(isa, x.view(), scale));
+            assert_eq!(found, tree(&squares).to_bits(), "squares of {len} {dtype} / {scale}");
+        }
     }
 }
 
@@ -77,7 +81,7 @@ fn column_sum(x: &[f64]) -> f64 {
 
 #[test]
 fn sums_over_rows() {
-    for (rows, columns) in [(0, 3), (1, 1), (70_000, 1), (5, 600), (4_001, 10), (3, 40_000), (1_100, 33)] {
+    for (rows, columns) in [(0, 3), (1, 1), (70_000, 1), (5, 600), (4_001, 10), (3, 40_000), (70, 3_001), (1_100, 33)] {
         for (dtype, store) in TYPES.into_iter().zip(stores().into_iter().cycle()) {
             let dy = Codes::new(dtype, &numbers(3, rows * columns));
             let values = dy.values();
