@@ -14,15 +14,31 @@ use crate::{DType, per_isa};
 /// # Panics
 /// Where `dtype` is not floating, or the lengths disagree.
 pub fn decode(isa: Isa, dtype: DType, bytes: &[u8], out: &mut [f32]) {
+    decode_each(isa, dtype, std::iter::once((bytes, out)));
+}
+
+/// The same, piece by piece: tables are read once for all of them.
+///
+/// # Panics
+/// As [`decode`].
+pub(crate) fn decode_each<'a>(isa: Isa, dtype: DType, pieces: impl Iterator<Item = (&'a [u8], &'a mut [f32])>) {
     assert!(dtype.is_float(), "decode: {dtype} is not floating");
+    #[cfg(target_arch = "x86_64")]
+    if dtype.size() == 1 && matches!(isa, Isa::Avx512 | Isa::Amx) {
+        // SAFETY: a value of `Isa` exists only where the CPU has that instruction set.
+        return unsafe { lookup::decode_each(dtype, pieces) };
+    }
+    for (bytes, out) in pieces {
+        decode_piece(isa, dtype, bytes, out);
+    }
+}
+
+fn decode_piece(isa: Isa, dtype: DType, bytes: &[u8], out: &mut [f32]) {
     assert_eq!(bytes.len(), out.len() * dtype.size(), "decode: bytes of {} elements of {dtype}", out.len());
     match dtype.format().map(|format| (format, dtype.size())) {
         None => decode_f32(bytes, out),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a value of `Isa` exists only where the CPU has that instruction set.
-        Some((_, 1)) if matches!(isa, Isa::Avx512 | Isa::Amx) => unsafe { lookup::decode(dtype, bytes, out) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: as above.
         Some(_) if matches!(isa, Isa::Avx512 | Isa::Amx) && dtype == DType::F16 => unsafe {
             half::decode_f16_by_16(bytes.as_chunks().0, out)
         },

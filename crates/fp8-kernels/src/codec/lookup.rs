@@ -5,10 +5,20 @@ use std::arch::x86_64::*;
 
 use crate::DType;
 
-/// out = the exact values of `codes`, as [`super::decode`] promises.
+/// Each out = the exact values of its codes, as [`super::decode`] promises.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
-pub(super) fn decode(dtype: DType, codes: &[u8], out: &mut [f32]) {
+pub(super) fn decode_each<'a>(dtype: DType, pieces: impl Iterator<Item = (&'a [u8], &'a mut [f32])>) {
     let lookup = Lookup::new(dtype);
+    for (codes, out) in pieces {
+        assert_eq!(codes.len(), out.len(), "decode: codes of {} elements of {dtype}", out.len());
+        decode(&lookup, codes, out);
+    }
+}
+
+/// out = the exact values of `codes`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+fn decode(lookup: &Lookup, codes: &[u8], out: &mut [f32]) {
     // Lane i of quarter q: two bytes of zeros, the lower byte of code 16 q + i, the upper one.
     let lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     let places = _mm512_or_si512(_mm512_slli_epi32::<24>(lane), _mm512_slli_epi32::<16>(lane));

@@ -18,5 +18,6 @@ mod target;
 mod tests;
 
 pub use decode::decode;
+pub(crate) use decode::decode_each;
 pub(crate) use draws::draws16;
 pub use encode::encode;

@@ -23,7 +23,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     columns: 16,
     tiles: tiles!(#[target_feature(enable = "avx2,fma")] Sums, columns: 2, stride: BLOCK, singles: true, asks: false, rows: 6, 4, 2),
     even: 1,
-    decode_line: f32_units::line,
+    decode_lines: f32_units::lines,
     decode_across: f32_units::across,
     around: [nothing; 2],
 };

@@ -29,14 +29,17 @@ vector! {
     multiply_add: |sums, a, b| _mm512_dpbf16_ps(sums, transmute::<__m512i, __m512bh>(a), transmute::<__m512i, __m512bh>(b)),
 }
 
+/// Of a panel.
+const COLUMNS: usize = 32;
+
 pub(super) static KERNEL: Kernel = Kernel {
     per_unit: 2,
-    columns: 32,
+    columns: COLUMNS,
     tiles: tiles!(
         #[target_feature(enable = "avx512f,avx512bf16")] Sums, columns: 2, stride: BLOCK / 2, singles: false, asks: false, rows: 12, 8, 4, 2
     ),
     even: 1,
-    decode_line,
+    decode_lines,
     decode_across,
     around: [nothing; 2],
 };
@@ -84,7 +87,7 @@ fn sums_as_portable(isa: Isa) -> bool {
         let stride = kernel.stride();
         let mut rows = vec![0; (2 + 32) * stride];
         for (codes, units) in codes.chunks_exact(BLOCK).zip(rows.chunks_exact_mut(stride)) {
-            (kernel.decode_line)(isa, DType::E5M2, codes, units);
+            (kernel.decode_lines)(isa, DType::E5M2, BLOCK, codes, units, [BLOCK, stride]);
         }
         let (a, columns) = rows.split_at(2 * stride);
         let mut sums = vec![0.0; 2 * 32];
@@ -101,35 +104,55 @@ fn sums_as_portable(isa: Isa) -> bool {
     sums(&KERNEL) == sums(&portable::EXACT)
 }
 
-/// [`super::kernel::DecodeLine`]: an even k to the upper half of its unit, the odd one after it to the lower half.
-fn decode_line(_: Isa, dtype: DType, codes: &[u8], units: &mut [u32]) {
+/// [`super::kernel::DecodeLines`]: an even k to the upper half of its unit, the odd one after it to the lower half.
+fn decode_lines(_: Isa, dtype: DType, len: usize, codes: &[u8], units: &mut [u32], apart: [usize; 2]) {
     // SAFETY: this kernel is chosen only where the CPU has its instruction set.
-    unsafe { line(dtype, codes, units) }
+    unsafe { lines(dtype, len, codes, units, apart) }
 }
 
-/// [`super::kernel::DecodeAcross`]: `first` to the upper halves, `second` to the lower ones.
-fn decode_across(_: Isa, dtype: DType, first: &[u8], second: Option<&[u8]>, panels: Panels<'_>) {
+/// [`super::kernel::DecodeAcross`]: an even k to the upper halves of its units, the odd one after it to the lower halves.
+fn decode_across(_: Isa, dtype: DType, lines: &[&[u8]], panels: Panels<'_>) {
     // SAFETY: this kernel is chosen only where the CPU has its instruction set.
-    unsafe { across(dtype, first, second.unwrap_or(&[]), panels) }
+    unsafe { across(dtype, lines, panels) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
-fn line(dtype: DType, codes: &[u8], units: &mut [u32]) {
+fn lines(dtype: DType, len: usize, codes: &[u8], units: &mut [u32], [pitch, stride]: [usize; 2]) {
     let (lookup, order) = (Lookup::new(dtype), in_registers(&NEIGHBOURS));
-    for (i, units) in units.chunks_mut(32).enumerate() {
-        to_units(&lookup, order, load(codes, 64 * i, 64), units);
+    for (codes, units) in codes.chunks(pitch).zip(units.chunks_mut(stride)) {
+        let (codes, units) = (&codes[..len], &mut units[..len.div_ceil(2)]);
+        for (i, units) in units.chunks_mut(32).enumerate() {
+            to_units(&lookup, order, load(codes, 64 * i, 64), units);
+        }
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
-fn across(dtype: DType, first: &[u8], second: &[u8], panels: Panels<'_>) {
+fn across(dtype: DType, lines: &[&[u8]], panels: Panels<'_>) {
+    assert_eq!(panels.width, COLUMNS, "columns of a panel");
     let (lookup, order) = (Lookup::new(dtype), in_registers(&HALVES));
-    for at in (0..first.len()).step_by(32) {
-        let halves = [first, second].map(|codes| _mm512_castsi512_si256(load(codes, at, 32)));
-        let codes = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(halves[0]), halves[1]);
-        let to = at / panels.width * panels.distance + at % panels.width;
-        to_units(&lookup, order, codes, &mut panels.units[to..][..(first.len() - at).min(32)]);
+    let len = lines.first().map_or(0, |line| line.len());
+    for (at, panel) in (0..len).step_by(COLUMNS).zip(panels.units.chunks_mut(panels.distance)) {
+        for (pair, units) in lines.chunks(2).zip(panel.chunks_mut(COLUMNS)) {
+            let second = if pair.len() == 2 { pair[1] } else { &[] };
+            to_units(&lookup, order, beside(pair[0], second, at), &mut units[..(len - at).min(COLUMNS)]);
+        }
     }
+}
+
+/// Up to 32 codes of two lines from `at` on.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn beside(first: &[u8], second: &[u8], at: usize) -> __m512i {
+    if first.len().min(second.len()) >= at + COLUMNS {
+        // SAFETY: 32 codes of each are there.
+        return unsafe {
+            let second = _mm256_loadu_si256(second.as_ptr().add(at).cast());
+            _mm512_inserti64x4::<1>(_mm512_castsi256_si512(_mm256_loadu_si256(first.as_ptr().add(at).cast())), second)
+        };
+    }
+    let second = _mm512_castsi512_si256(load(second, at, COLUMNS));
+    _mm512_inserti64x4::<1>(load(first, at, COLUMNS), second)
 }
 
 /// Where the bytes of 32 units stand among the 64 upper (0..) and 64 lower bytes (64..) of codes.
@@ -169,7 +192,20 @@ fn in_registers(order: &Order) -> [__m512i; 2] {
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 fn to_units(lookup: &Lookup, order: [__m512i; 2], codes: __m512i, units: &mut [u32]) {
     let [upper, lower] = lookup.bytes(codes);
-    for (order, units) in order.into_iter().zip(units.chunks_mut(16)) {
-        store(units, _mm512_permutex2var_epi8(upper, order, lower));
+    let first = _mm512_permutex2var_epi8(upper, order[0], lower);
+    let second = _mm512_permutex2var_epi8(upper, order[1], lower);
+    if units.len() == 32 {
+        let to = units.as_mut_ptr().cast::<__m512i>();
+        // SAFETY: room for twice 16 units.
+        unsafe {
+            _mm512_storeu_si512(to, first);
+            _mm512_storeu_si512(to.add(1), second);
+        }
+        return;
+    }
+    let (first_units, second_units) = units.split_at_mut(units.len().min(16));
+    store(first_units, first);
+    if !second_units.is_empty() {
+        store(second_units, second);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::kernel::Kernel;
+use super::kernel::{BLOCK, Kernel};
 use super::packed::Packed;
 
 /// A cut of C (rows, columns) into tasks.
@@ -13,11 +13,15 @@ pub(super) struct Cut {
     step: [usize; 2],
     /// Whether A and B are packed once for all tasks.
     pub shared: [bool; 2],
+    /// Whether columns of B that a task has packed, for all blocks of k, are kept for the next task.
+    pub keeps_b: bool,
 }
 
 /// Most columns of a task, and most sums: these stay in the second-level cache with a block of k of its columns and rows.
 const MOST_COLUMNS: usize = 576;
 const MOST_SUMS: usize = 256 * 256;
+/// Most units of B that a thread keeps for its next task, in the second-level cache: 1.5 MiB.
+const MOST_KEPT: usize = 384 << 10;
 /// What packing an element costs, in multiply-adds, and what it costs that threads wait for each other.
 const PACKING: usize = 20;
 const WAITING: usize = 4 << 20;
@@ -26,12 +30,11 @@ const PACKERS: usize = 4;
 
 impl Cut {
     /// The cut of `rows` by `columns`, over k, whose slowest thread has the least to do. Every element of a factor that tasks read in place is part of
-    /// so many lines as `overlaps` says. `turns`: A has to be turned to be packed, which tasks are not to do again and again. `has_b`: B is packed already.
+    /// so many lines as `overlaps` says. `has_b`: B is packed already.
     pub fn new(
         kernel: &Kernel,
         [rows, columns, k]: [usize; 3],
         overlaps: [Option<usize>; 2],
-        turns: bool,
         has_b: bool,
         threads: usize,
     ) -> Self {
@@ -39,7 +42,7 @@ impl Cut {
         let fits = [0, 1].map(|i| overlaps[i].is_none() && Packed::fits(kernel, [lines[i], k]));
         // Packed memory is read from the cores that have written it.
         let (packers, reading) = (threads.min(PACKERS), threads);
-        let may_pack_alone = has_b || (threads > PACKERS && !turns);
+        let may_pack_alone = has_b || threads > PACKERS;
         let packing = overlaps.map(|overlap| PACKING / overlap.unwrap_or(1).max(1));
         let (some_rows, some_columns) = (rows.max(1), columns.max(1));
         let fewest = some_columns.div_ceil(MOST_COLUMNS);
@@ -61,26 +64,45 @@ impl Cut {
             .map(|(step, tasks, shared)| {
                 let each = |i: usize| step[i] * if shared[i] || (i == 1 && has_b) { reading } else { packing[i] };
                 let once = |i: usize| if shared[i] { [some_rows, some_columns][i] * PACKING } else { 0 };
-                let task = step[0] * step[1] + each(0) + each(1);
+                // Tasks of one thread that have the same columns.
+                let run = (tasks[0] * tasks[1]).div_ceil(threads).min(tasks[0]);
+                let may_keep = overlaps[1].is_none() && !shared[1] && !has_b;
+                let keeps_b = may_keep && run > 1 && units(kernel, step[1], k) <= MOST_KEPT;
+                let run = if keeps_b { run } else { 1 };
+                let task = step[0] * step[1] + each(0) + each(1) / run;
                 // Threads are not equally fast: many of them wait for the last one, by half a task. Two share what is left.
                 let uneven = (task / 2).saturating_sub(task / threads);
                 let slowest = (tasks[0] * tasks[1]).div_ceil(threads) * task + uneven;
                 let waiting = if shared[0] || shared[1] { WAITING } else { 0 };
-                ((slowest + (once(0) + once(1)).div_ceil(packers)) * k + waiting, Self { rows, columns, step, shared })
+                (
+                    (slowest + (once(0) + once(1)).div_ceil(packers)) * k + waiting,
+                    Self { rows, columns, step, shared, keeps_b },
+                )
             })
             .min_by_key(|(cost, _)| *cost)
             .map(|(_, cut)| cut)
-            .unwrap_or(Self { rows, columns, step: [kernel.rows(), kernel.columns], shared: [false; 2] })
+            .unwrap_or(Self {
+                rows,
+                columns,
+                step: [kernel.rows(), kernel.columns],
+                shared: [false; 2],
+                keeps_b: false,
+            })
     }
 
     pub fn tasks(&self) -> usize {
         self.rows.div_ceil(self.step[0]) * self.columns.div_ceil(self.step[1])
     }
 
-    /// Rows and columns of a task.
+    /// Rows and columns of a task. Tasks that follow each other have the same columns.
     pub fn task(&self, index: usize) -> [Range<usize>; 2] {
-        let across = self.columns.div_ceil(self.step[1]);
+        let down = self.rows.div_ceil(self.step[0]);
         let range = |i: usize, step: usize, end: usize| i * step..end.min((i + 1) * step);
-        [range(index / across, self.step[0], self.rows), range(index % across, self.step[1], self.columns)]
+        [range(index % down, self.step[0], self.rows), range(index / down, self.step[1], self.columns)]
     }
+}
+
+/// Units of so many columns, packed for all blocks of k.
+fn units(kernel: &Kernel, columns: usize, k: usize) -> usize {
+    k.div_ceil(BLOCK).saturating_mul(columns).saturating_mul(kernel.stride())
 }

@@ -4,20 +4,25 @@ use super::kernel::Panels;
 use crate::isa::Isa;
 use crate::{DType, codec, per_isa};
 
-/// [`super::kernel::DecodeLine`]: one element a unit.
-pub(super) fn line(isa: Isa, dtype: DType, codes: &[u8], units: &mut [u32]) {
-    codec::decode(isa, dtype, codes, floats(units));
+/// [`super::kernel::DecodeLines`]: one element a unit.
+pub(super) fn lines(isa: Isa, dtype: DType, len: usize, codes: &[u8], units: &mut [u32], [pitch, stride]: [usize; 2]) {
+    let codes = codes.chunks(pitch).map(|line| &line[..len * dtype.size()]);
+    codec::decode_each(isa, dtype, codes.zip(floats(units).chunks_mut(stride).map(|line| &mut line[..len])));
 }
 
 /// [`super::kernel::DecodeAcross`]: one element a unit.
-pub(super) fn across(isa: Isa, dtype: DType, codes: &[u8], _: Option<&[u8]>, panels: Panels<'_>) {
-    let size = dtype.size();
-    if panels.width < WIDE && codes.len() > panels.width * size {
-        return dealt(isa, dtype, codes, panels);
+pub(super) fn across(isa: Isa, dtype: DType, lines: &[&[u8]], Panels { units, width, distance }: Panels<'_>) {
+    let (size, len) = (dtype.size(), lines.first().map_or(0, |line| line.len()));
+    if width < WIDE && len > width * size {
+        for (unit, line) in lines.iter().enumerate() {
+            dealt(isa, dtype, line, Panels { units: &mut units[unit * width..], width, distance });
+        }
+        return;
     }
-    let codes = codes.chunks(panels.width * size);
-    for (codes, out) in codes.zip(floats(panels.units).chunks_mut(panels.distance)) {
-        codec::decode(isa, dtype, codes, &mut out[..codes.len() / size]);
+    for (at, panel) in (0..len).step_by(width * size).zip(floats(units).chunks_mut(distance)) {
+        let part = at..len.min(at + width * size);
+        let outs = panel.chunks_mut(width).map(|out| &mut out[..part.len() / size]);
+        codec::decode_each(isa, dtype, lines.iter().map(|line| &line[part.clone()]).zip(outs));
     }
 }
 

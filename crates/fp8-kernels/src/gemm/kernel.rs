@@ -7,13 +7,15 @@ use crate::isa::Isa;
 /// Elements of k in a block: sums run inside blocks, and blocks are added in order (docs/numerics.md).
 pub const BLOCK: usize = 576;
 
-/// Codes of consecutive k, of one row or column, to units; what is missing of the last unit is zero.
-pub(super) type DecodeLine = fn(Isa, DType, &[u8], &mut [u32]);
+/// Lines of so many codes of consecutive k, one for each row or column, to units; what is missing of the last unit is zero. Lines of codes, in bytes, and
+/// those of units are so far apart.
+pub(super) type DecodeLines = fn(Isa, DType, usize, &[u8], &mut [u32], [usize; 2]);
 
-/// Codes of consecutive rows or columns, for one k (two where a unit holds two), to units. The second line may be absent: zeros.
-pub(super) type DecodeAcross = fn(Isa, DType, &[u8], Option<&[u8]>, Panels<'_>);
+/// Lines of codes of consecutive rows or columns, one for each k, to units; what is missing of the last unit is zero.
+pub(super) type DecodeAcross = fn(Isa, DType, &[&[u8]], Panels<'_>);
 
-/// Where units of consecutive columns go: `width` of them one after the other, the next ones `distance` further on.
+/// Where units of consecutive columns go: `width` of them one after the other, then those of the next unit of k; the next columns
+/// `distance` further on.
 pub(super) struct Panels<'a> {
     pub units: &'a mut [u32],
     /// A multiple of 16.
@@ -31,7 +33,7 @@ pub(super) struct Kernel {
     pub tiles: &'static [Tile],
     /// How many rows of A together, from the first of a tile on, have to be at even distances where they are not packed.
     pub even: usize,
-    pub decode_line: DecodeLine,
+    pub decode_lines: DecodeLines,
     pub decode_across: DecodeAcross,
     /// What a thread does before and after tiles.
     pub around: [Around; 2],

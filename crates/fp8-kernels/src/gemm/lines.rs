@@ -17,6 +17,11 @@ pub(crate) trait Lines: Sync {
     /// Asks for the same elements, which will be read soon; the line need not exist.
     fn ask(&self, _line: usize, _first: usize, _len: usize) {}
 
+    /// All lines, and bytes of one, where they lie one after the other.
+    fn matrix(&self) -> Option<(&[u8], usize)> {
+        None
+    }
+
     /// The lines as windows, where they overlap by so much that this pays.
     fn windows(&self) -> Option<&dyn Windows> {
         None
@@ -34,6 +39,10 @@ pub(crate) struct Dense<'a> {
 impl Lines for Dense<'_> {
     fn part<'a>(&'a self, line: usize, first: usize, len: usize, _: &'a mut Scratch) -> &'a [u8] {
         self.view.part(line * self.len + first, len).bytes
+    }
+
+    fn matrix(&self) -> Option<(&[u8], usize)> {
+        Some((self.view.bytes, self.len * self.view.dtype.size()))
     }
 
     fn ask(&self, line: usize, first: usize, len: usize) {

@@ -19,9 +19,12 @@ pub(crate) struct Factor<'a> {
     pub along_k: bool,
 }
 
+/// Lines across k that are decoded together; a multiple of every unit's.
+const TOGETHER: usize = 16;
+
 /// Room that packing needs.
 pub(super) struct PackScratch {
-    parts: [Scratch; 2],
+    parts: Box<[Scratch; TOGETHER]>,
     /// Lines of codes, and the same turned.
     lines: Box<[u8]>,
     turned: Box<[u8]>,
@@ -30,13 +33,63 @@ pub(super) struct PackScratch {
 /// Bytes of lines that are turned at once, to stay in the first-level cache; [`ALIGN`] lines of 192 elements at least.
 const TURNED: usize = 24 << 10;
 
-/// How many lines further on the codes are that are asked for, of lines along k and across.
+/// How many lines further on the codes are that are asked for, of lines along k and across; where these are decoded together, those of the next
+/// [`TOGETHER`] are.
 const AHEAD: usize = 3;
 const ACROSS_AHEAD: usize = 12;
 
 impl PackScratch {
     pub fn new() -> Self {
-        Self { parts: [[0; _]; 2], lines: vec![0; TURNED].into(), turned: vec![0; TURNED].into() }
+        Self { parts: Box::new([[0; _]; TOGETHER]), lines: vec![0; TURNED].into(), turned: vec![0; TURNED].into() }
+    }
+}
+
+/// A part of some lines.
+struct Piece<'a> {
+    factor: Factor<'a>,
+    lines: Range<usize>,
+    part: Range<usize>,
+}
+
+impl PackScratch {
+    /// `count` lines turned, of which those behind the last are zeros: to lines `pitch` bytes apart, where `together` codes stay together.
+    fn turned(&mut self, isa: Isa, piece: &Piece<'_>, count: usize, together: usize, pitch: usize) -> &[u8] {
+        let Self { parts, lines: room, turned } = self;
+        let &Piece { factor, ref lines, ref part } = piece;
+        let size = factor.dtype.size();
+        let blocks = [count * size * together, part.len() * size].iter().all(|bytes| bytes.is_multiple_of(ALIGN));
+        let from = match factor.lines.matrix() {
+            Some((bytes, pitch)) if blocks && lines.len() == count => {
+                lines.clone().for_each(|line| factor.lines.ask(line, part.start, part.len()));
+                Matrix { bytes: &bytes[lines.start * pitch + part.start * size..], pitch }
+            }
+            _ => piece.copied(count, &mut parts[0], room),
+        };
+        let mut to = Matrix { bytes: &mut **turned, pitch };
+        turn(isa, size * together, &from, &mut to, [count, part.len().div_ceil(together)]);
+        turned
+    }
+}
+
+impl Piece<'_> {
+    /// `count` lines of it in `room`, of which those behind the last are zeros.
+    fn copied<'r>(&self, count: usize, scratch: &mut Scratch, room: &'r mut [u8]) -> Matrix<&'r [u8]> {
+        let Self { factor, lines, part } = self;
+        let pitch = (part.len() * factor.dtype.size()).next_multiple_of(ALIGN);
+        let ahead = if factor.along_k { AHEAD } else { ACROSS_AHEAD };
+        let mut rest = lines.clone();
+        for to in room.chunks_exact_mut(pitch).take(count) {
+            let Some(line) = rest.next() else {
+                to.fill(0);
+                continue;
+            };
+            factor.lines.ask(line + ahead, part.start, part.len());
+            let codes = factor.lines.part(line, part.start, part.len(), scratch);
+            let (whole, missing) = to.split_at_mut(codes.len());
+            whole.copy_from_slice(codes);
+            missing.fill(0);
+        }
+        Matrix { bytes: room, pitch }
     }
 }
 
@@ -76,39 +129,22 @@ impl Packer<'_> {
     fn line(&mut self, factor: Factor<'_>, line: usize, k: &Range<usize>, units: &mut [u32]) {
         factor.lines.ask(line + AHEAD, k.start, k.len());
         let codes = factor.lines.part(line, k.start, k.len(), &mut self.scratch.parts[0]);
-        (self.kernel.decode_line)(self.isa, factor.dtype, codes, &mut units[..k.len().div_ceil(self.kernel.per_unit)]);
-    }
-
-    /// Units of lines `line .. line + per_unit`, of which those from `end` on are missing.
-    fn across(&mut self, factor: Factor<'_>, line: usize, end: usize, part: &Range<usize>, panels: Panels<'_>) {
-        let [first, second] = &mut self.scratch.parts;
-        (0..self.kernel.per_unit).for_each(|i| factor.lines.ask(line + ACROSS_AHEAD + i, part.start, part.len()));
-        let first = factor.lines.part(line, part.start, part.len(), first);
-        let pair = self.kernel.per_unit == 2 && line + 1 < end;
-        let second = pair.then(|| factor.lines.part(line + 1, part.start, part.len(), second));
-        (self.kernel.decode_across)(self.isa, factor.dtype, first, second, panels);
+        let apart = [codes.len(), units.len()];
+        (self.kernel.decode_lines)(self.isa, factor.dtype, k.len(), codes, units, apart);
     }
 
     fn rows_from_across(&mut self, factor: Factor<'_>, rows: Range<usize>, k: Range<usize>, out: &mut [u32]) {
-        let (stride, per_unit, size) = (self.kernel.stride(), self.kernel.per_unit, factor.dtype.size());
+        let (stride, size) = (self.kernel.stride(), factor.dtype.size());
         let pitch = (rows.len() * size).next_multiple_of(ALIGN);
         let step = (TURNED / pitch.max(1)).min(BLOCK) / ALIGN * ALIGN;
         for first in k.clone().step_by(step) {
             let some = first..k.end.min(first + step);
-            for (line, to) in some.clone().zip(self.scratch.lines.chunks_exact_mut(pitch)) {
-                factor.lines.ask(line + ACROSS_AHEAD, rows.start, rows.len());
-                let codes = factor.lines.part(line, rows.start, rows.len(), &mut self.scratch.parts[0]);
-                to[..codes.len()].copy_from_slice(codes);
-            }
-            let turned_pitch = (some.len() * size).next_multiple_of(ALIGN);
-            self.turn(size, [pitch, turned_pitch], [some.len(), rows.len()]);
-            let at = (first - k.start) / per_unit;
-            for (codes, units) in
-                self.scratch.turned.chunks_exact(turned_pitch).zip(out.chunks_mut(stride)).take(rows.len())
-            {
-                let units = &mut units[at..][..some.len().div_ceil(per_unit)];
-                (self.kernel.decode_line)(self.isa, factor.dtype, &codes[..some.len() * size], units);
-            }
+            let pitch = (some.len() * size).next_multiple_of(ALIGN);
+            let piece = Piece { factor, lines: some.clone(), part: rows.clone() };
+            let codes = self.scratch.turned(self.isa, &piece, some.len(), 1, pitch);
+            let units = &mut out[(first - k.start) / self.kernel.per_unit..];
+            let lines = &codes[..rows.len() * pitch];
+            (self.kernel.decode_lines)(self.isa, factor.dtype, some.len(), lines, units, [pitch, stride]);
         }
     }
 
@@ -117,39 +153,35 @@ impl Packer<'_> {
         let step = (TURNED / (width * size)).min(BLOCK) / ALIGN * ALIGN;
         for first in k.clone().step_by(step) {
             let some = first..k.end.min(first + step);
-            let pitch = (some.len() * size).next_multiple_of(ALIGN);
-            let mut rest = lines.clone();
-            for to in self.scratch.lines.chunks_exact_mut(pitch).take(width) {
-                let Some(line) = rest.next() else {
-                    to.fill(0);
-                    continue;
-                };
-                factor.lines.ask(line + AHEAD, some.start, some.len());
-                let codes = factor.lines.part(line, some.start, some.len(), &mut self.scratch.parts[0]);
-                let (whole, missing) = to.split_at_mut(codes.len());
-                whole.copy_from_slice(codes);
-                missing.fill(0);
-            }
-            let (units, together) = (some.len().div_ceil(per_unit), size * per_unit);
-            self.turn(together, [pitch, width * together], [width, units]);
-            let (codes, at) = (&self.scratch.turned[..units * width * together], (first - k.start) / per_unit * width);
-            (self.kernel.decode_line)(self.isa, factor.dtype, codes, &mut out[at..][..units * width]);
+            let units = some.len().div_ceil(per_unit);
+            let piece = Piece { factor, lines: lines.clone(), part: some.clone() };
+            let codes = self.scratch.turned(self.isa, &piece, width, per_unit, width * per_unit * size);
+            let out = &mut out[(first - k.start) / per_unit * width..][..units * width];
+            let len = units * width * per_unit;
+            (self.kernel.decode_lines)(
+                self.isa,
+                factor.dtype,
+                len,
+                &codes[..len * size],
+                out,
+                [len * size, units * width],
+            );
         }
     }
 
-    /// The lines of the scratch, turned.
-    fn turn(&mut self, size: usize, [pitch, turned_pitch]: [usize; 2], lines_and_len: [usize; 2]) {
-        let from = Matrix { bytes: &*self.scratch.lines, pitch };
-        let mut to = Matrix { bytes: &mut *self.scratch.turned, pitch: turned_pitch };
-        turn(self.isa, size, &from, &mut to, lines_and_len);
-    }
-
     fn panels_from_across(&mut self, factor: Factor<'_>, columns: Range<usize>, k: Range<usize>, out: &mut [u32]) {
-        let (width, per_unit) = (self.kernel.columns, self.kernel.per_unit);
-        let panel = width * self.kernel.stride();
-        for (unit, line) in k.clone().step_by(per_unit).enumerate() {
-            let panels = Panels { units: &mut out[unit * width..], width, distance: panel };
-            self.across(factor, line, k.end, &columns, panels);
+        let width = self.kernel.columns;
+        let units = &mut out[..columns.len().div_ceil(width) * width * self.kernel.stride()];
+        for first in k.clone().step_by(TOGETHER) {
+            let some = first..k.end.min(first + TOGETHER);
+            let mut lines: [&[u8]; TOGETHER] = [&[]; _];
+            for ((line, scratch), codes) in some.clone().zip(self.scratch.parts.iter_mut()).zip(&mut lines) {
+                factor.lines.ask(line + TOGETHER, columns.start, columns.len());
+                *codes = factor.lines.part(line, columns.start, columns.len(), scratch);
+            }
+            let units = &mut units[(first - k.start) / self.kernel.per_unit * width..];
+            let panels = Panels { units, width, distance: width * self.kernel.stride() };
+            (self.kernel.decode_across)(self.isa, factor.dtype, &lines[..some.len()], panels);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Products of matrices of codes: tasks, and what one of them does.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
@@ -10,7 +11,7 @@ use super::factors::Factors;
 use super::kernel::{BLOCK, Kernel};
 use super::pack::{Factor, Packer};
 use super::packed::{Packed, Side};
-use super::room::{Kept, Parts, ROOM, ROWS_AT_ONCE, Room, padded};
+use super::room::{Held, Kept, Parts, ROOM, ROWS_AT_ONCE, Room, padded};
 use super::tile::{FAR, Target};
 use super::windows::{self, Image, Windows};
 use crate::EpilogueView;
@@ -43,7 +44,7 @@ impl Product<'_> {
         let overlaps = in_place.map(|windows| windows.map(|windows| windows.shape().overlap));
         let sizes = [self.rows, self.columns, self.k];
         let threads = rayon::current_num_threads();
-        let cut = Cut::new(kernel, sizes, overlaps, !self.a.along_k, packed_b.is_some(), threads);
+        let cut = Cut::new(kernel, sizes, overlaps, packed_b.is_some(), threads);
         let [mut room_a, mut room_b] = [Kept::take(), Kept::take()];
         let [shares_a, shares_b] = cut.shared;
         let (a, b) = rayon::join(
@@ -51,9 +52,20 @@ impl Product<'_> {
             || shares_b.then(|| Packed::new(isa, kernel, Side::B, self.b, [self.columns, self.k], &mut room_b)),
         );
         let b = packed_b.or(b.as_ref());
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         (0..cut.tasks()).into_par_iter().with_max_len(1).for_each(|task| {
             let [rows, columns] = cut.task(task);
-            let task = Task { product: self, isa, kernel, rows, columns, in_place, packed: [a.as_ref(), b] };
+            let task = Task {
+                product: self,
+                number,
+                keeps_b: cut.keeps_b,
+                isa,
+                kernel,
+                rows,
+                columns,
+                in_place,
+                packed: [a.as_ref(), b],
+            };
             ROOM.with_borrow_mut(|room| task.compute(room, output));
         });
     }
@@ -67,9 +79,16 @@ impl Product<'_> {
     }
 }
 
+/// The number of the next product.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
 /// A part of C that one thread computes.
 struct Task<'a> {
     product: &'a Product<'a>,
+    /// That of the product.
+    number: u64,
+    /// Whether the next task may find its columns of B packed.
+    keeps_b: bool,
     isa: Isa,
     kernel: &'a Kernel,
     rows: Range<usize>,
@@ -90,6 +109,9 @@ impl Task<'_> {
     fn compute(&self, room: &mut Room, output: &Output<'_>) {
         let (kernel, product) = (self.kernel, self.product);
         let (rows, width) = (self.rows.len(), self.width());
+        let panels = width * kernel.stride();
+        let next = Held { product: self.number, columns: self.columns.clone() };
+        let held = room.hold(self.keeps_b.then_some(next));
         let Parts { a, b, sums, scratch } = room.parts([rows, width], self.units());
         let mut packer = Packer { isa: self.isa, kernel, scratch };
         let (rows_in_place, a) = match self.in_place[0] {
@@ -109,7 +131,10 @@ impl Task<'_> {
                 }
                 (None, Some(packed)) => Columns::Packed(packed.part(block, self.columns.start)),
                 (None, None) => {
-                    packer.columns(product.b, self.columns.clone(), k.clone(), b);
+                    let b = &mut b[if self.keeps_b { block * panels } else { 0 }..][..panels];
+                    if !held {
+                        packer.columns(product.b, self.columns.clone(), k.clone(), b);
+                    }
                     Columns::Packed(b)
                 }
             };
@@ -154,8 +179,9 @@ impl Task<'_> {
         };
         let rows = padded(self.rows.len().min(ROWS_AT_ONCE));
         let k = self.product.k;
+        let columns = if self.keeps_b { k.div_ceil(BLOCK) * self.width() } else { self.width() };
         let mut blocks = (0..k).step_by(BLOCK).map(|first| first..k.min(first + BLOCK));
-        [of(0, rows, &mut std::iter::once(self.rows.clone())), of(1, self.width(), &mut blocks)]
+        [of(0, rows, &mut std::iter::once(self.rows.clone())), of(1, columns, &mut blocks)]
     }
 
     /// Columns of its sums, some of which may lie behind the last.

@@ -1,6 +1,7 @@
 //! Memory for packed factors and sums, kept from call to call.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use super::pack::PackScratch;
 
@@ -41,7 +42,16 @@ pub(super) struct Room {
     a: Vec<Line>,
     b: Vec<Line>,
     sums: Vec<Line>,
+    /// What `b` holds, where it is all of it.
+    held: Option<Held>,
     pub scratch: PackScratch,
+}
+
+/// Columns of the B of a product, packed for all blocks of k.
+#[derive(PartialEq, Eq)]
+pub(super) struct Held {
+    pub product: u64,
+    pub columns: Range<usize>,
 }
 
 /// The parts of a [`Room`].
@@ -54,7 +64,14 @@ pub(super) struct Parts<'a> {
 
 impl Room {
     fn new() -> Self {
-        Self { a: Vec::new(), b: Vec::new(), sums: Vec::new(), scratch: PackScratch::new() }
+        Self { a: Vec::new(), b: Vec::new(), sums: Vec::new(), held: None, scratch: PackScratch::new() }
+    }
+
+    /// What `b` is going to hold: whether it does already.
+    pub fn hold(&mut self, next: Option<Held>) -> bool {
+        let held = next.is_some() && self.held == next;
+        self.held = next;
+        held
     }
 
     /// Room for a task of `rows` by `width`, and for units of factors that it packs or decodes.

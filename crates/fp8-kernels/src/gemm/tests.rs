@@ -50,31 +50,34 @@ fn products_equal_the_oracle() {
     }
 }
 
-/// So large that tasks share what is packed; of many threads each packs for itself, where A need not be turned.
+/// So large that tasks share what is packed; of many threads each packs for itself, and keeps columns of B from task to task.
 #[test]
 fn shared_factors_change_nothing() {
     let [m, n, k] = [400, 410, 1250];
     for (dtype, layout) in [(DType::E5M2, Layout::NT), (DType::E4M3, Layout::NN), (DType::F32, Layout::TN)] {
         let shape = Gemm { m, n, k, layout };
-        let (a, b) = (codes(1, dtype, m * k), codes(2, dtype, k * n));
+        let [a, b, other] = [(1, m * k), (2, k * n), (3, k * n)].map(|(seed, len)| codes(seed, dtype, len));
         let sums = scalar::gemm(&shape, &values(dtype, &a), &values(dtype, &b));
         let epilogue = &epilogues(n, m * n)[1];
         let expected = finish(epilogue, n, &sums);
         let check = |isa, threads| {
-            let (kernel, turns) = (kernel::Kernel::of(isa, dtype, dtype), layout == Layout::TN);
-            let shared = cut::Cut::new(kernel, [m, n, k], [None; 2], turns, false, threads).shared;
-            let shares = threads == 3 || threads == 16 && turns;
+            let kernel = kernel::Kernel::of(isa, dtype, dtype);
+            let cut = cut::Cut::new(kernel, [m, n, k], [None; 2], false, threads);
+            let (shares, keeps) = (cut.shared.contains(&true), cut.keeps_b);
             assert!(
-                threads < 3 || shared.contains(&true) == shares,
-                "{isa}, {threads} threads, {layout:?}: {shared:?}"
+                threads < 3 || (shares, keeps) == (threads == 3, threads > 3),
+                "{isa}, {threads} threads: {shares}, {keeps}"
             );
             let mut c = vec![0xaa; expected.len()];
-            let (a, b) = (View { dtype, bytes: &a }, View { dtype, bytes: &b });
-            gemm(isa, &shape, a, b, &epilogue.view(), view_mut(epilogue, &mut c));
+            // After another B.
+            for bytes in [&other, &b] {
+                let (a, b) = (View { dtype, bytes: &a }, View { dtype, bytes });
+                gemm(isa, &shape, a, b, &epilogue.view(), view_mut(epilogue, &mut c));
+            }
             assert!(c == expected, "{isa}, {threads} threads: {shape:?} of {dtype}");
         };
         in_pools(check);
-        in_pool(16, check);
+        in_pool(6, check);
     }
 }
 

@@ -94,7 +94,10 @@ impl<'a> Image<'a> {
             let (before, rest) = room.split_at_mut(zeros / kernel.per_unit);
             let (units, after) = rest.split_at_mut(codes.len() / dtype.size() / kernel.per_unit);
             before.fill(0);
-            (kernel.decode_line)(isa, dtype, codes, units);
+            if !codes.is_empty() {
+                let apart = [codes.len(), units.len()];
+                (kernel.decode_lines)(isa, dtype, codes.len() / dtype.size(), codes, units, apart);
+            }
             after.fill(0);
         }
         Self { windows, shape, kernel, lines, start: rows.start * shape.pitch, units: room }
