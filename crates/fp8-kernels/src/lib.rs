@@ -59,6 +59,7 @@ pub mod pool;
 mod prefetch;
 pub mod reduce;
 pub mod spec;
+mod tasks;
 #[cfg(test)]
 mod testing;
 pub mod update;

@@ -7,11 +7,9 @@ mod tests;
 
 pub use linear::{Operands, linear, rows_at_a_time};
 
-use rayon::prelude::*;
-
 use crate::blocks::CHUNK;
 use crate::isa::Isa;
-use crate::{CrossEntropy, Store, View, ViewMut, codec, math, per_isa};
+use crate::{CrossEntropy, Store, View, ViewMut, codec, math, per_isa, tasks};
 
 /// losses (rows): -sum_c target_c log softmax(logits)_c, 0 for a target that is ignored, with target = (1 - smoothing) one-hot + smoothing / classes; sums in
 /// FP64.
@@ -20,7 +18,7 @@ use crate::{CrossEntropy, Store, View, ViewMut, codec, math, per_isa};
 /// where it is the target or there is smoothing.
 pub fn forward(isa: Isa, spec: &CrossEntropy, logits: View<'_>, targets: &[u32], losses: ViewMut<'_>) {
     let (rows, classes) = (rows_at_once(spec), spec.classes);
-    losses.bytes.par_chunks_mut(rows * size_of::<f32>()).enumerate().for_each(|(chunk, losses)| {
+    tasks::each_of(losses.bytes.chunks_mut(rows * size_of::<f32>()), |chunk, losses| {
         let mut row = vec![0.0; classes];
         for (at, loss) in (chunk * rows..).zip(losses.as_chunks_mut().0) {
             codec::decode(isa, logits.dtype, logits.part(at * classes, classes).bytes, &mut row);
@@ -62,7 +60,7 @@ fn of_rows(
         chunks.push((losses, of_logits.0, of_errors.0));
         (logits, errors) = (of_logits.1, of_errors.1);
     }
-    chunks.into_par_iter().enumerate().for_each(|(chunk, (losses, logits, errors))| {
+    tasks::each_of(chunks, |chunk, (losses, logits, errors)| {
         for (i, loss) in losses.as_chunks_mut().0.iter_mut().enumerate() {
             let row = &mut logits[i * classes..][..classes];
             let (at, target) = (chunk * rows + i, targets[chunk * rows + i]);
@@ -88,7 +86,7 @@ pub fn backward(
     dlogits: ViewMut<'_>,
 ) {
     let (rows, row_bytes) = (rows_at_once(spec), spec.classes * dlogits.dtype.size());
-    dlogits.bytes.par_chunks_mut((rows * row_bytes).max(1)).enumerate().for_each(|(chunk, out)| {
+    tasks::each_of(dlogits.bytes.chunks_mut((rows * row_bytes).max(1)), |chunk, out| {
         let mut row = vec![0.0; spec.classes];
         for (i, out) in out.chunks_mut(row_bytes).enumerate() {
             let i = chunk * rows + i;

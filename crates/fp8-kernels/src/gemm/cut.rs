@@ -4,8 +4,10 @@ use std::ops::Range;
 
 use super::kernel::{BLOCK, Kernel};
 use super::packed::Packed;
+use super::room::ROWS_AT_ONCE;
 
 /// A cut of C (rows, columns) into tasks.
+#[derive(Clone, Copy)]
 pub(super) struct Cut {
     rows: usize,
     columns: usize,
@@ -17,7 +19,8 @@ pub(super) struct Cut {
     pub keeps_b: bool,
 }
 
-/// Most columns of a task, and most sums: these stay in the second-level cache with a block of k of its columns and rows.
+/// Most columns of a task, and most sums: these stay in the second-level cache with a block of k of its columns and rows. Of a B that is packed
+/// already it may be twice as many columns, where so many take no more room.
 const MOST_COLUMNS: usize = 576;
 const MOST_SUMS: usize = 256 * 256;
 /// Most units of B that a thread keeps for its next task, in the second-level cache: 1.5 MiB.
@@ -40,12 +43,17 @@ impl Cut {
     ) -> Self {
         let lines = [rows, columns];
         let fits = [0, 1].map(|i| overlaps[i].is_none() && Packed::fits(kernel, [lines[i], k]));
-        // Packed memory is read from the cores that have written it.
-        let (packers, reading) = (threads.min(PACKERS), threads);
+        let packers = threads.min(PACKERS);
+        // Packed memory is read from the cores that have written it; small B that has been packed before lies in the second-level cache of each.
+        let reading = [0, 1].map(|i| {
+            if i == 1 && has_b && columns.saturating_mul(k) <= MOST_KEPT * kernel.per_unit { 0 } else { threads }
+        });
         let may_pack_alone = has_b || threads > PACKERS;
         let packing = overlaps.map(|overlap| PACKING / overlap.unwrap_or(1).max(1));
         let (some_rows, some_columns) = (rows.max(1), columns.max(1));
-        let fewest = some_columns.div_ceil(MOST_COLUMNS);
+        // Few rows may be cut anywhere.
+        let even = if rows > ROWS_AT_ONCE { kernel.rows() } else { kernel.tiles.last().map_or(1, |tile| tile.rows) };
+        let fewest = some_columns.div_ceil(if has_b && 2 * k <= BLOCK { 2 * MOST_COLUMNS } else { MOST_COLUMNS });
         (fewest..=some_columns.div_ceil(kernel.columns).min(fewest + 4 * threads))
             .flat_map(|across| {
                 let width = some_columns.div_ceil(across).next_multiple_of(kernel.columns);
@@ -54,7 +62,7 @@ impl Cut {
                 [1, 2, 4, 8]
                     .into_iter()
                     .map(move |times| (times * threads).div_ceil(across).clamp(fewest, most.max(fewest)))
-                    .map(move |down| [some_rows.div_ceil(down).next_multiple_of(kernel.rows()), width])
+                    .map(move |down| [some_rows.div_ceil(down).next_multiple_of(even), width])
             })
             .flat_map(|step| {
                 let tasks = [some_rows.div_ceil(step[0]), some_columns.div_ceil(step[1])];
@@ -62,14 +70,14 @@ impl Cut {
                 [if may_pack_alone { [false; 2] } else { shared }, shared].map(|shared| (step, tasks, shared))
             })
             .map(|(step, tasks, shared)| {
-                let each = |i: usize| step[i] * if shared[i] || (i == 1 && has_b) { reading } else { packing[i] };
+                let each = |i: usize| step[i] * if shared[i] || (i == 1 && has_b) { reading[i] } else { packing[i] };
                 let once = |i: usize| if shared[i] { [some_rows, some_columns][i] * PACKING } else { 0 };
                 // Tasks of one thread that have the same columns.
                 let run = (tasks[0] * tasks[1]).div_ceil(threads).min(tasks[0]);
                 let may_keep = overlaps[1].is_none() && !shared[1] && !has_b;
                 let keeps_b = may_keep && run > 1 && units(kernel, step[1], k) <= MOST_KEPT;
                 let run = if keeps_b { run } else { 1 };
-                let task = step[0] * step[1] + each(0) + each(1) / run;
+                let task = step[0].next_multiple_of(kernel.rows()) * step[1] + each(0) + each(1) / run;
                 // Threads are not equally fast: many of them wait for the last one, by half a task. Two share what is left.
                 let uneven = (task / 2).saturating_sub(task / threads);
                 let slowest = (tasks[0] * tasks[1]).div_ceil(threads) * task + uneven;

@@ -1,5 +1,8 @@
 //! Products of several A with one B, which is packed once.
 
+use std::cell::Cell;
+
+use super::cut::Cut;
 use super::epilogue::Output;
 use super::kernel::Kernel;
 use super::lines::Dense;
@@ -37,6 +40,8 @@ pub(crate) struct FixedB<'a> {
     a: DType,
     /// Unless it is too large to be kept.
     packed: Option<Packed<'a>>,
+    /// How the last product was cut, which had so many rows.
+    cut: Cell<Option<(usize, Cut)>>,
 }
 
 impl<'a> FixedB<'a> {
@@ -46,7 +51,7 @@ impl<'a> FixedB<'a> {
         let size = [b.n, b.k];
         let packed =
             Packed::fits(kernel, size).then(|| Packed::new(isa, kernel, Side::B, b.factor(&b.lines()), size, room));
-        Self { isa, b, a, packed }
+        Self { isa, b, a, packed, cut: Cell::new(None) }
     }
 
     /// C (rows of A, n) = epilogue(A B), of A (rows, k), to the bit of [`super::gemm`]. For an A of another type B is packed anew.
@@ -62,7 +67,21 @@ impl<'a> FixedB<'a> {
             epilogue,
             output_row: None,
         };
-        let packed = self.packed.as_ref().filter(|_| a.dtype == self.a);
-        product.compute_by(self.isa, packed, &Output::new(c));
+        match self.packed.as_ref().filter(|_| a.dtype == self.a) {
+            Some(b) => product.compute_by(self.isa, &self.cut(&product), Some(b), &Output::new(c)),
+            None => product.compute(self.isa, &Output::new(c)),
+        }
+    }
+
+    /// How a product of packed B is cut: as the one before, where that had as many rows, as finding out takes long beside a small product.
+    fn cut(&self, product: &Product<'_>) -> Cut {
+        match self.cut.get() {
+            Some((rows, cut)) if rows == product.rows => cut,
+            _ => {
+                let cut = product.cut(self.isa, true);
+                self.cut.set(Some((product.rows, cut)));
+                cut
+            }
+        }
     }
 }

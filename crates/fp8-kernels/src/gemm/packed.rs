@@ -2,12 +2,11 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::kernel::{BLOCK, Kernel};
 use super::pack::{Factor, Packer};
 use super::room::{Kept, ROOM};
 use crate::isa::Isa;
+use crate::tasks;
 
 /// Most units of a factor that is packed whole: 96 MiB.
 const MOST: usize = 24 << 20;
@@ -81,7 +80,7 @@ impl<'a> Packed<'a> {
         let suffice = lines.div_ceil(PIECE) * blocks >= PIECES * rayon::current_num_threads();
         let size = if suffice { PIECE } else { SMALL_PIECE };
         let pieces = lines.next_multiple_of(PIECE) / size;
-        all.par_chunks_mut(size * line).take(blocks * pieces).enumerate().for_each(|(i, out)| {
+        tasks::each_of(all.chunks_mut(size * line).take(blocks * pieces), |i, out| {
             let (first, piece) = (i / pieces * BLOCK, i % pieces * size);
             let some = piece..lines.min(piece + size);
             if some.is_empty() {

@@ -3,8 +3,6 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rayon::prelude::*;
-
 use super::cut::Cut;
 use super::epilogue::{Output, finish};
 use super::factors::Factors;
@@ -16,6 +14,7 @@ use super::tile::{FAR, Target};
 use super::windows::{self, Image, Windows};
 use crate::EpilogueView;
 use crate::isa::Isa;
+use crate::tasks;
 
 /// C (rows, columns) = epilogue(A B) over k.
 pub(crate) struct Product<'a> {
@@ -34,26 +33,33 @@ impl Product<'_> {
     ///
     /// A factor that several tasks need is packed once, before them, where it is not too large.
     pub fn compute(&self, isa: Isa, output: &Output<'_>) {
-        self.compute_by(isa, None, output);
+        self.compute_by(isa, &self.cut(isa, false), None, output);
     }
 
-    /// The same by a B that has been packed before.
-    pub(super) fn compute_by(&self, isa: Isa, packed_b: Option<&Packed<'_>>, output: &Output<'_>) {
+    /// How it is cut for the threads of the current pool. `has_b`: B has been packed before.
+    pub(super) fn cut(&self, isa: Isa, has_b: bool) -> Cut {
+        let kernel = Kernel::of(isa, self.a.dtype, self.b.dtype);
+        let overlaps = self.in_place(kernel).map(|windows| windows.map(|windows| windows.shape().overlap));
+        Cut::new(kernel, [self.rows, self.columns, self.k], overlaps, has_b, rayon::current_num_threads())
+    }
+
+    /// Computes it by a cut, and by a B that has been packed before, if there is one.
+    pub(super) fn compute_by(&self, isa: Isa, cut: &Cut, packed_b: Option<&Packed<'_>>, output: &Output<'_>) {
         let kernel = Kernel::of(isa, self.a.dtype, self.b.dtype);
         let in_place = self.in_place(kernel);
-        let overlaps = in_place.map(|windows| windows.map(|windows| windows.shape().overlap));
-        let sizes = [self.rows, self.columns, self.k];
-        let threads = rayon::current_num_threads();
-        let cut = Cut::new(kernel, sizes, overlaps, packed_b.is_some(), threads);
         let [mut room_a, mut room_b] = [Kept::take(), Kept::take()];
         let [shares_a, shares_b] = cut.shared;
-        let (a, b) = rayon::join(
-            || shares_a.then(|| Packed::new(isa, kernel, Side::A, self.a, [self.rows, self.k], &mut room_a)),
-            || shares_b.then(|| Packed::new(isa, kernel, Side::B, self.b, [self.columns, self.k], &mut room_b)),
-        );
+        let (a, b) = if shares_a || shares_b {
+            rayon::join(
+                || shares_a.then(|| Packed::new(isa, kernel, Side::A, self.a, [self.rows, self.k], &mut room_a)),
+                || shares_b.then(|| Packed::new(isa, kernel, Side::B, self.b, [self.columns, self.k], &mut room_b)),
+            )
+        } else {
+            (None, None)
+        };
         let b = packed_b.or(b.as_ref());
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        (0..cut.tasks()).into_par_iter().with_max_len(1).for_each(|task| {
+        tasks::each(cut.tasks(), |task| {
             let [rows, columns] = cut.task(task);
             let task = Task {
                 product: self,

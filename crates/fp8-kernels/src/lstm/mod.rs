@@ -13,15 +13,13 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use crate::arithmetic::add;
 use crate::blocks::floats;
 use crate::gemm::{FixedB, Kept, Second, gemm};
 use crate::isa::Isa;
 use crate::math::{canonical, sigmoid, tanh};
 use crate::reduce::store_floats;
-use crate::{Activation, DType, EpilogueView, Gemm, Layout, Lstm, Store, View, ViewMut, codec, per_isa};
+use crate::{Activation, DType, EpilogueView, Gemm, Layout, Lstm, Store, View, ViewMut, codec, per_isa, tasks};
 
 /// What [`forward`] reads.
 #[derive(Clone, Copy)]
@@ -79,9 +77,9 @@ pub fn forward(
     outputs: Outputs<'_>,
 ) {
     let Outputs { h, cells, gates: mut kept } = outputs;
-    let mut room = Kept::take();
+    let mut rooms = [Kept::take(), Kept::take()];
     let order = Order { isa, lstm, lengths: operands.lengths };
-    let products = Products::new(&order, operands, h.dtype, &mut room);
+    let products = Products::new(&order, operands, h.dtype, &mut rooms);
     let (state, size) = (lstm.batch * lstm.hidden, h.dtype.size());
     let mut c = initial.map_or_else(|| vec![0.0; state], |[_, c]| floats(isa, c));
     let (mut from_x, mut gates) = (Vec::new(), vec![0.0; 4 * state]);
@@ -126,27 +124,31 @@ pub fn backward(isa: Isa, lstm: &Lstm, arguments: &Backward<'_>, dgates: ViewMut
     for (number, segment) in segments.iter().enumerate().rev() {
         let before = number.checked_sub(1).map(|earlier| arguments.cells.part(earlier * state, state));
         again.compute(&order, segment, arguments.gates, before);
+        let times = segment.times.len();
         for i in segment.steps().rev() {
             let t = order.time(i);
             let rows = order.rows_at_once();
-            let gates = segment.part_mut(t, 4 * state, &mut again.gates);
-            let [c_before, c] = [0, 1].map(|later| &again.cells[(i - segment.first + later) * state..][..state]);
             let dy = arguments.dy.part(t * state, state);
             let out = &mut dgates.bytes[4 * t * state * size..][..4 * state * size];
             let lines = out
-                .par_chunks_mut((4 * rows * hidden * size).max(1))
-                .zip(gates.par_chunks_mut((4 * rows * hidden).max(1)));
-            lines.zip(dc.par_chunks_mut((rows * hidden).max(1))).enumerate().for_each(|(chunk, ((out, gates), dc))| {
+                .chunks_mut((4 * rows * hidden * size).max(1))
+                .zip(again.gates.chunks_mut((4 * rows * times * hidden).max(1)))
+                .zip(again.cells.chunks((rows * (times + 1) * hidden).max(1)))
+                .zip(dc.chunks_mut((rows * hidden).max(1)));
+            tasks::each_of(lines, |chunk, (((out, gates), cells), dc)| {
                 let mut dh = vec![0.0; hidden];
-                let lines = out.chunks_mut(4 * hidden * size).zip(gates.chunks_mut(4 * hidden));
-                for (row, ((out, gates), dc)) in (chunk * rows..).zip(lines.zip(dc.chunks_mut(hidden))) {
+                let lines = out.chunks_mut(4 * hidden * size).zip(gates.chunks_mut(4 * times * hidden));
+                let lines = lines.zip(cells.chunks((times + 1) * hidden)).zip(dc.chunks_mut(hidden));
+                for (row, (((out, gates), cells), dc)) in (chunk * rows..).zip(lines) {
+                    let gates = segment.part_mut(t, 4 * hidden, gates);
                     if order.ended(row, t) {
                         gates.fill(0.0);
                         dc.fill(0.0);
                     } else {
                         order.line(dy, row, hidden, &mut dh);
                         add(isa, &mut dh, &from_next[row * hidden..][..hidden]);
-                        let [c_before, c] = [c_before, c].map(|c| &c[row * hidden..][..hidden]);
+                        let [c_before, c] =
+                            [0, 1].map(|later| &cells[(i - segment.first + later) * hidden..][..hidden]);
                         gate_errors(isa, gates, c_before, c, &dh, dc);
                     }
                     codec::encode(isa, &arguments.store, 4 * (t * state + row * hidden) as u64, gates, out);
@@ -254,9 +256,9 @@ impl Order<'_> {
         let (isa, hidden, rows) = (self.isa, self.lstm.hidden, self.rows_at_once());
         let (state, size) = (self.lstm.batch * hidden, store.dtype.size());
         let mut keeps = self.keeps(t, kept);
-        let chunks = gates.par_chunks_mut((4 * rows * hidden).max(1)).zip(c.par_chunks_mut((rows * hidden).max(1)));
-        let chunks = chunks.zip(out.par_chunks_mut((rows * hidden * size).max(1))).zip(keeps.par_iter_mut());
-        chunks.enumerate().for_each(|(chunk, (((gates, c), out), keep))| {
+        let chunks = gates.chunks_mut((4 * rows * hidden).max(1)).zip(c.chunks_mut((rows * hidden).max(1)));
+        let chunks = chunks.zip(out.chunks_mut((rows * hidden * size).max(1))).zip(keeps.iter_mut());
+        tasks::each_of(chunks, |chunk, (((gates, c), out), keep)| {
             let mut result = vec![0.0; hidden];
             let lines = gates.chunks_mut(4 * hidden).zip(c.chunks_mut(hidden)).zip(out.chunks_mut(hidden * size));
             for (line, ((gates, c), out)) in lines.enumerate() {
@@ -300,23 +302,28 @@ impl Keep<'_> {
 
 /// The products of a forward pass.
 struct Products<'a> {
-    isa: Isa,
     lstm: &'a Lstm,
     operands: &'a Operands<'a>,
     /// (4 hidden).
     bias: Vec<f32>,
     /// The transpose of `w_hidden`, which every step multiplies by.
     from_hidden: FixedB<'a>,
+    /// That of `w_input`.
+    from_input: FixedB<'a>,
 }
 
 impl<'a> Products<'a> {
-    /// For states of type `h`; packs `w_hidden` into `room`.
-    fn new(order: &Order<'a>, operands: &'a Operands<'a>, h: DType, room: &'a mut Kept) -> Self {
+    /// For states of type `h`; packs both factors into `rooms`.
+    fn new(order: &Order<'a>, operands: &'a Operands<'a>, h: DType, rooms: &'a mut [Kept; 2]) -> Self {
         let &Order { isa, lstm, .. } = order;
+        let [room_hidden, room_input] = rooms;
         let from_hidden = Second { view: operands.w_hidden, n: 4 * lstm.hidden, k: lstm.hidden, along_k: true };
+        let from_input = Second { view: operands.w_input, k: lstm.input, ..from_hidden };
         let [mut bias, other] = operands.biases.map(|bias| floats(isa, bias));
         add(isa, &mut bias, &other);
-        Self { isa, lstm, operands, bias, from_hidden: FixedB::new(isa, h, from_hidden, room) }
+        let from_hidden = FixedB::new(isa, h, from_hidden, room_hidden);
+        let from_input = FixedB::new(isa, operands.x.dtype, from_input, room_input);
+        Self { lstm, operands, bias, from_hidden, from_input }
     }
 
     /// out (times, batch, 4 hidden) = x W_input^T + b.
@@ -326,8 +333,7 @@ impl<'a> Products<'a> {
         out.resize(steps * batch * 4 * hidden, 0.0);
         let x = self.operands.x.part(segment.times.start * batch * input, steps * batch * input);
         let epilogue = plain(self.operands.factors[0], Some(View::of_floats(&self.bias)), None);
-        let shape = Gemm { m: steps * batch, n: 4 * hidden, k: input, layout: Layout::NT };
-        gemm(self.isa, &shape, x, self.operands.w_input, &epilogue, ViewMut::of_floats(out));
+        self.from_input.product(x, &epilogue, ViewMut::of_floats(out));
     }
 
     /// out (batch, 4 hidden) = h W_hidden^T + addend.
@@ -337,7 +343,8 @@ impl<'a> Products<'a> {
     }
 }
 
-/// A segment computed again from its gates: these after their functions (by time), and cell states (by step) from before the first step on.
+/// A segment computed again from its gates, row by row: these after their functions (batch, times, 4 hidden), and cell states from before the
+/// first step on (batch, steps + 1, hidden).
 #[derive(Default)]
 struct Again {
     gates: Vec<f32>,
@@ -347,32 +354,32 @@ struct Again {
 impl Again {
     /// From the gates of all steps before their functions, and the cell state before the segment; absent: zeros.
     fn compute(&mut self, order: &Order<'_>, segment: &Segment, kept: View<'_>, before: Option<View<'_>>) {
-        let Lstm { batch, hidden, .. } = *order.lstm;
-        let (state, steps) = (batch * hidden, segment.times.len());
-        self.gates.resize(4 * steps * state, 0.0);
-        self.cells.resize((steps + 1) * state, 0.0);
-        match before {
-            Some(cells) => codec::decode(order.isa, DType::F32, cells.bytes, &mut self.cells[..state]),
-            None => self.cells[..state].fill(0.0),
-        }
-        for i in segment.steps() {
-            let t = order.time(i);
-            let kept = kept.part(4 * t * state, 4 * state);
-            let (before, c) = self.cells[(i - segment.first) * state..].split_at_mut(state);
-            c[..state].copy_from_slice(before);
-            let rows = order.rows_at_once();
-            let gates = segment.part_mut(t, 4 * state, &mut self.gates).par_chunks_mut((4 * rows * hidden).max(1));
-            gates.zip(c[..state].par_chunks_mut((rows * hidden).max(1))).enumerate().for_each(|(chunk, (gates, c))| {
-                for (row, (gates, c)) in (chunk * rows..).zip(gates.chunks_mut(4 * hidden).zip(c.chunks_mut(hidden))) {
+        let (Lstm { batch, hidden, .. }, rows, times) = (*order.lstm, order.rows_at_once(), segment.times.len());
+        self.gates.resize(4 * times * batch * hidden, 0.0);
+        self.cells.resize((times + 1) * batch * hidden, 0.0);
+        let chunks = self.gates.chunks_mut((4 * rows * times * hidden).max(1));
+        let chunks = chunks.zip(self.cells.chunks_mut((rows * (times + 1) * hidden).max(1)));
+        tasks::each_of(chunks, |chunk, (gates, cells)| {
+            let lines = gates.chunks_mut(4 * times * hidden).zip(cells.chunks_mut((times + 1) * hidden));
+            for (row, (gates, cells)) in (chunk * rows..).zip(lines) {
+                match before {
+                    Some(before) => order.line(before, row, hidden, &mut cells[..hidden]),
+                    None => cells[..hidden].fill(0.0),
+                }
+                for i in segment.steps() {
+                    let t = order.time(i);
+                    let (before, c) = cells[(i - segment.first) * hidden..][..2 * hidden].split_at_mut(hidden);
                     if order.ended(row, t) {
                         c.fill(0.0);
                     } else {
-                        order.line(kept, row, 4 * hidden, gates);
+                        let gates = segment.part_mut(t, 4 * hidden, gates);
+                        c.copy_from_slice(before);
+                        order.line(kept, t * batch + row, 4 * hidden, gates);
                         activate(order.isa, gates, c);
                     }
                 }
-            });
-        }
+            }
+        });
     }
 }
 

@@ -3,12 +3,10 @@
 #[cfg(test)]
 mod tests;
 
-use rayon::prelude::*;
-
 use crate::arithmetic::multiply;
 use crate::blocks::{BLOCK, CHUNK};
 use crate::isa::Isa;
-use crate::{Store, UpdateRule, View, ViewMut, codec, per_isa};
+use crate::{Store, UpdateRule, View, ViewMut, codec, per_isa, tasks};
 
 /// One parameter; see [`crate::ParameterUpdate`].
 pub struct Parameter<'a> {
@@ -42,7 +40,7 @@ pub fn update<'a>(isa: Isa, rule: &UpdateRule, parameter: Parameter<'a>) {
     });
     let coefficients = Coefficients::new(rule);
     let step = Step { isa, rule, coefficients, gradient, unscale, master_store, moment_stores, working_store };
-    pieces.collect::<Vec<_>>().into_par_iter().for_each(|piece| step.piece(piece));
+    tasks::each_of(pieces, |_, piece| step.piece(piece));
 }
 
 /// A chunk of what is written.
