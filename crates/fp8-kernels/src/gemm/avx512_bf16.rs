@@ -134,7 +134,7 @@ fn across(dtype: DType, lines: &[&[u8]], panels: Panels<'_>) {
     let len = lines.first().map_or(0, |line| line.len());
     for (at, panel) in (0..len).step_by(COLUMNS).zip(panels.units.chunks_mut(panels.distance)) {
         for (pair, units) in lines.chunks(2).zip(panel.chunks_mut(COLUMNS)) {
-            let second = if pair.len() == 2 { pair[1] } else { &[] };
+            let second = pair.get(1).copied().unwrap_or_default();
             to_units(&lookup, order, beside(pair[0], second, at), &mut units[..(len - at).min(COLUMNS)]);
         }
     }
@@ -194,15 +194,6 @@ fn to_units(lookup: &Lookup, order: [__m512i; 2], codes: __m512i, units: &mut [u
     let [upper, lower] = lookup.bytes(codes);
     let first = _mm512_permutex2var_epi8(upper, order[0], lower);
     let second = _mm512_permutex2var_epi8(upper, order[1], lower);
-    if units.len() == 32 {
-        let to = units.as_mut_ptr().cast::<__m512i>();
-        // SAFETY: room for twice 16 units.
-        unsafe {
-            _mm512_storeu_si512(to, first);
-            _mm512_storeu_si512(to.add(1), second);
-        }
-        return;
-    }
     let (first_units, second_units) = units.split_at_mut(units.len().min(16));
     store(first_units, first);
     if !second_units.is_empty() {

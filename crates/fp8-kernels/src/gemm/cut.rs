@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::kernel::{BLOCK, Kernel};
-use super::packed::Packed;
+use super::packed::{self, Packed};
 use super::room::ROWS_AT_ONCE;
 
 /// A cut of C (rows, columns) into tasks.
@@ -52,7 +52,8 @@ impl Cut {
         let packing = overlaps.map(|overlap| PACKING / overlap.unwrap_or(1).max(1));
         let (some_rows, some_columns) = (rows.max(1), columns.max(1));
         // Few rows may be cut anywhere.
-        let even = if rows > ROWS_AT_ONCE { kernel.rows() } else { kernel.tiles.last().map_or(1, |tile| tile.rows) };
+        let multiple =
+            if rows > ROWS_AT_ONCE { kernel.rows() } else { kernel.tiles.last().map_or(1, |tile| tile.rows) };
         let fewest = some_columns.div_ceil(if has_b && 2 * k <= BLOCK { 2 * MOST_COLUMNS } else { MOST_COLUMNS });
         (fewest..=some_columns.div_ceil(kernel.columns).min(fewest + 4 * threads))
             .flat_map(|across| {
@@ -62,7 +63,7 @@ impl Cut {
                 [1, 2, 4, 8]
                     .into_iter()
                     .map(move |times| (times * threads).div_ceil(across).clamp(fewest, most.max(fewest)))
-                    .map(move |down| [some_rows.div_ceil(down).next_multiple_of(even), width])
+                    .map(move |down| [some_rows.div_ceil(down).next_multiple_of(multiple), width])
             })
             .flat_map(|step| {
                 let tasks = [some_rows.div_ceil(step[0]), some_columns.div_ceil(step[1])];
@@ -75,7 +76,7 @@ impl Cut {
                 // Tasks of one thread that have the same columns.
                 let run = (tasks[0] * tasks[1]).div_ceil(threads).min(tasks[0]);
                 let may_keep = overlaps[1].is_none() && !shared[1] && !has_b;
-                let keeps_b = may_keep && run > 1 && units(kernel, step[1], k) <= MOST_KEPT;
+                let keeps_b = may_keep && run > 1 && packed::units(kernel, step[1], k) <= MOST_KEPT;
                 let run = if keeps_b { run } else { 1 };
                 let task = step[0].next_multiple_of(kernel.rows()) * step[1] + each(0) + each(1) / run;
                 // Threads are not equally fast: many of them wait for the last one, by half a task. Two share what is left.
@@ -108,9 +109,4 @@ impl Cut {
         let range = |i: usize, step: usize, end: usize| i * step..end.min((i + 1) * step);
         [range(index % down, self.step[0], self.rows), range(index / down, self.step[1], self.columns)]
     }
-}
-
-/// Units of so many columns, packed for all blocks of k.
-fn units(kernel: &Kernel, columns: usize, k: usize) -> usize {
-    k.div_ceil(BLOCK).saturating_mul(columns).saturating_mul(kernel.stride())
 }

@@ -11,9 +11,14 @@ use crate::tasks;
 /// Most units of a factor that is packed whole: 96 MiB.
 const MOST: usize = 24 << 20;
 
-/// Units of a factor of so many lines over k.
+/// Units of so many lines, packed for all blocks of k.
+pub(super) fn units(kernel: &Kernel, lines: usize, k: usize) -> usize {
+    k.div_ceil(BLOCK).saturating_mul(lines).saturating_mul(kernel.stride())
+}
+
+/// The same of a whole factor, in whole pieces.
 fn packed_units(kernel: &Kernel, lines: usize, k: usize) -> usize {
-    k.div_ceil(BLOCK).saturating_mul(lines.next_multiple_of(PIECE)).saturating_mul(kernel.stride())
+    units(kernel, lines.next_multiple_of(PIECE), k)
 }
 
 /// Lines that a thread packs at a time: so many, or a third of that where there are too few pieces for all threads to end together. Both are

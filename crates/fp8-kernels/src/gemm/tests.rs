@@ -78,6 +78,7 @@ fn shared_factors_change_nothing() {
         };
         in_pools(check);
         in_pool(6, check);
+        in_pool(16, check);
     }
 }
 
