@@ -13,6 +13,8 @@ mod half;
 pub(crate) mod lookup;
 #[cfg(target_arch = "x86_64")]
 mod nearest_e5m2;
+#[cfg(target_arch = "x86_64")]
+mod philox;
 mod target;
 #[cfg(test)]
 mod tests;
