@@ -5,7 +5,7 @@ use fp8_core::{Format, Rounding, Specials, Stream};
 use super::draws::{Block, PER_BLOCK, draws};
 use super::target::{Bf16, Code, Directed, Narrow, NearestEven, Round, Stochastic, Target, Units};
 #[cfg(target_arch = "x86_64")]
-use super::{half, nearest_e5m2};
+use super::{e5m2, half};
 use crate::isa::Isa;
 use crate::{Store, per_isa};
 
@@ -20,21 +20,34 @@ pub fn encode(isa: Isa, store: &Store, first_index: u64, x: &[f32], out: &mut [u
     assert!(dtype.is_float(), "encode: {dtype} is not floating");
     assert_eq!(out.len(), x.len() * dtype.size(), "encode: bytes of {} elements of {dtype}", x.len());
     #[cfg(target_arch = "x86_64")]
-    let nearest_by_avx512 = store.rounding == Rounding::NearestEven && matches!(isa, Isa::Avx512 | Isa::Amx);
+    let rounding_by_avx512 = matches!(isa, Isa::Avx512 | Isa::Amx).then_some(store.rounding);
     match dtype.format().map(|format| (format, dtype.size())) {
         None => encode_f32(isa, store.scale, x, out.as_chunks_mut().0),
         #[cfg(target_arch = "x86_64")]
-        Some((Format::E5M2, 1)) if nearest_by_avx512 => {
+        Some((Format::E5M2, 1)) if rounding_by_avx512 == Some(Rounding::NearestEven) => {
             let otherwise = |x: &[f32], out: &mut [u8]| {
-                let target = Target::new(Format::E5M2, store);
-                deterministic::<[u8; 1], Narrow<true>, NearestEven>(isa, target, x, out.as_chunks_mut().0);
+                let (target, out) = (Target::new(Format::E5M2, store), out.as_chunks_mut().0);
+                deterministic::<[u8; 1], Narrow<true>, NearestEven>(isa, target, x, out);
             };
             // SAFETY: a value of `Isa` exists only where the CPU has that instruction set.
-            unsafe { nearest_e5m2::encode(store, x, out, otherwise) }
+            unsafe { e5m2::nearest(store, x, out, otherwise) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        Some((Format::E5M2, 1)) if matches!(rounding_by_avx512, Some(Rounding::Stochastic { bits: 1..=16 })) => {
+            let target = Target::new(Format::E5M2, store);
+            let otherwise = |x: &[f32], random: &[[u8; 2]], out: &mut [u8]| {
+                stochastic::<[u8; 1], Narrow<true>>(isa, target, x, random, out.as_chunks_mut().0);
+            };
+            drawn(isa, &store.random, first_index, x, out, |x, random, out| {
+                // SAFETY: as above.
+                unsafe { e5m2::stochastic(store, target.random_mask, x, random, out, otherwise) };
+            });
         }
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Some((Format::F16, _)) if nearest_by_avx512 => unsafe { half::encode_f16(store, x, out.as_chunks_mut().0) },
+        Some((Format::F16, _)) if rounding_by_avx512 == Some(Rounding::NearestEven) => unsafe {
+            half::encode_f16(store, x, out.as_chunks_mut().0)
+        },
         Some((format, 1)) => {
             let codes = match format.specials {
                 Specials::Fnuz => encode_codes::<[u8; 1], Narrow<false>>,
@@ -63,7 +76,8 @@ fn encode_codes<C: Code, U: Units>(
     match store.rounding {
         Rounding::NearestEven => deterministic::<C, U, NearestEven>(isa, target, x, out),
         Rounding::Stochastic { bits: 1..=16 } => {
-            stochastic_blocks::<C, U>(isa, target, &store.random, first_index, x, out);
+            let round = |x: &[f32], random: &[[u8; 2]], out: &mut [C]| stochastic::<C, U>(isa, target, x, random, out);
+            drawn(isa, &store.random, first_index, x, out, round);
         }
         // More random bits than f32 arithmetic can use: rare, so the oracle itself.
         Rounding::Stochastic { bits } => {
@@ -76,14 +90,14 @@ fn encode_codes<C: Code, U: Units>(
     }
 }
 
-/// Draws elements in runs of some blocks of Philox; the first run starts inside a block where `first_index` does.
-fn stochastic_blocks<C: Code, U: Units>(
+/// Rounds elements with their 16-bit draws, in runs of some blocks of Philox; the first run starts inside a block where `first_index` does.
+fn drawn<C>(
     isa: Isa,
-    target: Target,
     stream: &Stream,
     first_index: u64,
     mut x: &[f32],
     mut out: &mut [C],
+    round: impl Fn(&[f32], &[[u8; 2]], &mut [C]),
 ) {
     let mut block = first_index / PER_BLOCK as u64;
     let mut skip = (first_index % PER_BLOCK as u64) as usize;
@@ -93,7 +107,7 @@ fn stochastic_blocks<C: Code, U: Units>(
         draws(isa, stream, block, &mut blocks[..count]);
         let random = &blocks[..count].as_flattened().as_flattened().as_chunks().0[skip..];
         let n = random.len().min(x.len());
-        stochastic::<C, U>(isa, target, &x[..n], &random[..n], &mut out[..n]);
+        round(&x[..n], &random[..n], &mut out[..n]);
         (x, out) = (&x[n..], &mut out[n..]);
         (block, skip) = (block + count as u64, 0);
     }

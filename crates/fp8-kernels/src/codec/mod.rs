@@ -6,13 +6,13 @@
 
 mod decode;
 mod draws;
+#[cfg(target_arch = "x86_64")]
+mod e5m2;
 mod encode;
 #[cfg(target_arch = "x86_64")]
 mod half;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod lookup;
-#[cfg(target_arch = "x86_64")]
-mod nearest_e5m2;
 #[cfg(target_arch = "x86_64")]
 mod philox;
 mod target;

@@ -126,7 +126,7 @@ pub(super) struct Target {
     /// Where past the integer below rounding goes up, as f32 bits (deterministic roundings but nearest-even).
     threshold: BySign,
     /// The bits of a 16-bit draw that are used.
-    random_mask: u16,
+    pub(super) random_mask: u16,
     /// The code of finite values past the largest.
     overflow: BySign,
     /// The code of infinity.
