@@ -7,7 +7,7 @@ use core::str::FromStr;
 
 use half::{bf16, f16};
 
-use crate::{Format, InexactError, Overflow, ParseError, Rounding, decode, encode};
+use crate::{Format, InexactError, Overflow, ParseError, Rounding, Specials, decode, encode};
 
 /// A type over the codes of one format.
 macro_rules! float8 {
@@ -148,7 +148,11 @@ macro_rules! float8 {
             /// The total order of IEEE 754-2008, section 5.10: negative NaNs, negative values, -0, +0, positive values,
             /// positive NaNs. A NaN without a sign comes first.
             pub fn total_cmp(&self, other: &Self) -> Ordering {
-                let key = |code: u8| (code as i8) ^ (((code as i8) >> 7) as u8 >> 1) as i8;
+                let without_sign = |code: u8| Self::FORMAT.specials == Specials::Fnuz && Self(code).is_nan();
+                let key = |code: u8| match (code as i8) ^ (((code as i8) >> 7) as u8 >> 1) as i8 {
+                    _ if without_sign(code) => i16::MIN,
+                    key => i16::from(key),
+                };
                 key(self.0).cmp(&key(other.0))
             }
         }

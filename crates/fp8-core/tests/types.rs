@@ -72,6 +72,12 @@ macro_rules! each_type {
 each_type! { e5m2: E5M2, e4m3: E4M3, e5m2fnuz: E5M2Fnuz, e4m3fnuz: E4M3Fnuz, e3m4: E3M4 }
 
 #[test]
+fn nans_without_a_sign_come_first() {
+    assert!(E5M2Fnuz::NAN.total_cmp(&E5M2Fnuz::MIN) == Ordering::Less);
+    assert!(E4M3Fnuz::NAN.total_cmp(&E4M3Fnuz::MIN) == Ordering::Less);
+}
+
+#[test]
 fn conversions_are_const() {
     const THIRD: E5M2 = E5M2::from_f32(1.0 / 3.0);
     const UP: E5M2 = E5M2::round(1.0 / 3.0, Rounding::TowardPositive, Overflow::Infinity, 0);

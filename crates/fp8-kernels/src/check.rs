@@ -175,6 +175,7 @@ impl<P: Place> Op<P> {
         self.require(padded(h) >= Some(kh) && padded(w) >= Some(kw), || {
             format!("the kernel {kh}x{kw} is larger than the input {h}x{w} with padding {}", conv.padding)
         })?;
+        self.require(conv.stride <= usize::MAX >> 32, || format!("the stride is too large: {conv:?}"))?;
         let [oh, ow] = conv.output();
         Ok([
             self.len(&[conv.batch, h, w, conv.in_channels])?,
@@ -195,6 +196,7 @@ impl<P: Place> Op<P> {
         self.require(h.min(w) > 0 && h.min(w).saturating_add(2 * pool.padding) >= pool.kernel, || {
             format!("the kernel {0}x{0} is larger than the input {h}x{w} with padding {1}", pool.kernel, pool.padding)
         })?;
+        self.require(pool.stride <= usize::MAX >> 32, || format!("the stride is too large: {pool:?}"))?;
         let [oh, ow] = pool.output();
         Ok([self.len(&[pool.batch, h, w, pool.channels])?, self.len(&[pool.batch, oh, ow, pool.channels])?])
     }
@@ -202,6 +204,7 @@ impl<P: Place> Op<P> {
     /// Of q, k, values and y.
     pub fn additive_attention(self, shape: &AdditiveAttention) -> Result<[usize; 4]> {
         let &AdditiveAttention { queries, keys, batch, width, value_width } = shape;
+        self.require(width > 0, || "scores of no elements".into())?;
         self.require(keys > 0 || batch == 0, || "attention to no keys".into())?;
         Ok([
             self.len(&[queries, batch, width])?,

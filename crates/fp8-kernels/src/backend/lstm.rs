@@ -34,6 +34,7 @@ pub struct LstmForward<'a> {
     /// Input, weights, lengths.
     pub operands: LstmOperands<'a>,
     /// The state before the first step; absent: zeros.
+    /// Where sequences have lengths and the direction is reverse, one that is shorter than the steps begins from zeros instead.
     pub initial: Option<LstmState<'a>>,
     /// How h is stored; unscaled, as later steps read it.
     pub store: Store,

@@ -93,7 +93,7 @@ fn phase(
         window: [vertical.taps.len(), horizontal.taps.len()],
     };
     let taps = vertical.taps.iter().flat_map(|ky| horizontal.taps.iter().map(move |kx| ky * conv.kernel[1] + kx));
-    let weights = Taps { weight: w, taps: taps.collect(), channels: Divisor::new(conv.out_channels), conv };
+    let weights = Taps { weight: w, taps: taps.collect(), channels: Divisor::new(conv.out_channels.max(1)), conv };
     let output_row = |row: usize| {
         let (pixel, gx) = (row / horizontal.pixels, row % horizontal.pixels);
         let (image, gy) = (pixel / vertical.pixels, pixel % vertical.pixels);

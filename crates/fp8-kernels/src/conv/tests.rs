@@ -141,3 +141,17 @@ fn gradients_are_adjoint() {
         assert!((along_y - along_x).abs() < 1e-4 * scale && (along_y - along_w).abs() < 1e-4 * scale, "{conv:?}");
     }
 }
+
+/// Without channels of the output every sum is empty.
+#[test]
+fn no_output_channels() {
+    let conv =
+        Conv2d { batch: 1, input: [4, 4], in_channels: 3, out_channels: 0, kernel: [3, 3], stride: 1, padding: 1 };
+    let nothing = View { dtype: DType::E5M2, bytes: &[] };
+    let epilogue = &epilogues(3, conv.input_len())[0];
+    in_pools(|isa, _| {
+        let mut dx = vec![0xaa; 4 * conv.input_len()];
+        backward_data(isa, &conv, nothing, nothing, &epilogue.view(), view_mut(epilogue, &mut dx));
+        assert!(dx.iter().all(|byte| *byte == 0));
+    });
+}

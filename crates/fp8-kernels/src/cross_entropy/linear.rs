@@ -20,12 +20,12 @@ pub struct Operands<'a> {
     pub alpha: f32,
 }
 
-/// Logits that exist at a time, about: 4 MiB, which stay in caches.
+/// Logits that exist at a time, about: 4 MiB, which stay in caches; of very many classes 32 rows.
 const MOST_LOGITS: usize = 1 << 20;
 
 /// Rows of logits that exist at a time.
 pub fn rows_at_a_time(spec: &CrossEntropy) -> usize {
-    (MOST_LOGITS / spec.classes.max(1)).next_multiple_of(32).min(spec.rows)
+    (MOST_LOGITS / spec.classes.max(1)).max(1).next_multiple_of(32).min(spec.rows)
 }
 
 /// Losses (rows), and the error of the logits where it is asked for; `room` is for the F32 logits of [`rows_at_a_time`].
@@ -48,7 +48,7 @@ pub fn linear(
     for (first, losses) in (0..rows).step_by(step).zip(losses.bytes.chunks_mut(step * size_of::<f32>())) {
         let count = step.min(rows - first);
         let logits = &mut room[..count * classes];
-        w.product(x.part(first * inputs, count * inputs), &epilogue, ViewMut::of_floats(logits));
+        w.product(count, x.part(first * inputs, count * inputs), &epilogue, ViewMut::of_floats(logits));
         let gradient = gradient.as_mut().map(|Gradient { factor, store, dlogits }| {
             let row = classes * store.dtype.size();
             let bytes = &mut dlogits.bytes[first * row..(first + count) * row];

@@ -127,6 +127,25 @@ fn ignored_rows_have_no_loss_and_no_error() {
     assert_eq!((&b[..20], &b[40..]), (&a[..20], &a[40..]));
 }
 
+/// More classes than logits exist at a time, and a layer without inputs, whose logits are its biases.
+#[test]
+fn very_many_classes_and_no_inputs() {
+    for (rows, classes, inputs) in [(2, (1 << 20) + 1, 1), (3, 5, 0)] {
+        let spec = CrossEntropy { rows, classes, smoothing: 0.0 };
+        let [x, w] = [rows, classes].map(|lines| Codes::new(DType::E5M2, &vec![0.0; lines * inputs]));
+        let bias = Codes::new(DType::F32, &numbers(3, classes));
+        let operands = Operands { inputs, x: x.view(), w: w.view(), bias: Some(bias.view()), alpha: 1.0 };
+        let logits = Codes::new(DType::F32, &numbers(3, classes).repeat(rows));
+        let targets = vec![1; rows];
+        let expected = losses(&spec, logits.view(), &targets);
+        let mut room = vec![9.0; rows_at_a_time(&spec) * classes];
+        let mut found = vec![0xAA; rows * 4];
+        let out = ViewMut { dtype: DType::F32, bytes: &mut found };
+        linear(crate::isa::Isa::available()[0], &spec, &operands, &targets, &mut room, out, None);
+        assert_eq!(values(DType::F32, &found), expected);
+    }
+}
+
 /// Logits that exist some rows at a time, the last ones fewer, have the bits of those that exist all at once.
 #[test]
 fn logits_of_a_linear_layer_need_not_exist() {

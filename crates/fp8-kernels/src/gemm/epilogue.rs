@@ -115,14 +115,14 @@ per_isa! {
     /// x = alpha x, and one and the same NaN for all, as instruction sets make different ones.
     fn canonical(alpha: f32, x: &mut [f32]) {
         for x in x {
-            *x = if x.is_nan() { f32::NAN } else { alpha * *x };
+            *x = math::canonical(alpha * *x);
         }
     }
 
     /// y = the same.
     fn canonical_to(alpha: f32, x: &[f32], y: &mut [f32]) {
         for (x, y) in x.iter().zip(y) {
-            *y = if x.is_nan() { f32::NAN } else { alpha * *x };
+            *y = math::canonical(alpha * *x);
         }
     }
 

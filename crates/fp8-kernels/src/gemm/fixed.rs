@@ -54,12 +54,12 @@ impl<'a> FixedB<'a> {
         Self { isa, b, a, packed, cut: Cell::new(None) }
     }
 
-    /// C (rows of A, n) = epilogue(A B), of A (rows, k), to the bit of [`super::gemm`]. For an A of another type B is packed anew.
-    pub fn product(&self, a: View<'_>, epilogue: &EpilogueView<'_>, c: ViewMut<'_>) {
+    /// C (rows, n) = epilogue(A B), of A (rows, k), to the bit of [`super::gemm`]. For an A of another type B is packed anew.
+    pub fn product(&self, rows: usize, a: View<'_>, epilogue: &EpilogueView<'_>, c: ViewMut<'_>) {
         let Second { n, k, .. } = self.b;
         let (a_lines, b_lines) = (Dense { view: a, len: k }, self.b.lines());
         let product = Product {
-            rows: a.len() / k.max(1),
+            rows,
             columns: n,
             k,
             a: Factor { lines: &a_lines, dtype: a.dtype, along_k: true },

@@ -1,6 +1,6 @@
 use super::*;
 use crate::testing::{codes, epilogues, finish, in_pool, in_pools, values, view_mut};
-use crate::{DType, Gemm, Layout};
+use crate::{DType, Gemm, Layout, Store};
 
 const OPERANDS: [(DType, DType); 7] = [
     (DType::E5M2, DType::E5M2),
@@ -85,7 +85,7 @@ fn shared_factors_change_nothing() {
 /// B packed once, for A of its type and of another, of few rows and of many.
 #[test]
 fn a_fixed_factor_changes_nothing() {
-    for (n, k, along_k) in [(50, 700, true), (130, 31, false), (17, 1200, false)] {
+    for (n, k, along_k) in [(50, 700, true), (130, 31, false), (17, 1200, false), (9, 0, true)] {
         let dtype = DType::E5M2;
         let b = codes(2, dtype, k * n);
         in_pools(|isa, threads| {
@@ -98,7 +98,7 @@ fn a_fixed_factor_changes_nothing() {
                 let epilogue = &epilogues(n, m * n)[1];
                 let expected = finish(epilogue, n, &scalar::gemm(&shape, &values(a_type, &a), &values(dtype, &b)));
                 let mut c = vec![0xaa; expected.len()];
-                fixed.product(View { dtype: a_type, bytes: &a }, &epilogue.view(), view_mut(epilogue, &mut c));
+                fixed.product(m, View { dtype: a_type, bytes: &a }, &epilogue.view(), view_mut(epilogue, &mut c));
                 assert!(c == expected, "{isa}, {threads} threads: {shape:?} of {a_type}");
             }
         });
@@ -124,6 +124,24 @@ fn infinities_and_nan_are_the_same_everywhere() {
                 assert!(c == expected, "{isa}, {threads} threads, {dtype}, {epilogue:?}");
             });
         }
+    }
+}
+
+/// Nought times infinity has the bits of any other NaN.
+#[test]
+fn a_factor_of_nought_makes_the_same_nan_everywhere() {
+    let (a, b) = ([0x7c; 4], [0x3c; 4 * 70]);
+    for store in [Store::F32, Store::nearest(DType::E5M2)] {
+        let (bias, residual, activation) = (None, None, crate::Activation::None);
+        let epilogue = EpilogueView { alpha: 0.0, bias, residual, activation, store };
+        in_pools(|isa, threads| {
+            let mut c = vec![0; 70 * store.dtype.size()];
+            let (a, b) = (View { dtype: DType::E5M2, bytes: &a }, View { dtype: DType::E5M2, bytes: &b });
+            let shape = Gemm { m: 1, n: 70, k: 4, layout: Layout::NN };
+            gemm(isa, &shape, a, b, &epilogue, ViewMut { dtype: store.dtype, bytes: &mut c });
+            let nan = if store == Store::F32 { f32::NAN.to_le_bytes().to_vec() } else { vec![0x7e] };
+            assert!(c.chunks(nan.len()).all(|code| code == nan), "{isa}, {threads} threads: {:x?}", &c[..4]);
+        });
     }
 }
 

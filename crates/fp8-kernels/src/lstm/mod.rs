@@ -158,7 +158,7 @@ pub fn backward(isa: Isa, lstm: &Lstm, arguments: &Backward<'_>, dgates: ViewMut
                 let stored =
                     View { dtype: dgates.dtype, bytes: &dgates.bytes[4 * t * state * size..][..4 * state * size] };
                 let epilogue = plain(arguments.error_factor, None, None);
-                from_gates.product(stored, &epilogue, ViewMut::of_floats(&mut from_next));
+                from_gates.product(lstm.batch, stored, &epilogue, ViewMut::of_floats(&mut from_next));
             }
         }
     }
@@ -333,13 +333,13 @@ impl<'a> Products<'a> {
         out.resize(steps * batch * 4 * hidden, 0.0);
         let x = self.operands.x.part(segment.times.start * batch * input, steps * batch * input);
         let epilogue = plain(self.operands.factors[0], Some(View::of_floats(&self.bias)), None);
-        self.from_input.product(x, &epilogue, ViewMut::of_floats(out));
+        self.from_input.product(steps * batch, x, &epilogue, ViewMut::of_floats(out));
     }
 
     /// out (batch, 4 hidden) = h W_hidden^T + addend.
     fn of_states(&self, h: View<'_>, addend: &[f32], out: &mut [f32]) {
         let epilogue = plain(self.operands.factors[1], None, Some(View::of_floats(addend)));
-        self.from_hidden.product(h, &epilogue, ViewMut::of_floats(out));
+        self.from_hidden.product(self.lstm.batch, h, &epilogue, ViewMut::of_floats(out));
     }
 }
 
