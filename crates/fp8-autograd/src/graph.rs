@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use fp8_kernels::{Backend, Buffer};
 
@@ -29,9 +30,15 @@ impl Var {
     }
 }
 
-/// Which tensor of a graph.
+/// Which tensor of which graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct VarId(usize);
+pub(crate) struct VarId {
+    graph: u64,
+    index: usize,
+}
+
+/// The number of the next graph.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// An operation on the tape, with what it keeps for its backward pass.
 pub(crate) trait Node: Send {
@@ -65,6 +72,7 @@ pub(crate) struct Inner {
 
 /// One forward pass, recorded when training.
 pub struct Graph<'a> {
+    number: u64,
     parameters: &'a Parameters,
     step: Step,
     /// What made each tensor; `None` where no error is wanted.
@@ -81,7 +89,8 @@ impl<'a> Graph<'a> {
     /// An empty graph.
     pub fn new(parameters: &'a Parameters, step: Step) -> Self {
         let (makers, nodes, statistics, starts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { parameters, step, makers, nodes, uses: HashMap::new(), statistics, starts }
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Self { number, parameters, step, makers, nodes, uses: HashMap::new(), statistics, starts }
     }
 
     /// The device.
@@ -157,6 +166,9 @@ impl<'a> Graph<'a> {
     }
 
     /// The errors and gradients of `loss`, times the loss scale. What was kept is freed on the way.
+    ///
+    /// # Errors
+    /// [`Error::State`] for a loss, or an operation on a tensor, of another graph.
     pub fn backward(self, loss: &Loss) -> Result<Gradients> {
         let gradients = Gradients::new(self.parameters.len(), self.step.loss_scale);
         self.accumulate(loss, gradients)
@@ -166,15 +178,15 @@ impl<'a> Graph<'a> {
     /// kernels, before they round. The optimiser takes the mean over the parts, which must be equally large.
     ///
     /// # Errors
-    /// [`Error::State`] for gradients of other parameters or another loss scale.
+    /// As [`Graph::backward`]; [`Error::State`] for gradients of other parameters or another loss scale.
     pub fn accumulate(self, loss: &Loss, mut gradients: Gradients) -> Result<Gradients> {
-        let Self { parameters, step, makers, nodes, statistics, starts, .. } = self;
+        let Self { number, parameters, step, makers, nodes, statistics, starts, .. } = self;
         gradients.begin(parameters.len(), step.loss_scale, statistics)?;
         let errors = makers.iter().map(|_| Arrival::default()).collect();
-        let mut pass = Backward { parameters, step, makers, errors, gradients };
+        let mut pass = Backward { graph: number, parameters, step, makers, errors, gradients };
         loss.backward(starts, &mut pass)?;
         for (output, node) in nodes.into_iter().rev() {
-            if let Some(dy) = pass.errors[output.0].sum.take() {
+            if let Some(dy) = pass.errors[output.index].sum.take() {
                 node.backward(dy, &mut pass)?;
             }
         }
@@ -185,10 +197,14 @@ impl<'a> Graph<'a> {
 /// For operations.
 impl Graph<'_> {
     fn maker(&mut self, layer: &str) -> Maker {
-        let uses = self.uses.entry(layer.to_string()).or_default();
+        Maker { layer: layer.to_string(), application: self.application(layer) }
+    }
+
+    /// The name of this use of a layer, or of what was made of one.
+    fn application(&mut self, name: &str) -> String {
+        let uses = self.uses.entry(name.to_string()).or_default();
         *uses += 1;
-        let application = if *uses == 1 { layer.to_string() } else { format!("{layer}/{}", *uses - 1) };
-        Maker { layer: layer.to_string(), application }
+        if *uses == 1 { name.to_string() } else { format!("{name}/{}", *uses - 1) }
     }
 
     /// Memory for what `layer` computes.
@@ -229,9 +245,9 @@ impl Graph<'_> {
 
     /// A tensor of the elements of `x`; `what` names the difference.
     pub(crate) fn alias(&mut self, x: &Var, what: &str, tensor: Tensor, node: impl FnOnce() -> Box<dyn Node>) -> Var {
-        let maker = self.makers[x.id.0]
-            .as_ref()
-            .map(|maker| Maker { layer: maker.layer.clone(), application: format!("{}/{what}", maker.application) });
+        let maker = self.makers.get(x.id.index).and_then(Option::as_ref);
+        let names = maker.map(|maker| (maker.layer.clone(), format!("{}/{what}", maker.application)));
+        let maker = names.map(|(layer, name)| Maker { layer, application: self.application(&name) });
         let wanted = maker.is_some();
         let var = self.var(maker, tensor);
         if self.step.training && wanted {
@@ -253,13 +269,13 @@ impl Graph<'_> {
         Ok((maker, Some(output)))
     }
 
-    /// Finishes that error, and records how to go back from it; the number of the start.
-    pub(crate) fn record_start(&mut self, maker: Maker, error: Output, node: Box<dyn Node>) -> Result<usize> {
+    /// Finishes that error, and records how to go back from it; the start.
+    pub(crate) fn record_start(&mut self, maker: Maker, error: Output, node: Box<dyn Node>) -> Result<VarId> {
         let error = error.close(&**self.backend())?;
         let id = self.id(Some(maker));
         self.nodes.push((id, node));
         self.starts.push((id, error));
-        Ok(self.starts.len() - 1)
+        Ok(id)
     }
 
     pub(crate) fn keep_statistics(&mut self, update: StatisticsUpdate) {
@@ -272,7 +288,7 @@ impl Graph<'_> {
 
     fn id(&mut self, maker: Option<Maker>) -> VarId {
         self.makers.push(maker);
-        VarId(self.makers.len() - 1)
+        VarId { graph: self.number, index: self.makers.len() - 1 }
     }
 }
 
@@ -285,6 +301,8 @@ struct Arrival {
 
 /// A backward pass under way.
 pub(crate) struct Backward<'a> {
+    /// The number of the graph.
+    graph: u64,
     parameters: &'a Parameters,
     step: Step,
     makers: Vec<Option<Maker>>,
@@ -303,18 +321,26 @@ impl Backward<'_> {
 
     /// Whether the error of `var` is of use.
     pub fn wants_error(&self, var: VarId) -> bool {
-        self.makers[var.0].is_some()
+        var.graph != self.graph || self.makers[var.index].is_some()
+    }
+
+    /// What made a tensor of this graph, if its error is of use, and what has arrived of that.
+    fn of(&mut self, var: VarId) -> Result<(Option<&Maker>, &mut Arrival)> {
+        if var.graph != self.graph {
+            return Err(Error::State("a loss or a tensor is of another graph".into()));
+        }
+        Ok((self.makers[var.index].as_ref(), &mut self.errors[var.index]))
     }
 
     /// Memory for the error of `var`, and the error that has arrived from its other uses: the kernel adds it before it
     /// rounds.
     pub fn open_error(&mut self, var: VarId, shape: &[usize]) -> Result<(Output, Option<Tensor>)> {
         let backend = self.backend();
-        let arrival = &mut self.errors[var.0];
-        let (layer, application) =
-            self.makers[var.0].as_ref().map_or(("", ""), |maker| (&*maker.layer, &*maker.application));
-        let format = *self.parameters.recipe().format(Role::Error, layer);
-        let random = self.step.random(&contribution(application, Role::Error, arrival.contributions));
+        let (recipe, step) = (self.parameters.recipe(), self.step);
+        let (maker, arrival) = self.of(var)?;
+        let (layer, application) = maker.map_or(("", ""), |maker| (&*maker.layer, &*maker.application));
+        let format = *recipe.format(Role::Error, layer);
+        let random = step.random(&contribution(application, Role::Error, arrival.contributions));
         arrival.contributions += 1;
         let arrived = arrival.sum.take().map(|sum| sum.unscaled(&*backend)).transpose()?;
         let node = QNode { format, random, counted: self.step.count_flushed };
@@ -340,8 +366,8 @@ impl Backward<'_> {
 
     /// An error that needs no computing: it is that of `var`, plus what has arrived from other uses.
     pub fn pass_error(&mut self, var: VarId, error: Tensor) -> Result<()> {
-        if self.errors[var.0].sum.is_none() {
-            let arrival = &mut self.errors[var.0];
+        let (_, arrival) = self.of(var)?;
+        if arrival.sum.is_none() {
             arrival.contributions += 1;
             arrival.sum = Some(error);
             return Ok(());
@@ -357,9 +383,12 @@ impl Backward<'_> {
     /// The finished error of `var`.
     pub fn close_error(&mut self, var: VarId, output: Output) -> Result<()> {
         let (error, zeros) = output.close_counting(&*self.backend())?;
-        self.errors[var.0].sum = Some(error);
-        let layer = self.makers[var.0].as_ref().map_or("", |maker| &maker.layer);
-        self.gradients.count_flushed(layer, Role::Error, zeros);
+        let (maker, arrival) = self.of(var)?;
+        arrival.sum = Some(error);
+        // What no layer made has no use for its error.
+        if let Some(layer) = maker.map(|maker| maker.layer.clone()) {
+            self.gradients.count_flushed(&layer, Role::Error, zeros);
+        }
         Ok(())
     }
 

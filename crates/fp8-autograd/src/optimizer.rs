@@ -76,6 +76,9 @@ impl OptimizerRule {
                 within("beta1", beta1, 1.0)?;
                 within("beta2", beta2, 1.0)?;
                 within("epsilon", epsilon, f32::INFINITY)?;
+                if epsilon == 0.0 {
+                    return Err("epsilon must not be 0: where gradients have been zero it would be divided by".into());
+                }
                 within("weight_decay", weight_decay, f32::INFINITY)
             }
         }

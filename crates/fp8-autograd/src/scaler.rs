@@ -121,7 +121,7 @@ pub struct LossScaler {
 pub struct ScalerState {
     /// What the loss of the coming step is multiplied by.
     pub scale: f32,
-    /// Steps since the scale last changed, without overflow.
+    /// Steps without overflow since the scale last changed.
     pub clean: u32,
     /// Steps seen.
     pub step: u64,
@@ -177,7 +177,12 @@ impl LossScaler {
                 state.clean = 0;
                 state.scale *= 2.0;
             }
-            state.scale = state.scale.min(LARGEST).max(scaling.floor(state.step));
+            state.scale = state.scale.min(LARGEST);
+            let floor = scaling.floor(state.step);
+            if state.scale < floor {
+                // A change like any other: the steps before it do not count.
+                (state.scale, state.clean) = (floor, 0);
+            }
         }
         ScaleEvent { step, overflowed, before, after: state.scale }
     }
@@ -234,6 +239,9 @@ mod tests {
     fn the_enhanced_floor_rises_on_schedule() {
         let scaling = LossScaling::Enhanced { initial: 4.0, growth_interval: 100, floors: vec![(2, 8.0), (5, 32.0)] };
         assert_eq!(scales(scaling, "xxxxxxx"), [4.0, 2.0, 8.0, 8.0, 8.0, 32.0, 32.0]);
+        // Clean steps are counted from where the floor has lifted the scale.
+        let scaling = LossScaling::Enhanced { initial: 4.0, growth_interval: 3, floors: vec![(2, 64.0)] };
+        assert_eq!(scales(scaling, "......"), [4.0, 4.0, 64.0, 64.0, 64.0, 128.0]);
     }
 
     #[test]

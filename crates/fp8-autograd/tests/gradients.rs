@@ -150,18 +150,25 @@ fn norm(graph: &Graph<'_>, statistics: fp8_autograd::StatisticsId) -> BatchNormL
     BatchNormLayer { gamma, beta, statistics, epsilon: 1e-5, momentum: 0.1 }
 }
 
-/// With and without the residual, the ReLU, and another use of the residual.
+/// With the ReLU and without, with another use of the residual, and with a residual that is the input itself.
 #[test]
 fn batch_norm() {
     let spare = |backend| Parameters::new(backend, Arc::new(Recipe::named("fp32").unwrap())).add_statistics("norm", 4);
     let statistics = spare(backends().remove(0)).unwrap();
     let shapes = [CONV, ("fork.weight", Kind::Weight, &[4, 2, 1, 1]), NORM[0], NORM[1], FC[0], FC[1]];
-    for (relu, shared) in [(false, false), (true, false), (false, true), (true, true)] {
+    for (relu, shared, own) in [
+        (false, false, false),
+        (true, false, false),
+        (false, true, false),
+        (true, true, false),
+        (false, true, true),
+        (true, true, true),
+    ] {
         check(&shapes, &|graph, x| {
             let fork = graph.conv2d(x, id(graph, "fork.weight"), 1, 0)?;
             let x = graph.conv2d(x, id(graph, "conv.weight"), 1, 1)?;
             let layer = norm(graph, statistics);
-            let mut y = graph.batch_norm(&x, &layer, Some(&fork), relu)?;
+            let mut y = graph.batch_norm(&x, &layer, Some(if own { &x } else { &fork }), relu)?;
             if shared {
                 y = graph.add("sum", &y, &fork, false)?;
             }
@@ -409,5 +416,13 @@ fn mistakes_are_named() {
         let loss = loss(&mut graph, &[0; 3]).unwrap();
         let other = Graph::new(&parameters, Step::training(1, 0, 1.0));
         assert_eq!(other.backward(&loss).unwrap_err().to_string(), "state: the loss is of another graph");
+        let loss = graph.cross_entropy(&logits, &[0; 3], 0.0).unwrap();
+        let mut other = Graph::new(&parameters, Step::training(1, 0, 1.0));
+        assert!(matches!(Graph::new(&parameters, Step::training(1, 0, 1.0)).backward(&loss), Err(Error::State(_))));
+        // An operation on a tensor of another graph, whose number this graph has too.
+        other.conv2d(&x, conv, 1, 1).unwrap();
+        let mixed = other.add("sum", &y, &y, false).unwrap();
+        let loss = classify(&mut other, &mixed).and_then(|logits| other.cross_entropy(&logits, &[0; 3], 0.0)).unwrap();
+        assert!(matches!(other.backward(&loss), Err(Error::State(_))));
     }
 }

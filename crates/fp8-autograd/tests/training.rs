@@ -225,7 +225,10 @@ fn states_of_other_models_and_recipes_are_refused() {
         assert_eq!(refused, ["bf16, the recipe's are f32", "f32, the recipe's are bf16"]);
         let empty = Parameters::new(backend, Arc::new(Recipe::named("fp8").unwrap()));
         let message = run.parameters.restore(&empty.state().unwrap()).unwrap_err().to_string();
-        assert_eq!(message, "state: 0 parameters, the model has 6");
+        assert_eq!(
+            message,
+            "state: 0 parameters and 0 running statistics, the model has 6 parameters and 1 running statistics"
+        );
     }
 }
 

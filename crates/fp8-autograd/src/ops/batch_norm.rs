@@ -61,7 +61,12 @@ impl Graph<'_> {
         };
         backend.batch_norm(&norm, &arguments, &mut y.buffer)?;
         let Some(batch) = batch else { return self.record(maker, y, |_| unreachable!("evaluation records nothing")) };
-        let (x, residual, layer) = (x.clone(), residual.map(|residual| residual.id), *layer);
+        // The residual gets an error of its own, even where it is the input.
+        let residual = match residual {
+            Some(residual) if residual.id == x.id => Some(self.reshape(residual, residual.shape())?.id),
+            other => other.map(|residual| residual.id),
+        };
+        let (x, layer) = (x.clone(), *layer);
         self.record(maker, y, |y| {
             Box::new(Normalisation { norm, x, batch, gamma, layer, y: relu.then(|| y.clone()), residual })
         })

@@ -2,7 +2,7 @@
 
 use fp8_kernels::{Conv2d, Epilogue};
 
-use super::{image_shape, mismatch};
+use super::{image_shape, mismatch, unscaling};
 use crate::graph::{Backward, Node, VarId};
 use crate::{Graph, ParameterId, Result, Role, Tensor, Var};
 
@@ -18,7 +18,7 @@ impl Graph<'_> {
         let [oh, ow] = conv.output();
         let backend = self.backend().clone();
         let (maker, mut y) = self.open(&layer, Role::Activation, vec![conv.batch, oh, ow, conv.out_channels])?;
-        let epilogue = Epilogue { alpha: 1.0 / (x.tensor.scale * w.scale), ..Epilogue::store(y.store) };
+        let epilogue = Epilogue { alpha: unscaling(x.tensor.scale, w.scale), ..Epilogue::store(y.store) };
         backend.conv2d(&conv, &x.tensor.buffer, &w.buffer, &epilogue, &mut y.buffer)?;
         self.record(maker, y, |_| Box::new(Convolution { conv, x: x.clone(), weight, w }))
     }
@@ -31,7 +31,8 @@ fn shape(x: &Tensor, w: &Tensor, stride: usize, padding: usize) -> Result<Conv2d
     if weight_channels != in_channels {
         return mismatch(OP, format!("weight for {weight_channels} channels, input with {in_channels}"));
     }
-    if stride == 0 || h + 2 * padding < kh || width + 2 * padding < kw {
+    let padded = |size: usize| size.saturating_add(padding.saturating_mul(2));
+    if stride == 0 || padded(h) < kh || padded(width) < kw {
         return mismatch(OP, format!("window {kh} x {kw}, stride {stride}, padding {padding} over {h} x {width}"));
     }
     Ok(Conv2d { batch, input: [h, width], in_channels, out_channels, kernel: [kh, kw], stride, padding })
@@ -50,7 +51,7 @@ impl Node for Convolution {
         let backend = pass.backend();
         let (mut dw, arrived) = pass.open_gradient(weight)?;
         let epilogue = Epilogue {
-            alpha: 1.0 / (x.tensor.scale * dy.scale),
+            alpha: unscaling(x.tensor.scale, dy.scale),
             residual: arrived.as_ref().map(|gradient| &*gradient.buffer),
             ..Epilogue::store(dw.store)
         };
@@ -69,7 +70,7 @@ fn data(conv: Conv2d, x: VarId, shape: &[usize], w: &Tensor, dy: &Tensor, pass: 
     }
     let (mut dx, arrived) = pass.open_error(x, shape)?;
     let epilogue = Epilogue {
-        alpha: 1.0 / (w.scale * dy.scale),
+        alpha: unscaling(w.scale, dy.scale),
         residual: arrived.as_ref().map(|error| &*error.buffer),
         ..Epilogue::store(dx.store)
     };

@@ -6,7 +6,7 @@ use fp8_kernels::reduce::sum_of;
 use fp8_kernels::{Backend, Buffer, CrossEntropy, Gemm, Later, LinearCrossEntropy, LogitsError};
 
 use super::linear::{self, Linear};
-use super::mismatch;
+use super::{mismatch, unscaling};
 use crate::graph::{Backward, VarId};
 use crate::output::f32_buffer;
 use crate::tensor::upload_u32;
@@ -47,7 +47,7 @@ enum Start {
     /// At the logits, whose error is still to be computed.
     Logits { logits: Var, targets: Arc<Buffer>, spec: CrossEntropy },
     /// At an error that the graph has, of logits that do not exist; absent in evaluation.
-    Error(Option<usize>),
+    Error(Option<VarId>),
 }
 
 impl Graph<'_> {
@@ -103,7 +103,7 @@ impl Graph<'_> {
             x: &x.tensor.buffer,
             w: &w.buffer,
             bias: b.as_ref().map(|bias| &*bias.buffer),
-            alpha: 1.0 / (x.tensor.scale * w.scale),
+            alpha: unscaling(x.tensor.scale, w.scale),
             targets: &targets,
         };
         let factor = self.step().loss_scale / counted.max(1) as f32;
@@ -163,11 +163,10 @@ impl Loss {
     pub(crate) fn backward(&self, mut starts: Vec<(VarId, Tensor)>, pass: &mut Backward<'_>) -> Result<()> {
         match &self.start {
             Start::Error(None) => Ok(()),
-            Start::Error(Some(start)) if *start < starts.len() => {
-                let (id, error) = starts.swap_remove(*start);
-                pass.pass_error(id, error)
-            }
-            Start::Error(Some(_)) => Err(Error::State("the loss is of another graph".into())),
+            Start::Error(Some(start)) => match starts.iter().position(|(id, _)| id == start) {
+                Some(at) => pass.pass_error(*start, starts.swap_remove(at).1),
+                None => Err(Error::State("the loss is of another graph".into())),
+            },
             Start::Logits { logits, targets, spec } => {
                 let (factor, backend) = (pass.step().loss_scale / self.rows.max(1) as f32, pass.backend());
                 let mut error = pass.open_error_alone(logits.id, logits.shape())?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fp8_kernels::{Activation, Backend, Epilogue, Gemm, Layout, Store};
 
-use super::mismatch;
+use super::{mismatch, unscaling};
 use crate::graph::{Backward, Node};
 use crate::{Graph, ParameterId, Result, Role, Tensor, Var};
 
@@ -44,7 +44,7 @@ impl Graph<'_> {
         let backend = self.backend().clone();
         let (maker, mut y) = self.open(&layer, role, shape)?;
         let epilogue = Epilogue {
-            alpha: 1.0 / (x.tensor.scale * w.scale),
+            alpha: unscaling(x.tensor.scale, w.scale),
             bias: b.as_ref().map(|bias| &*bias.buffer),
             activation,
             ..Epilogue::store(y.store)
@@ -97,7 +97,7 @@ impl Node for Linear {
         };
         let (mut dw, arrived) = pass.open_gradient(weight)?;
         let epilogue = Epilogue {
-            alpha: 1.0 / (x.tensor.scale * dy.scale),
+            alpha: unscaling(x.tensor.scale, dy.scale),
             residual: arrived.as_ref().map(|gradient| &*gradient.buffer),
             ..Epilogue::store(dw.store)
         };
@@ -113,7 +113,7 @@ impl Node for Linear {
         if pass.wants_error(x.id) {
             let (mut dx, arrived) = pass.open_error(x.id, &x.tensor.shape)?;
             let epilogue = Epilogue {
-                alpha: 1.0 / (w.scale * dy.scale),
+                alpha: unscaling(w.scale, dy.scale),
                 residual: arrived.as_ref().map(|error| &*error.buffer),
                 ..Epilogue::store(dx.store)
             };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fp8_kernels::{Buffer, Epilogue, Gemm, Layout, Lstm, LstmBackward, LstmForward, LstmOperands, LstmState};
 
-use super::{lengths_buffer, mismatch};
+use super::{lengths_buffer, mismatch, unscaling};
 use crate::graph::{Backward, Inner, Node};
 use crate::output::f32_buffer;
 use crate::{Graph, ParameterId, Result, Role, Tensor, Var};
@@ -119,7 +119,7 @@ impl Run {
         let lengths = lengths.map(|lengths| lengths_buffer(graph, OP, lengths, batch)).transpose()?;
         Ok(Self {
             lstm: Lstm { steps, batch, input, hidden, reverse: layer.reverse },
-            factors: [1.0 / (x.tensor.scale * w_input.scale), 1.0 / w_hidden.scale],
+            factors: [unscaling(x.tensor.scale, w_input.scale), 1.0 / w_hidden.scale],
             lengths,
             w_input,
             w_hidden,
@@ -165,7 +165,7 @@ impl Node for Recurrence {
             gates: &gates,
             cells: &cells.buffer,
             dy: &dy.buffer,
-            error_factor: 1.0 / (run.w_hidden.scale * dgates.store.scale),
+            error_factor: unscaling(run.w_hidden.scale, dgates.store.scale),
             store: dgates.store,
         };
         backend.lstm_backward(&run.lstm, &arguments, &mut dgates.buffer)?;
@@ -180,7 +180,7 @@ impl Node for Recurrence {
 
         let (mut dw, arrived) = pass.open_gradient(layer.w_input)?;
         let residual = arrived.as_ref().map(|gradient| &*gradient.buffer);
-        let alpha = 1.0 / (x.tensor.scale * dgates.scale);
+        let alpha = unscaling(x.tensor.scale, dgates.scale);
         let epilogue = Epilogue { alpha, residual, ..Epilogue::store(dw.store) };
         let gemm = Gemm { m: 4 * hidden, n: input, k: rows, layout: Layout::TN };
         backend.gemm(&gemm, &dgates.buffer, &x.tensor.buffer, &epilogue, &mut dw.buffer)?;
@@ -197,7 +197,7 @@ impl Node for Recurrence {
         }
         let (mut dx, arrived) = pass.open_error(x.id, x.shape())?;
         let residual = arrived.as_ref().map(|error| &*error.buffer);
-        let alpha = 1.0 / (run.w_input.scale * dgates.scale);
+        let alpha = unscaling(run.w_input.scale, dgates.scale);
         let epilogue = Epilogue { alpha, residual, ..Epilogue::store(dx.store) };
         let gemm = Gemm { m: rows, n: input, k: 4 * hidden, layout: Layout::NN };
         backend.gemm(&gemm, &dgates.buffer, &run.w_input.buffer, &epilogue, &mut dx.buffer)?;

@@ -37,6 +37,11 @@ fn mismatch<T>(op: &'static str, reason: impl Into<String>) -> Result<T> {
     Err(Error::Shape { op, reason: reason.into() })
 }
 
+/// 1 / (a b), of scales: their product may be past what f32 holds.
+fn unscaling(a: f32, b: f32) -> f32 {
+    1.0 / a / b
+}
+
 /// N, H, W, C of an image tensor.
 fn image_shape(op: &'static str, shape: &[usize]) -> Result<[usize; 4]> {
     <[usize; 4]>::try_from(shape).or_else(|_| mismatch(op, format!("images (N, H, W, C) are wanted, not {shape:?}")))

@@ -14,7 +14,8 @@ impl Graph<'_> {
     pub fn max_pool(&mut self, layer: &str, x: &Var, kernel: usize, stride: usize, padding: usize) -> Result<Var> {
         const OP: &str = "max_pool";
         let [batch, h, w, channels] = image_shape(OP, x.shape())?;
-        if stride == 0 || kernel == 0 || h + 2 * padding < kernel || w + 2 * padding < kernel {
+        let padded = |size: usize| size.saturating_add(padding.saturating_mul(2));
+        if stride == 0 || kernel == 0 || padded(h) < kernel || padded(w) < kernel {
             return mismatch(OP, format!("window {kernel}, stride {stride}, padding {padding} over {h} x {w}"));
         }
         let pool = Pool2d { batch, input: [h, w], channels, kernel, stride, padding };

@@ -212,8 +212,11 @@ impl Parameters {
     fn check(&self, state: &ParametersState) -> Result<()> {
         let refuse = |reason: String| Err(Error::State(reason));
         if state.parameters.len() != self.parameters.len() || state.statistics.len() != self.statistics.len() {
-            let (found, expected) = (state.parameters.len(), self.parameters.len());
-            return refuse(format!("{found} parameters, the model has {expected}"));
+            let counts =
+                |parameters: usize, norms: usize| format!("{parameters} parameters and {norms} running statistics");
+            let found = counts(state.parameters.len(), state.statistics.len());
+            let expected = counts(self.parameters.len(), self.statistics.len());
+            return refuse(format!("{found}, the model has {expected}"));
         }
         for (parameter, state) in self.parameters.iter().zip(&state.parameters) {
             let (name, len) = (&parameter.name, parameter.master.len());

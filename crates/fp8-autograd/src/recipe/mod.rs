@@ -242,6 +242,12 @@ impl Recipe {
         self
     }
 
+    /// Whether results depend on the whole batch: a tensor of the forward pass is scaled by its own largest magnitude.
+    pub fn scales_by_batch(&self) -> bool {
+        let formats = [&self.activation, &self.logits, &self.exempt.format];
+        formats.iter().any(|format| format.scaling == Scaling::Current)
+    }
+
     /// How tensors of `role` are stored in the layer of this name.
     pub fn format(&self, role: Role, layer: &str) -> &RoleFormat {
         let can_be_exempt = matches!(role, Role::Weight | Role::Activation | Role::Error | Role::Gradient);

@@ -1,6 +1,6 @@
 //! Recipes from TOML.
 
-use fp8_core::UnknownName;
+use fp8_core::{Overflow, UnknownName};
 use fp8_kernels::DType;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
@@ -84,6 +84,12 @@ fn check(recipe: &Recipe) -> Result<()> {
     }
     if recipe.gate != RoleFormat::nearest(recipe.gate.dtype) {
         return refuse("gate", "gates are kept to nearest-even, unscaled, without saturation");
+    }
+    for (field, format) in [("error", &recipe.error), ("gradient", &recipe.gradient), ("exempt", &recipe.exempt.format)]
+    {
+        if format.dtype != DType::F32 && format.overflow == Overflow::Saturate {
+            return refuse(field, "errors and gradients are not saturated: loss scaling has to see that they overflow");
+        }
     }
     for (field, format) in [("master", &recipe.master), ("moment", &recipe.moment), ("norm", &recipe.norm)] {
         if format.scaling != Scaling::None {

@@ -127,3 +127,19 @@ fn nothing_is_random_in_a_deterministic_recipe() {
         }
     }
 }
+
+#[test]
+fn scales_of_whole_batches_are_known() {
+    assert!(Recipe::names().all(|name| !Recipe::named(name).unwrap().scales_by_batch()));
+    let own = |text: &str| Recipe::parse(&format!("base = \"fp8-rne\"\n{text}")).unwrap().scales_by_batch();
+    assert!(own("[activation]\ndtype = \"e3m4\"\nscaling = \"current\""));
+    assert!(!own("[gradient]\nscaling = \"current\""));
+}
+
+#[test]
+fn errors_and_gradients_are_not_saturated() {
+    for role in ["error", "gradient", "exempt"] {
+        let text = format!("base = \"fp8\"\n[{role}]\noverflow = \"saturate\"");
+        assert!(Recipe::parse(&text).unwrap_err().to_string().contains(role), "{text}");
+    }
+}
