@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 
 use crate::{Dataset, Error, Example, Image, Normalization, Result, Split};
 
@@ -104,7 +104,7 @@ fn read<const DIMENSIONS: usize>(path: &Path) -> Result<(PathBuf, [usize; DIMENS
         Ok(file) => (path.into(), Box::new(io::BufReader::new(file))),
         Err(error) if error.kind() == io::ErrorKind::NotFound && compressed.exists() => {
             let file = File::open(&compressed).map_err(Error::io(&compressed))?;
-            (compressed, Box::new(GzDecoder::new(io::BufReader::new(file))))
+            (compressed, Box::new(MultiGzDecoder::new(io::BufReader::new(file))))
         }
         Err(error) => return Err(Error::io(path)(error)),
     };

@@ -39,13 +39,29 @@ fn decode(bytes: &[u8]) -> std::result::Result<Image, String> {
     Ok(Image { height, width, channels: 3, pixels })
 }
 
-/// Whether an end-of-image marker follows the last start of a scan. Neither can occur within a scan: there, a 0 follows each 0xFF of the data.
+/// Whether, from marker to marker, the end of the image is reached; what follows it plays no part.
 fn is_ended(bytes: &[u8]) -> bool {
-    bytes.windows(2).rev().find_map(|pair| match pair {
-        [0xFF, 0xD9] => Some(true),
-        [0xFF, 0xDA] => Some(false),
-        _ => None,
-    }) == Some(true)
+    let mut rest = bytes;
+    loop {
+        rest = match rest {
+            [0xFF, 0xD9, ..] => return true,
+            [0xFF, 0xFF, ..] => &rest[1..],
+            // Without a length.
+            [0xFF, 0x01 | 0xD0..=0xD8, ..] => &rest[2..],
+            &[0xFF, marker, high, low, ..] => {
+                let len = 2 + usize::from(u16::from_be_bytes([high, low]));
+                let Some(after) = rest.get(len..) else { return false };
+                if marker == 0xDA { after_scan(after) } else { after }
+            }
+            _ => return false,
+        };
+    }
+}
+
+/// From the data of a scan to the marker behind it. Within, a 0 or the number of a restart follows each 0xFF.
+fn after_scan(bytes: &[u8]) -> &[u8] {
+    let marker = bytes.windows(2).position(|pair| pair[0] == 0xFF && !matches!(pair[1], 0 | 0xD0..=0xD7));
+    marker.map_or(&[], |at| &bytes[at..])
 }
 
 #[cfg(test)]
@@ -69,6 +85,14 @@ mod tests {
             for len in 0..original.len() {
                 assert!(decode(&original[..len]).is_err(), "{len} of {} bytes", original.len());
             }
+        }
+    }
+
+    #[test]
+    fn what_follows_the_end_plays_no_part() {
+        for original in ALL {
+            let bytes = [original, &[0, 0xFF, 0xDA, 0x12, 0xFF, 0xD8]].concat();
+            assert_eq!(decode(&bytes).unwrap().pixels, decode(original).unwrap().pixels);
         }
     }
 
