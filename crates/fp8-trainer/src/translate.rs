@@ -46,6 +46,8 @@ pub struct Translator {
     parameters: Parameters,
     /// Most tokens of a sentence.
     longest: usize,
+    /// Whether sentences are translated one by one, as a batch would share its scales.
+    alone: bool,
 }
 
 impl Translator {
@@ -84,9 +86,10 @@ impl Translator {
         backend: Arc<dyn Backend>,
     ) -> Result<Self> {
         let recipe = config.recipe.recipe().as_ref().clone().deterministic();
+        let alone = recipe.scales_by_batch();
         let mut parameters = Parameters::new(backend, Arc::new(recipe));
         let network = SequenceNetwork::new(&own.model, bpe.size(), config.seed, &mut parameters)?;
-        Ok(Self { bpe, network, parameters, longest: own.loader.longest })
+        Ok(Self { bpe, network, parameters, longest: own.loader.longest, alone })
     }
 
     /// Other weights.
@@ -131,7 +134,7 @@ impl Translator {
         }
         sentences.sort_by_key(|(_, tokens)| tokens.len());
         let mut translations = vec![String::new(); lines.len()];
-        for batch in sentences.chunks(options.batch.max(1)) {
+        for batch in sentences.chunks(if self.alone { 1 } else { options.batch.max(1) }) {
             let tokens: Vec<&[u32]> = batch.iter().map(|(_, tokens)| &tokens[..]).collect();
             let limits: Vec<usize> = tokens.iter().map(|tokens| (2 * tokens.len() + 10).min(self.longest)).collect();
             let mut graph = Graph::new(&self.parameters, Step::evaluation(0));
