@@ -129,7 +129,7 @@ pub trait Backend: Send + Sync {
     /// db (columns) = store(sum over rows of dy (rows, columns)): the gradient of a bias. Fixed tree.
     fn sum_rows(&self, rows: usize, columns: usize, dy: &Buffer, store: &Store, db: &mut Buffer) -> Result<()>;
 
-    /// mean (channels) and biased variance (channels), F32, of x (rows, channels). Fixed tree, two passes.
+    /// mean (channels) and biased variance (channels), F32, of x (rows, channels). Fixed tree, one pass.
     fn batch_norm_statistics(
         &self,
         norm: &BatchNorm,

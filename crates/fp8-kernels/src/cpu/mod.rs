@@ -22,9 +22,10 @@ use crate::{
     UpdateRule, batch_norm, conv, cross_entropy, elementwise, gemm, pool, reduce, update,
 };
 
-/// The CPU: one instruction set and a pool of threads. Results are the same bytes for any number of threads and, where the
-/// operands of products have 8 bits, any instruction set but AMX. What computes for long does so by [`Backend::run_within`], or `within` of `dyn Backend`: then threads need
-/// not be woken for each operation.
+/// The CPU: one instruction set and a pool of threads. Results are the same bytes for any number of threads and any
+/// instruction set, but that AMX sums products of 8-bit operands in another order (docs/numerics.md, section 5). What
+/// computes for long does so by [`Backend::run_within`], or `within` of `dyn Backend`: then threads need not be woken for
+/// each operation.
 #[derive(Debug)]
 pub struct CpuBackend {
     isa: Isa,

@@ -60,8 +60,9 @@ pub(crate) use windows::{ALIGN, Shape, Windows};
 use crate::isa::Isa;
 use crate::{EpilogueView, Gemm, Layout, View, ViewMut};
 
-/// C = epilogue(A B), on the threads of the current rayon pool. Sums in FP32, in the order of docs/numerics.md, section 5: the same
-/// bits for any number of threads and, for operands of 8 bits, any instruction set but AMX.
+/// C = epilogue(A B), on the threads of the current rayon pool. Sums in FP32, in the order of docs/numerics.md, section 5: the
+/// same bits for any number of threads and, whatever the operands' types, any instruction set. Only AMX has an order of its
+/// own, for operands of 8 bits.
 pub fn gemm(isa: Isa, gemm: &Gemm, a: View<'_>, b: View<'_>, epilogue: &EpilogueView<'_>, c: ViewMut<'_>) {
     let &Gemm { m, n, k, layout } = gemm;
     let a_along_k = layout != Layout::TN;

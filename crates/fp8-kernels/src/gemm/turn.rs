@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 use crate::isa::Isa;
 use crate::per_isa;
 
-/// Lines of bytes, `pitch` apart: a multiple of [`ALIGN`].
+/// Lines of bytes, `pitch` apart: any number, such as the pitch of a dense matrix that is read where it lies.
 pub(super) struct Matrix<B> {
     pub bytes: B,
     pub pitch: usize,
