@@ -1,4 +1,4 @@
-//! Every operation with arguments that do not fit: a typed error that names the operand, nothing written, no panic.
+//! Every operation with arguments that do not fit (but `look_up`, whose three are checked together): a typed error that names the operand, nothing written, no panic.
 
 use std::any::Any;
 
@@ -7,8 +7,8 @@ use fp8_kernels::{
     AttentionGradients, AttentionOperands, Backend, BatchNorm, BatchNormBackward, BatchNormForward, BatchNormGradients,
     BatchStatistics, Buffer, Conv2d, CpuBackend, CrossEntropy, DType, Dropout, Embedding, EmbeddingBackward,
     EmbeddingForward, Epilogue, Error, Gemm, LayerNorm, LayerNormBackward, LayerNormForward, LayerNormGradients,
-    Layout, Lstm, LstmBackward, LstmForward, LstmOperands, LstmState, ParameterUpdate, Pool2d, Result, Storage, Store,
-    UpdateRule,
+    Layout, LinearCrossEntropy, LogitsError, Lstm, LstmBackward, LstmForward, LstmOperands, LstmState, ParameterUpdate,
+    Pool2d, Result, Storage, Store, UpdateRule,
 };
 
 /// Memory of no backend.
@@ -185,6 +185,22 @@ fn calls() -> Vec<Call> {
             "cross_entropy_backward",
             [("logits", F32, 12), ("targets", U32, 3), ("dlogits", Fp8, 12)],
             |cpu, [logits, targets, dlogits]| cpu.cross_entropy_backward(&LOSS, logits, targets, 2.0, &E5M2, dlogits),
+        ),
+        call(
+            "linear_cross_entropy",
+            [
+                ("x", Fp8, 18),
+                ("w", Fp8, 24),
+                ("bias", F32, 4),
+                ("targets", U32, 3),
+                ("losses", F32, 3),
+                ("dlogits", Fp8, 12),
+            ],
+            |cpu, [x, w, bias, targets, losses, dlogits]| {
+                let arguments = LinearCrossEntropy { inputs: 6, x, w, bias: Some(bias), alpha: 1.0, targets };
+                let error = LogitsError { factor: 2.0, store: E5M2, dlogits };
+                cpu.linear_cross_entropy(&LOSS, &arguments, losses, Some(error))
+            },
         ),
         call(
             "embedding",

@@ -42,5 +42,7 @@ fn the_share_is_kept_on_average() {
         let dropped = y.iter().filter(|y| **y == 0.0).count() as f64 / len as f64;
         let deviation = (f64::from(share) * f64::from(1.0 - share) / len as f64).sqrt();
         assert!((dropped - f64::from(share)).abs() < 5.0 * deviation, "{share}: {dropped}");
+        let mean = y.iter().map(|y| f64::from(*y)).sum::<f64>() / len as f64;
+        assert!((mean - 1.0).abs() < 5.0 * deviation / f64::from(1.0 - share), "{share}: {mean}");
     }
 }
