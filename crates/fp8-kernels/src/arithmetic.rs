@@ -1,6 +1,7 @@
 //! Steps that several kernels share, on f32 in the L1 cache. A NaN that they make is the canonical one.
 
 use crate::isa::Isa;
+use crate::lanes::{each_lane, tree};
 use crate::math::canonical;
 use crate::per_isa;
 
@@ -63,30 +64,13 @@ pub(crate) fn lanes_dot(a: &[f32], b: &[f32]) -> f32 {
     for ((lane, a), b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
         *lane += a * b;
     }
-    tree(lanes)
+    canonical(tree(lanes))
 }
 
 /// The sum of `term` of each element, in the same order.
 #[inline(always)]
 pub(crate) fn lanes_total(x: &[f32], term: impl Fn(f32) -> f32) -> f32 {
-    let (mut lanes, (lines, rest)) = ([0.0; 16], x.as_chunks::<16>());
-    for line in lines {
-        for (lane, x) in lanes.iter_mut().zip(line) {
-            *lane += term(*x);
-        }
-    }
-    for (lane, x) in lanes.iter_mut().zip(rest) {
-        *lane += term(*x);
-    }
-    tree(lanes)
-}
-
-#[inline(always)]
-fn tree(mut lanes: [f32; 16]) -> f32 {
-    for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            lanes[i] += lanes[i + half];
-        }
-    }
-    canonical(lanes[0])
+    let mut lanes = [0.0; 16];
+    each_lane(&mut lanes, x, |lane, x| *lane += term(x));
+    canonical(tree(lanes))
 }

@@ -52,6 +52,7 @@ pub mod embedding;
 pub mod error;
 pub mod gemm;
 pub mod isa;
+mod lanes;
 pub mod layer_norm;
 pub mod lstm;
 pub mod math;

@@ -9,6 +9,7 @@ pub use linear::{Operands, linear, rows_at_a_time};
 
 use crate::blocks::CHUNK;
 use crate::isa::Isa;
+use crate::lanes::{each_lane, tree};
 use crate::{CrossEntropy, Store, View, ViewMut, codec, math, per_isa, tasks};
 
 /// losses (rows): -sum_c target_c log softmax(logits)_c, 0 for a target that is ignored, with target = (1 - smoothing) one-hot + smoothing / classes; sums in
@@ -130,33 +131,6 @@ fn to_error(isa: Isa, spec: &CrossEntropy, total: f32, target: u32, factor: f32,
 /// Rows that one thread takes at a time.
 fn rows_at_once(spec: &CrossEntropy) -> usize {
     (CHUNK / spec.classes.max(1)).max(1)
-}
-
-/// Sums side by side, which take the elements in turn; added as a tree at the end.
-type Lanes<T> = [T; 16];
-
-#[inline(always)]
-fn tree(mut lanes: Lanes<f64>) -> f64 {
-    for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            lanes[i] += lanes[i + half];
-        }
-    }
-    lanes[0]
-}
-
-/// Calls `f` with each lane and its next element.
-#[inline(always)]
-fn each_lane<T>(lanes: &mut Lanes<T>, x: &[f32], mut f: impl FnMut(&mut T, f32)) {
-    let (lines, rest) = x.as_chunks::<16>();
-    for line in lines {
-        for (lane, x) in lanes.iter_mut().zip(line) {
-            f(lane, *x);
-        }
-    }
-    for (lane, x) in lanes.iter_mut().zip(rest) {
-        f(lane, *x);
-    }
 }
 
 per_isa! {

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use crate::arithmetic::divide;
 use crate::blocks::{CHUNK, cut, each_of, each_row, fold};
 use crate::isa::Isa;
+use crate::lanes::{self, Lanes, each_lane};
 use crate::math::canonical;
 use crate::{DType, Store, View, ViewMut, codec, per_isa};
 
@@ -138,19 +139,9 @@ fn add_sums<const SUMS: usize>(sums: &mut [Vec<f64>; SUMS], more: &[Vec<f64>; SU
     }
 }
 
-type Lanes = [f32; 16];
-
 /// Sums of chunks as a tree over their lanes, then in FP64.
-fn total(chunks: Vec<Lanes>) -> f32 {
-    let tree = |mut lanes: Lanes| {
-        for half in [8, 4, 2, 1] {
-            for i in 0..half {
-                lanes[i] += lanes[i + half];
-            }
-        }
-        f64::from(lanes[0])
-    };
-    canonical(chunks.into_iter().map(tree).sum::<f64>() as f32)
+fn total(chunks: Vec<Lanes<f32>>) -> f32 {
+    canonical(chunks.into_iter().map(|lanes| f64::from(lanes::tree(lanes))).sum::<f64>() as f32)
 }
 
 per_isa! {
@@ -172,16 +163,8 @@ per_isa! {
         }
     }
 
-    fn add_lanes(sums: &mut Lanes, x: &[f32]) {
-        let (lines, rest) = x.as_chunks::<16>();
-        for line in lines {
-            for (sum, x) in sums.iter_mut().zip(line) {
-                *sum += x;
-            }
-        }
-        for (sum, x) in sums.iter_mut().zip(rest) {
-            *sum += x;
-        }
+    fn add_lanes(sums: &mut Lanes<f32>, x: &[f32]) {
+        each_lane(sums, x, |sum, x| *sum += x);
     }
 
     pub(crate) fn add_rows_and_squares(channel: usize, x: &[f32], sums: &mut [f64], squares: &mut [f64]) {
