@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use crate::repository;
 
 /// What made some figures, when and on what machine.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     pub command: String,
     /// UTC, RFC 3339.
     pub date: String,
-    /// Commit of the workspace; ends in `+changes` when the working tree differs from it.
+    /// That of [`fp8_trainer::provenance::commit`], or `unknown`.
     pub commit: String,
     pub machine: String,
     /// Name of the backend, e.g. `cpu (avx512, 2 threads)`.
@@ -29,7 +29,7 @@ impl Provenance {
         Self {
             command: format!("cargo xtask {}", arguments.join(" ")),
             date: jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string(),
-            commit: repository::commit(),
+            commit: fp8_trainer::provenance::commit().unwrap_or("unknown").into(),
             machine: machine(),
             backend,
             compiler: compiler.map(|output| String::from_utf8_lossy(&output.stdout).trim().into()).unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! Where a result comes from: kept beside every run.
 
 use std::process::Command;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Provenance {
     /// Version of this crate.
     pub version: String,
-    /// Commit of the sources that this was built from, where they still are.
+    /// See [`commit`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
     /// UTC, RFC 3339.
@@ -31,7 +32,7 @@ impl Provenance {
     pub fn here(backend: String, seed: u64) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").into(),
-            commit: commit(),
+            commit: commit().map(String::from),
             date: jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string(),
             processor: processor().unwrap_or_else(|| "unknown".into()),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
@@ -42,11 +43,25 @@ impl Provenance {
     }
 }
 
-fn commit() -> Option<String> {
-    let arguments = ["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty=+changes", "--abbrev=12"];
-    let output = Command::new("git").args(arguments).output().ok()?;
-    let commit = String::from_utf8(output.stdout).ok()?.trim().to_string();
-    (output.status.success() && !commit.is_empty()).then_some(commit)
+/// Commit of the sources that this was built from, where they still are; it ends in `+changes` when the working tree differs from it. Elsewhere what
+/// `$FP8_COMMIT` says, for programs that are carried to other machines. Asked once in a process: what is checked out later made no run of it.
+pub fn commit() -> Option<&'static str> {
+    static COMMIT: LazyLock<Option<String>> =
+        LazyLock::new(|| checked_out().or_else(|| std::env::var("FP8_COMMIT").ok()));
+    COMMIT.as_deref()
+}
+
+fn checked_out() -> Option<String> {
+    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+    let changes = git(&["status", "--porcelain"]).is_some_and(|status| !status.is_empty());
+    Some(commit + if changes { "+changes" } else { "" })
+}
+
+/// What git prints in the folder of the sources.
+fn git(arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(["-C", env!("CARGO_MANIFEST_DIR")]).args(arguments).output().ok()?;
+    output.status.success().then_some(())?;
+    Some(String::from_utf8(output.stdout).ok()?.trim().into())
 }
 
 /// The first `model name` that Linux gives.
