@@ -3,6 +3,7 @@
 
 mod progress;
 mod run;
+mod sources;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,12 +18,14 @@ use fp8_kernels::Backend;
 pub use fp8_trainer::Device;
 use fp8_trainer::{Config, Error, Event, RunOptions, train};
 
+use crate::provenance::Provenance;
 use crate::repository;
 pub use progress::spoken;
 use progress::{Progress, work};
 pub use run::{Epoch, Failure, Point, Run};
 #[cfg(test)]
 pub use run::{Flushed, LayerFlushed};
+pub use sources::{inherit, sources};
 
 /// A run to be made; its name is that of its folder, too.
 pub struct Plan {
@@ -58,6 +61,8 @@ pub struct List<'a> {
     pub backends: &'a [Arc<dyn Backend>],
     /// The runs' own folders are in `runs` within it.
     pub folder: &'a Path,
+    /// Of those that are made now.
+    pub provenance: &'a Provenance,
 }
 
 impl<'a> List<'a> {
@@ -77,10 +82,16 @@ impl<'a> List<'a> {
         let folder = Some(self.folder.join("runs").join(&plan.name));
         let options = RunOptions { backend: backend.clone(), folder, resume: true, stop, observer };
         match train(&plan.config, options) {
-            Ok(result) => Ok(result.finished.then(|| Outcome::Run(Box::new(Run::of(plan, &result))))),
+            Ok(result) => Ok(result.finished.then(|| Outcome::Run(Box::new(Run::of(plan, &result, self.provenance))))),
             Err(Error::Diverged { step, reason }) => {
                 let (run, config) = (plan.name.clone(), plan.settings());
-                Ok(Some(Outcome::Failure(Failure { run, config, reason: format!("step {step}: {reason}") })))
+                let provenance = Some(self.provenance.clone());
+                Ok(Some(Outcome::Failure(Failure {
+                    run,
+                    config,
+                    reason: format!("step {step}: {reason}"),
+                    provenance,
+                })))
             }
             Err(error) => Err(error).with_context(|| plan.name.clone()),
         }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::provenance::Provenance;
 use crate::report::Estimate;
 use crate::repository;
-use crate::runs::{self, Device, Effort, Failure, List, Outcome, Plan, Run, count};
+use crate::runs::{self, Device, Effort, Failure, List, Outcome, Plan, Run, count, inherit, sources};
 use crate::table::Table;
 
 /// Options of `cargo xtask sweep`.
@@ -80,6 +80,7 @@ struct Combination {
 /// The content of `results.json`.
 #[derive(Serialize, Deserialize)]
 struct Results {
+    /// Of the command that wrote this last; each run has its own.
     provenance: Provenance,
     keys: Vec<String>,
     combinations: Vec<Combination>,
@@ -104,15 +105,16 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         failures: diverged.clone(),
     };
     println!("{} on {}, into {}.", count(plans.len(), "run"), results.provenance.backend, folder.display());
-    let list = List { plans: &plans, made: &made, failures: &diverged, backends: &backends, folder: &folder };
+    let (backends, folder, provenance) = (&backends[..], &folder, &results.provenance.clone());
+    let list = List { plans: &plans, made: &made, failures: &diverged, backends, folder, provenance };
     let finished = runs::make_until(stop, &list, |outcome| {
         match outcome {
             Outcome::Run(run) => results.runs.push(*run),
             Outcome::Failure(failure) => results.failures.push(failure),
         }
-        write(&results, &folder)
+        write(&results, folder)
     })?;
-    write(&results, &folder)?;
+    write(&results, folder)?;
     print!("\n{}", table(&results).text());
     if !finished {
         println!("Interrupted. The same command goes on from here: {}", results.provenance.command);
@@ -166,8 +168,9 @@ fn earlier(folder: &Path, plans: &[Plan]) -> Result<(Vec<Run>, Vec<Failure>)> {
         return Ok((Vec::new(), Vec::new()));
     }
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    let Results { mut runs, mut failures, .. } =
+    let Results { provenance, mut runs, mut failures, .. } =
         serde_json::from_str(&text).with_context(|| format!("{} is not a sweep's", path.display()))?;
+    inherit(&provenance, &mut runs, &mut failures);
     runs.retain(|run| plans.iter().any(|plan| plan.made(run)));
     failures.retain(|failure| plans.iter().any(|plan| plan.failed(failure)));
     Ok((runs, failures))
@@ -176,7 +179,8 @@ fn earlier(folder: &Path, plans: &[Plan]) -> Result<(Vec<Run>, Vec<Failure>)> {
 fn write(results: &Results, folder: &Path) -> Result<()> {
     repository::write_json(&folder.join("results.json"), results)?;
     let path = folder.join("report.md");
-    let lines = results.provenance.lines().map(|(name, value)| format!("- {name}: {value}\n")).concat();
+    let lines = sources(&results.provenance, &results.runs, &results.failures);
+    let lines: String = lines.into_iter().map(|(name, value)| format!("- {name}: {value}\n")).collect();
     fs::write(&path, format!("{}\n{lines}", table(results).markdown()))
         .with_context(|| format!("writing {}", path.display()))
 }
@@ -255,9 +259,10 @@ mod tests {
         })
         .unwrap();
         let backend = Device::Cpu.open(None).unwrap();
+        let provenance = Provenance::here(backend.name());
         let make_by = |backends: &[_], stop: bool, name: &str, made: &[Run]| {
             let (mut runs, own) = (made.to_vec(), folder.path().join(name));
-            let list = List { plans: &plans, made, failures: &[], backends, folder: &own };
+            let list = List { plans: &plans, made, failures: &[], backends, folder: &own, provenance: &provenance };
             let finished = runs::make_until(&stop.into(), &list, |outcome| {
                 match outcome {
                     Outcome::Run(run) => runs.push(*run),
@@ -282,7 +287,6 @@ mod tests {
         assert!(finished && losses(&together) == losses(&straight));
         assert_eq!(make(true, "elsewhere", &straight).1.len(), 2, "made already");
 
-        let provenance = Provenance::here(backend.name());
         let keys = vec!["loss_scaling.scale".into()];
         let results = Results { provenance, keys, combinations, runs: straight, failures: Vec::new() };
         write(&results, folder.path()).unwrap();

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::Estimate;
 use crate::reproduce::experiment::Experiment;
 use crate::reproduce::results::Results;
+use crate::runs::sources;
 
 /// One line that says what was measured, and on what.
 pub fn headline(experiment: &Experiment, results: &Results) -> String {
@@ -59,8 +60,8 @@ fn one_seed(experiment: &Experiment, results: &Results) -> String {
 
 /// Where the figures come from: names and values.
 pub fn setting(results: &Results) -> Vec<(&'static str, String)> {
-    let Results { provenance, data, .. } = results;
-    let mut setting = provenance.lines().to_vec();
+    let Results { provenance, data, runs, failures, .. } = results;
+    let mut setting = sources(provenance, runs, failures);
     setting.extend([
         ("Data", format!("{}: {}, {}", data.name, data.counts, data.examples)),
         ("Scale", format!("{}: {}", results.scale, results.setting)),

@@ -74,6 +74,7 @@ fn run(model: &str, recipe: &str, seed: u64, top1: f64) -> Run {
         seconds: 30.0,
         per_second: 100.0,
         peak_bytes: 100 << 20,
+        provenance: None,
     }
 }
 
@@ -116,8 +117,12 @@ fn equivalence_is_tested_where_there_are_pairs() {
 fn unfinished_work_is_said() {
     let mut results = results(false, 1);
     assert!(html(&results).contains("Unfinished: 4 of 5 runs are done."));
-    let diverged =
-        Failure { run: "resnet50-fp8-constant-1-seed1".into(), config: String::new(), reason: "step 9".into() };
+    let diverged = Failure {
+        run: "resnet50-fp8-constant-1-seed1".into(),
+        config: String::new(),
+        reason: "step 9".into(),
+        provenance: None,
+    };
     results.failures.push(diverged);
     let page = html(&results);
     assert!(!page.contains("Unfinished") && page.contains("resnet50-fp8-constant-1-seed1 diverged at step 9."));
@@ -131,6 +136,25 @@ fn the_page_is_self_contained_and_escaped() {
     for outside in ["<script", "<link", "src=", "@import", "url("] {
         assert!(!page.contains(outside), "{outside}");
     }
+}
+
+/// One that ran first keeps what made it; a file of one provenance for all is read as before.
+#[test]
+fn runs_keep_where_they_come_from() {
+    let folder = tempfile::tempdir().unwrap();
+    results(false, 1).write(folder.path()).unwrap();
+    let mut results = Results::read(folder.path()).unwrap();
+    let lines = |results: &Results, name| {
+        let lines = summary::setting(results).into_iter().filter(|line| line.0 == name);
+        lines.map(|(_, value)| value).collect::<Vec<_>>()
+    };
+    assert_eq!((lines(&results, "Backend"), lines(&results, "Runs").len()), (vec!["cpu".into()], 0));
+    results.provenance.backend = "a card".into();
+    assert_eq!(lines(&results, "Backend"), ["cpu"]);
+    results.runs[3].provenance = Some(results.provenance.clone());
+    assert_eq!(lines(&results, "Backend"), ["cpu", "a card"]);
+    assert_eq!(lines(&results, "Runs")[1], "resnet50-fp8-seed1");
+    assert!(html(&results).contains("a card"));
 }
 
 #[test]

@@ -58,7 +58,8 @@ impl Reproduction {
         let start = Instant::now();
         results.write(&folder)?;
         let (made, failures) = (results.runs.clone(), results.failures.clone());
-        let list = List { plans: &plans, made: &made, failures: &failures, backends: &backends, folder: &folder };
+        let (backends, folder, provenance) = (&backends[..], &folder, &results.provenance.clone());
+        let list = List { plans: &plans, made: &made, failures: &failures, backends, folder, provenance };
         let finished = runs::make_until(stop, &list, |outcome| {
             match outcome {
                 Outcome::Run(run) => results.runs.push(*run),
@@ -67,10 +68,10 @@ impl Reproduction {
             // Those that are made at a time end in any order.
             let place = |run: &Run| plans.iter().position(|plan| plan.name == run.name);
             results.runs.sort_by_key(|run| place(run).map_or((0, 0), |place| (1, place)));
-            results.write(&folder)?;
-            report::write(&results, &folder)
+            results.write(folder)?;
+            report::write(&results, folder)
         })?;
-        report::write(&results, &folder)?;
+        report::write(&results, folder)?;
         print!("{}", report::terminal(&results)?);
         if !finished {
             println!("Interrupted. The same command goes on from here: {}", results.provenance.command);

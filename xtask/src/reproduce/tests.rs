@@ -151,13 +151,16 @@ fn a_reproduction_goes_on_where_it_was() {
     assert_eq!((code, stopped.runs.len(), stopped.planned), (ExitCode::from(130), 0, 5));
     assert!(place.path().join("a/runs/gnmt-fp32-seed1/checkpoint").is_file());
     let (code, resumed) = make(false, "a");
-    let (_, straight) = make(false, "b");
+    let (_, mut straight) = make(false, "b");
     assert_eq!((code, resumed.runs.len()), (ExitCode::SUCCESS, 5));
     for (resumed, straight) in resumed.runs.iter().zip(&straight.runs) {
         assert_eq!((&resumed.name, resumed.training_loss()), (&straight.name, straight.training_loss()));
         assert_eq!((resumed.bleu(), &resumed.flushed), (straight.bleu(), &straight.flushed));
     }
+    straight.runs.iter_mut().for_each(|run| run.provenance.as_mut().unwrap().backend = "elsewhere".into());
+    straight.write(&place.path().join("b")).unwrap();
     let (code, again) = make(true, "b");
+    assert!(again.runs.iter().all(|run| run.provenance.as_ref().unwrap().backend == "elsewhere"));
     assert_eq!((code, again.runs.len()), (ExitCode::SUCCESS, 5), "made already");
     let narrower = wmt16::Arguments { models: vec![Network::Transformer], ..translation(&place.path().join("b")) };
     let made = wmt16::reproduction(&narrower, [TINY; 4]).unwrap().make_until(&true.into(), &narrower.making).unwrap();
