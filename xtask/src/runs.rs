@@ -52,6 +52,18 @@ impl Plan {
     }
 }
 
+/// Sees to it that each plan has a name, and so a folder, of its own.
+///
+/// # Errors
+/// Names the run that is asked for twice.
+pub fn tell_apart(plans: &[Plan]) -> Result<()> {
+    let mut names = BTreeSet::new();
+    match plans.iter().find(|plan| !names.insert(&plan.name)) {
+        Some(plan) => bail!("the run {} is asked for twice: a recipe or a model is named twice", plan.name),
+        None => Ok(()),
+    }
+}
+
 /// Runs to be made, and what is there of them already.
 pub struct List<'a> {
     pub plans: &'a [Plan],
@@ -110,12 +122,9 @@ pub enum Outcome {
 /// and the same call goes on.
 ///
 /// # Errors
-/// When two plans have one name, and when a run fails otherwise than by diverging.
+/// When a run fails otherwise than by diverging.
 pub fn make_until(stop: &AtomicBool, list: &List<'_>, mut keep: impl FnMut(Outcome) -> Result<()>) -> Result<bool> {
     let List { plans, backends, .. } = *list;
-    if plans.iter().map(|plan| &plan.name).collect::<BTreeSet<_>>().len() < plans.len() {
-        bail!("a run is asked for twice");
-    }
     let (there, missing): (Vec<_>, Vec<_>) = plans.iter().enumerate().partition(|(_, plan)| list.is_there(plan));
     let [backend] = backends else { return together(stop, list, &missing, keep) };
     let effort = |plans: &[(usize, &Plan)]| plans.iter().map(|(_, plan)| work(&plan.config)).sum::<f64>();

@@ -38,6 +38,7 @@ impl Reproduction {
         if self.plans.is_empty() {
             bail!("--models and --recipes name no run");
         }
+        runs::tell_apart(&self.plans)?;
         let backends = making.effort.backends(&making.device)?;
         let folder = making.output.clone().unwrap_or_else(|| self.default_folder());
         let _lock = FolderLock::take(&folder)?;
@@ -56,7 +57,10 @@ impl Reproduction {
         let mut results = continued(fresh, &folder, &plans)?;
         println!("{}", introduction(experiment, &results, &folder));
         let start = Instant::now();
-        results.write(&folder)?;
+        // What is there is replaced when a run has ended, not before.
+        if !folder.join("results.json").exists() {
+            results.write(&folder)?;
+        }
         let (made, failures) = (results.runs.clone(), results.failures.clone());
         let (backends, folder, provenance) = (&backends[..], &folder, &results.provenance.clone());
         let list = List { plans: &plans, made: &made, failures: &failures, backends, folder, provenance };
@@ -71,7 +75,9 @@ impl Reproduction {
             results.write(folder)?;
             report::write(&results, folder)
         })?;
-        report::write(&results, folder)?;
+        if finished {
+            report::write(&results, folder)?;
+        }
         print!("{}", report::terminal(&results)?);
         if !finished {
             println!("Interrupted. The same command goes on from here: {}", results.provenance.command);

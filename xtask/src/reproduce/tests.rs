@@ -193,6 +193,32 @@ fn a_reproduction_goes_on_where_it_was() {
     assert_eq!(figures(&anew), figures(&straight));
 }
 
+/// Recipes of one name are told of, and what another recipe of a run's name has left stays until its own run has ended.
+#[test]
+fn a_run_has_its_name_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("results");
+    let make = |recipes: &[&str], stop: bool| {
+        let (recipes, models) = (recipes.iter().map(|recipe| (*recipe).into()).collect(), vec![Network::Transformer]);
+        let arguments = wmt16::Arguments { recipes, models, ..translation(&folder) };
+        wmt16::reproduction(&arguments, [TINY; 4]).unwrap().make_until(&stop.into(), &arguments.making)
+    };
+    let file = place.path().join("mine.toml");
+    std::fs::write(&file, "base = 'fp8'\nname = 'fp8'").unwrap();
+    let mine = file.to_str().unwrap();
+    let refused = format!("{:#}", make(&["fp8", mine], false).unwrap_err());
+    assert!(refused.contains("the run transformer-fp8-seed1 is asked for twice") && !folder.exists(), "{refused}");
+    assert_eq!(make(&["fp8"], false).unwrap(), ExitCode::SUCCESS);
+    let results = || std::fs::read_to_string(folder.join("results.json")).unwrap();
+    let before = results();
+    assert!(make(&[mine], false).is_err(), "its folder holds another run");
+    assert!(results() == before);
+    std::fs::write(&file, "base = 'fp8'").unwrap();
+    assert_eq!(make(&[mine], false).unwrap(), ExitCode::SUCCESS);
+    let names: Vec<String> = Results::read(&folder).unwrap().runs.into_iter().map(|run| run.name).collect();
+    assert_eq!(names, ["transformer-fp8-seed1", "transformer-mine-seed1"]);
+}
+
 #[test]
 fn minutes_are_those_of_a_clock() {
     let parsed = |text: &str| imagenet_minutes(text).map_err(|error| error.to_string());
