@@ -21,7 +21,7 @@ use fp8_trainer::{Config, Error, Event, RunOptions, train};
 use crate::provenance::Provenance;
 use crate::repository;
 pub use progress::spoken;
-use progress::{Progress, work};
+use progress::{Progress, say, work};
 pub use run::{Epoch, Failure, Point, Run};
 #[cfg(test)]
 pub use run::{Flushed, LayerFlushed};
@@ -135,7 +135,7 @@ pub fn make_until(stop: &AtomicBool, list: &List<'_>, mut keep: impl FnMut(Outco
             return Ok(false);
         };
         if let Outcome::Failure(Failure { reason, .. }) = &outcome {
-            progress.say(&format!("{} diverged at {reason}", plan.name));
+            say(&format!("{} diverged at {reason}", plan.name));
         }
         keep(outcome)?;
         progress.end();
@@ -158,7 +158,7 @@ fn together(
             let title = format!("[{}/{of}] {}", at + 1, plan.name);
             let outcome = list.make(plan, backend, stop, &mut |event| progress::tell_line(&title, event));
             if let Ok(Some(Outcome::Failure(Failure { reason, .. }))) = &outcome {
-                eprintln!("{title} diverged at {reason}");
+                say(&format!("{title} diverged at {reason}"));
             }
             let goes_on = matches!(outcome, Ok(Some(_)));
             if sender.send(outcome).is_err() || !goes_on {
@@ -199,7 +199,7 @@ pub fn stop_at_interrupt() -> Result<&'static AtomicBool> {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nStopping after this step; once more: at once.");
+        say("\nStopping after this step; once more: at once.");
     })
     .context("watching for Ctrl-C")?;
     Ok(&STOP)
@@ -212,7 +212,7 @@ pub fn stop_after(minutes: Option<f64>) -> Result<&'static AtomicBool> {
         let time = Duration::try_from_secs_f64(60.0 * minutes).context("--minutes")?;
         thread::spawn(move || {
             thread::sleep(time);
-            eprintln!("\nThe time is up: stopping after this step.");
+            say("\nThe time is up: stopping after this step.");
             stop.store(true, Ordering::Relaxed);
         });
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use fp8_trainer::{Config, RunOptions, RunResult, train};
+use indicatif::ProgressBar;
 
 use crate::progress::Progress;
 use crate::{Place, say};
@@ -47,8 +48,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = Config::load(&arguments.config, &arguments.overrides)?;
     let folder = arguments.output.clone().unwrap_or_else(|| default_folder(&arguments.config, &config));
     let backend = arguments.place.open()?;
-    ctrlc::set_handler(stop).context("listening for Ctrl-C")?;
     let mut progress = Progress::default();
+    let bar = progress.bar();
+    ctrlc::set_handler(move || stop(&bar)).context("listening for Ctrl-C")?;
     let options = RunOptions {
         backend,
         folder: Some(folder.clone()),
@@ -72,11 +74,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// The first time: after the step under way. The second time: now.
-fn stop() {
+fn stop(bar: &ProgressBar) {
     if STOP.swap(true, Ordering::Relaxed) {
         std::process::exit(STOPPED.into());
     }
-    eprintln!("stopping after this step; once more to stop at once");
+    bar.suspend(|| eprintln!("stopping after this step; once more to stop at once"));
 }
 
 fn default_folder(file: &Path, config: &Config) -> PathBuf {
