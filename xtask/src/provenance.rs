@@ -10,6 +10,7 @@ use crate::repository;
 /// What made some figures, when and on what machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
+    /// To be pasted into a shell.
     pub command: String,
     /// UTC, RFC 3339.
     pub date: String,
@@ -24,10 +25,9 @@ pub struct Provenance {
 impl Provenance {
     /// Of this process, on this machine, now.
     pub fn here(backend: String) -> Self {
-        let arguments: Vec<String> = std::env::args().skip(1).collect();
         let compiler = Command::new("rustc").arg("--version").current_dir(repository::root()).output();
         Self {
-            command: format!("cargo xtask {}", arguments.join(" ")),
+            command: command(std::env::var("FP8_ISA").ok(), std::env::args().skip(1)),
             date: jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string(),
             commit: fp8_trainer::provenance::commit().unwrap_or("unknown").into(),
             machine: machine(),
@@ -49,6 +49,22 @@ impl Provenance {
     }
 }
 
+/// A command of ours, with the environment that chooses kernels.
+fn command(isa: Option<String>, arguments: impl Iterator<Item = String>) -> String {
+    let isa = isa.map(|isa| format!("FP8_ISA={} ", quoted(&isa))).unwrap_or_default();
+    let arguments: String = arguments.map(|argument| format!(" {}", quoted(&argument))).collect();
+    format!("{isa}cargo xtask{arguments}")
+}
+
+/// A word as a shell takes it: in quotes, if it holds anything that a shell has a use for.
+fn quoted(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "-_./:=,+%@".contains(letter);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.into(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
 /// Processor, number of cores, memory, operating system.
 fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -66,4 +82,17 @@ fn first_value(file: &str, name: &str) -> Option<String> {
         let (key, value) = line.split_once(':')?;
         (key.trim() == name).then(|| value.trim().to_string())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_can_be_pasted() {
+        let arguments = ["bench", "--only", "in cache", "--vary=a=1,2", "it's", ""].map(String::from);
+        let pasted = r"FP8_ISA=amx cargo xtask bench --only 'in cache' --vary=a=1,2 'it'\''s' ''";
+        assert_eq!(command(Some("amx".into()), arguments.into_iter()), pasted);
+        assert_eq!(command(None, ["sweep".to_string()].into_iter()), "cargo xtask sweep");
+    }
 }

@@ -17,7 +17,8 @@ use crate::table::Table;
 /// Options of `cargo xtask sweep`.
 #[derive(clap::Args)]
 #[command(after_help = "Example, the loss scales that the paper compares:
-  cargo xtask sweep configs/quick.toml --set loss_scaling.kind=constant --vary loss_scaling.scale=1,1000,10000 --seeds 3")]
+  cargo xtask sweep configs/quick.toml --set loss_scaling.kind=constant \\
+      --vary loss_scaling.scale=1,1000,10000 --seeds 3")]
 pub struct Arguments {
     /// Configuration that the runs share, TOML
     config: PathBuf,
