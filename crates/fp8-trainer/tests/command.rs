@@ -5,6 +5,7 @@ mod common;
 mod place;
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use common::TINY;
@@ -50,6 +51,18 @@ fn mistakes_in_a_configuration_are_named() {
     place.fails(&["train", "missing.toml"], &["error: reading missing.toml: "]);
     fs::write(place.path().join("broken.toml"), "[training\nepochs = 3").unwrap();
     place.fails(&["train", "broken.toml"], &["error: broken.toml: TOML parse error at line 1"]);
+}
+
+#[test]
+fn missing_data_are_told_how_to_be_had() {
+    let place = Place::new("tiny.toml", TINY);
+    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets");
+    for manifest in fs::read_dir(manifests).unwrap() {
+        let name = manifest.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned();
+        let data = format!("data={{kind = 'folder', folder = 'data/{name}'}}");
+        let message = format!("`cargo xtask fetch {name}` downloads it");
+        place.fails(&["train", "tiny.toml", "--set", &data, "--output", "run"], &[&message]);
+    }
 }
 
 #[test]

@@ -103,6 +103,8 @@ fn mistakes_are_named() {
             &["optimizer={kind = 'sgd', momentun = 0.9}"],
             "unknown field `optimizer.momentun` (did you mean `momentum`?)",
         ),
+        (&["schedule={kind = 'cosine', zz = 1}"], "unknown field `schedule.zz`; the fields here are: kind"),
+        (&["data.zz=1"], "unknown field `data.zz`; the fields here are: kind, training, validation"),
         (
             &["optimizer.kind=adam"],
             "`optimizer.kind`: unknown \"adam\" (did you mean `adamw`?); choose one of sgd, adamw",
