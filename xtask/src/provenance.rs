@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Command;
 
+use fp8_trainer::provenance;
 use serde::{Deserialize, Serialize};
 
 use crate::repository;
@@ -10,11 +11,11 @@ use crate::repository;
 /// What made some figures, when and on what machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
-    /// To be pasted into a shell.
+    /// As [`provenance::command`] writes it.
     pub command: String,
     /// UTC, RFC 3339.
     pub date: String,
-    /// That of [`fp8_trainer::provenance::commit`], or `unknown`.
+    /// That of [`provenance::commit`], or `unknown`.
     pub commit: String,
     pub machine: String,
     /// Name of the backend, e.g. `cpu (avx512, 2 threads)`.
@@ -27,9 +28,9 @@ impl Provenance {
     pub fn here(backend: String) -> Self {
         let compiler = Command::new("rustc").arg("--version").current_dir(repository::root()).output();
         Self {
-            command: command(std::env::var("FP8_ISA").ok(), std::env::args().skip(1)),
+            command: provenance::command("cargo xtask", std::env::args().skip(1)),
             date: jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string(),
-            commit: fp8_trainer::provenance::commit().unwrap_or("unknown").into(),
+            commit: provenance::commit().unwrap_or("unknown").into(),
             machine: machine(),
             backend,
             compiler: compiler.map(|output| String::from_utf8_lossy(&output.stdout).trim().into()).unwrap_or_default(),
@@ -46,22 +47,6 @@ impl Provenance {
             ("Backend", self.backend.clone()),
             ("Compiler", self.compiler.clone()),
         ]
-    }
-}
-
-/// A command of ours, with the environment that chooses kernels.
-fn command(isa: Option<String>, arguments: impl Iterator<Item = String>) -> String {
-    let isa = isa.map(|isa| format!("FP8_ISA={} ", quoted(&isa))).unwrap_or_default();
-    let arguments: String = arguments.map(|argument| format!(" {}", quoted(&argument))).collect();
-    format!("{isa}cargo xtask{arguments}")
-}
-
-/// A word as a shell takes it: in quotes, if it holds anything that a shell has a use for.
-fn quoted(word: &str) -> String {
-    let is_plain = |letter: char| letter.is_alphanumeric() || "-_./:=,+%@".contains(letter);
-    match !word.is_empty() && word.chars().all(is_plain) {
-        true => word.into(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }
 
@@ -82,17 +67,4 @@ fn first_value(file: &str, name: &str) -> Option<String> {
         let (key, value) = line.split_once(':')?;
         (key.trim() == name).then(|| value.trim().to_string())
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn commands_can_be_pasted() {
-        let arguments = ["bench", "--only", "in cache", "--vary=a=1,2", "it's", ""].map(String::from);
-        let pasted = r"FP8_ISA=amx cargo xtask bench --only 'in cache' --vary=a=1,2 'it'\''s' ''";
-        assert_eq!(command(Some("amx".into()), arguments.into_iter()), pasted);
-        assert_eq!(command(None, ["sweep".to_string()].into_iter()), "cargo xtask sweep");
-    }
 }

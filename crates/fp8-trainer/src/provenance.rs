@@ -64,9 +64,42 @@ fn git(arguments: &[&str]) -> Option<String> {
     Some(String::from_utf8(output.stdout).ok()?.trim().into())
 }
 
+/// A command to be pasted into a shell, with `FP8_ISA` where it is set, as it chooses kernels.
+pub fn command(program: &str, arguments: impl IntoIterator<Item = String>) -> String {
+    with_isa(std::env::var("FP8_ISA").ok(), program, arguments)
+}
+
+fn with_isa(isa: Option<String>, program: &str, arguments: impl IntoIterator<Item = String>) -> String {
+    let isa = isa.map(|isa| format!("FP8_ISA={} ", quoted(&isa))).unwrap_or_default();
+    let arguments: String = arguments.into_iter().map(|argument| format!(" {}", quoted(&argument))).collect();
+    format!("{isa}{program}{arguments}")
+}
+
+/// A word as a shell takes it: in quotes, if it holds anything that a shell has a use for.
+fn quoted(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "-_./:=,+%@".contains(letter);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.into(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
 /// The first `model name` that Linux gives.
 fn processor() -> Option<String> {
     let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("model name"))?;
     Some(line.split_once(':')?.1.trim().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_can_be_pasted() {
+        let arguments = ["bench", "--only", "in cache", "--vary=a=1,2", "it's", ""].map(String::from);
+        let pasted = r"FP8_ISA=amx cargo xtask bench --only 'in cache' --vary=a=1,2 'it'\''s' ''";
+        assert_eq!(with_isa(Some("amx".into()), "cargo xtask", arguments), pasted);
+        assert_eq!(with_isa(None, "fp8-trainer", ["train".into()]), "fp8-trainer train");
+    }
 }

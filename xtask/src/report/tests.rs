@@ -130,8 +130,8 @@ fn lines_of_many_variants_differ() {
     let page = html(&results);
     let charts: Vec<&str> = page.split("<svg").skip(1).collect();
     for (place, class) in [(0, "c0 d0"), (6, "c0 d1"), (12, "c0 d2"), (15, "c3 d2")] {
-        let line = |chart: &&str| chart.contains(&format!("<polyline class=\"{class}\""));
-        assert!(charts.iter().all(|chart| line(&chart)), "{place}");
+        let line = |chart: &str| chart.contains(&format!("<polyline class=\"{class}\""));
+        assert!(charts.iter().all(|chart| line(chart)), "{place}");
     }
     assert!(page.contains(".chart .d2 {"));
 }

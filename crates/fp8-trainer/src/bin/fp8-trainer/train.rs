@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, anyhow};
-use fp8_trainer::{Config, Error, RunOptions, RunResult, train};
+use fp8_trainer::{Config, Device, Error, RunOptions, RunResult, provenance, train};
 use indicatif::ProgressBar;
 
 use crate::progress::Progress;
@@ -63,15 +63,21 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     progress.clear();
     let result = result.map_err(told)?;
     if !result.finished {
-        let folder = folder.display();
-        eprintln!(
-            "stopped after {} steps; to go on:\n  fp8-trainer train {folder}/config.toml --output {folder} --resume",
-            result.steps
-        );
+        eprintln!("stopped after {} steps; to go on:\n  {}", result.steps, resuming(&folder, arguments.place.device));
         return Ok(ExitCode::from(STOPPED));
     }
     say(&summary(&result, &folder, config.task.unit()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The command that goes on with a run.
+fn resuming(folder: &Path, device: Device) -> String {
+    let [config, folder] = [&folder.join("config.toml"), folder].map(|path| path.display().to_string());
+    let mut words = vec!["train".into(), config, "--output".into(), folder, "--resume".into()];
+    if device != Device::default() {
+        words.extend(["--device".into(), device.to_string()]);
+    }
+    provenance::command("fp8-trainer", words)
 }
 
 /// Data sets that the repository's `cargo xtask fetch` knows.
