@@ -35,6 +35,9 @@ fn train_then_eval() {
     assert!(other.contains("of 12 images"), "{other}");
     place.fails(&["eval", "tiny.toml"], &["--weights is needed"]);
     place.fails(&["train", "tiny.toml", "--output", "run"], &["run: holds a run already", "--resume"]);
+    fs::write(place.path().join("run/provenance.toml"), "elsewhere").unwrap();
+    place.succeeds(&["train", "run/config.toml", "--output", "run", "--resume"]);
+    assert_eq!(fs::read_to_string(place.path().join("run/provenance.toml")).unwrap(), "elsewhere", "it was finished");
 }
 
 #[test]
