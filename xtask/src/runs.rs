@@ -98,12 +98,12 @@ impl<'a> List<'a> {
             Err(Error::Diverged { step, reason }) => {
                 let (run, config) = (plan.name.clone(), plan.settings());
                 let provenance = Some(self.provenance.clone());
-                Ok(Some(Outcome::Failure(Failure {
+                Ok(Some(Outcome::Failure(Box::new(Failure {
                     run,
                     config,
                     reason: format!("step {step}: {reason}"),
                     provenance,
-                })))
+                }))))
             }
             Err(error) => Err(error).with_context(|| plan.name.clone()),
         }
@@ -115,7 +115,7 @@ pub enum Outcome {
     /// It is finished.
     Run(Box<Run>),
     /// It led nowhere.
-    Failure(Failure),
+    Failure(Box<Failure>),
 }
 
 /// Makes what is missing of a list; `keep` is given what came of each run at once. False when stopped: then each run under way has a checkpoint,
@@ -132,10 +132,11 @@ pub fn make_until(stop: &AtomicBool, list: &List<'_>, mut keep: impl FnMut(Outco
     for (at, plan) in missing {
         progress.begin(&plan.name, at + 1, plans.len(), work(&plan.config));
         let Some(outcome) = list.make(plan, backend, stop, &mut |event| progress.tell(event))? else {
+            progress.finish();
             return Ok(false);
         };
-        if let Outcome::Failure(Failure { reason, .. }) = &outcome {
-            say(&format!("{} diverged at {reason}", plan.name));
+        if let Outcome::Failure(failure) = &outcome {
+            say(&format!("{} diverged at {}", plan.name, failure.reason));
         }
         keep(outcome)?;
         progress.end();
@@ -157,8 +158,8 @@ fn together(
         while let Some((at, plan)) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
             let title = format!("[{}/{of}] {}", at + 1, plan.name);
             let outcome = list.make(plan, backend, stop, &mut |event| progress::tell_line(&title, event));
-            if let Ok(Some(Outcome::Failure(Failure { reason, .. }))) = &outcome {
-                say(&format!("{title} diverged at {reason}"));
+            if let Ok(Some(Outcome::Failure(failure))) = &outcome {
+                say(&format!("{title} diverged at {}", failure.reason));
             }
             let goes_on = matches!(outcome, Ok(Some(_)));
             if sender.send(outcome).is_err() || !goes_on {

@@ -112,7 +112,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let finished = runs::make_until(stop, &list, |outcome| {
         match outcome {
             Outcome::Run(run) => results.runs.push(*run),
-            Outcome::Failure(failure) => results.failures.push(failure),
+            Outcome::Failure(failure) => results.failures.push(*failure),
         }
         write(&results, folder)
     })?;

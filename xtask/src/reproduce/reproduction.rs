@@ -67,7 +67,7 @@ impl Reproduction {
         let finished = runs::make_until(stop, &list, |outcome| {
             match outcome {
                 Outcome::Run(run) => results.runs.push(*run),
-                Outcome::Failure(failure) => results.failures.push(failure),
+                Outcome::Failure(failure) => results.failures.push(*failure),
             }
             // Those that are made at a time end in any order.
             let place = |run: &Run| plans.iter().position(|plan| plan.name == run.name);
