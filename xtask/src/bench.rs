@@ -115,6 +115,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 Ok(work) => measure(work.only(&arguments.only), peer.as_mut(), usize::from(arguments.rounds))?,
                 Err(error) => Measured { failures: vec![format!("{error:#}")], ..Measured::default() },
             };
+            if speeds.is_empty() && failures.is_empty() {
+                continue;
+            }
             // As they come, for who waits and for who must end it early.
             if !speeds.is_empty() {
                 print!("\n{}", work::table(&speeds).text());
@@ -125,6 +128,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             report.write(&arguments.output)?;
         }
     }
+    let only = &arguments.only;
+    let found = !report.speeds.is_empty() || !report.failures.is_empty();
+    ensure!(only.is_empty() || found, "--only {only:?}: no line of the tables has this text");
     if is_wanted(Topic::Memory) {
         report.memory = memory::footprints(&ours)?;
         memory::tables(&report.memory).iter().for_each(|table| print!("\n{}", table.text()));

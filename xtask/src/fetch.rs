@@ -24,7 +24,7 @@ pub struct Arguments {
     /// Take the files from this folder, or from below this address, in place of their own
     #[arg(long, value_name = "URL|DIR")]
     mirror: Option<String>,
-    /// Folder that the data set is to be [default: NAME in $FP8_DATA, or data/NAME]
+    /// Folder to put the data set into [default: NAME in $FP8_DATA, or data/NAME]
     #[arg(long, value_name = "DIR")]
     into: Option<PathBuf>,
 }
@@ -40,10 +40,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 fn fetch(manifest: &Manifest, mirror: Option<&str>, into: &Path) -> Result<()> {
     println!("{}: {}\nLicence: {}\nHomepage: {}", manifest.title, manifest.about, manifest.licence, manifest.homepage);
     if is_filled(into)? {
-        check(manifest, into).with_context(|| {
+        let found = standing(manifest, into).with_context(|| {
             format!("{} is not the whole data set: complete it, or move it away and fetch again", into.display())
         })?;
-        println!("Already there, and whole: {}", into.display());
+        println!("Already there, {found}: {}", into.display());
         return Ok(());
     }
     if manifest.files.is_empty() {
@@ -70,6 +70,18 @@ fn fetch(manifest: &Manifest, mirror: Option<&str>, into: &Path) -> Result<()> {
     fs::remove_dir_all(&downloads).with_context(|| format!("removing {}", downloads.display()))?;
     println!("Ready: {} ({})", into.display(), manifest.layout.join(", "));
     Ok(())
+}
+
+/// How what is there was found, by its examples and by the digests of the files that are kept as they came.
+fn standing(manifest: &Manifest, folder: &Path) -> Result<&'static str> {
+    check(manifest, folder)?;
+    for file in manifest.files.iter().filter(|file| !file.unpack) {
+        let path = folder.join(file.name());
+        let found = download::sha256(&path)?;
+        ensure!(found == file.sha256, "{}: SHA-256 {found} instead of {}", path.display(), file.sha256);
+    }
+    let all_are_kept = !manifest.files.is_empty() && manifest.files.iter().all(|file| !file.unpack);
+    Ok(if all_are_kept { "and whole" } else { "with the expected number of examples (digests not compared)" })
 }
 
 /// Brings one file from its own address into `folder`.

@@ -3,17 +3,19 @@
 use std::fs;
 use std::process::Command;
 
+use fp8_trainer::provenance;
 use serde::{Deserialize, Serialize};
 
 use crate::repository;
 
 /// What made some figures, when and on what machine.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
+    /// As [`provenance::command`] writes it.
     pub command: String,
     /// UTC, RFC 3339.
     pub date: String,
-    /// Commit of the workspace; ends in `+changes` when the working tree differs from it.
+    /// That of [`provenance::commit`], or `unknown`.
     pub commit: String,
     pub machine: String,
     /// Name of the backend, e.g. `cpu (avx512, 2 threads)`.
@@ -24,12 +26,11 @@ pub struct Provenance {
 impl Provenance {
     /// Of this process, on this machine, now.
     pub fn here(backend: String) -> Self {
-        let arguments: Vec<String> = std::env::args().skip(1).collect();
         let compiler = Command::new("rustc").arg("--version").current_dir(repository::root()).output();
         Self {
-            command: format!("cargo xtask {}", arguments.join(" ")),
+            command: provenance::command("cargo xtask", std::env::args().skip(1)),
             date: jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string(),
-            commit: repository::commit(),
+            commit: provenance::commit().unwrap_or("unknown").into(),
             machine: machine(),
             backend,
             compiler: compiler.map(|output| String::from_utf8_lossy(&output.stdout).trim().into()).unwrap_or_default(),

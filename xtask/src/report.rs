@@ -7,6 +7,7 @@ pub mod tables;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -92,6 +93,7 @@ fn render(results: &Results, name: &str, template: &str) -> Result<String> {
         "sections": sections(experiment, results).into_iter().map(section).collect::<Vec<_>>(),
         "runs": runs,
         "runs_markdown": runs.markdown(),
+        "sums": summary::sums(results),
         "setting": summary::setting(results),
         "charts": charts(experiment, results),
     });
@@ -99,6 +101,9 @@ fn render(results: &Results, name: &str, template: &str) -> Result<String> {
         .render_named_str(name, template, Value::from(Serde(content)))
         .with_context(|| format!("rendering {name}"))
 }
+
+/// Colours of lines in the style sheet; further lines are dashed.
+const COLOURS: usize = 6;
 
 /// For each model: its name and its charts.
 fn charts(experiment: &Experiment, results: &Results) -> Vec<(String, Vec<String>)> {
@@ -108,13 +113,16 @@ fn charts(experiment: &Experiment, results: &Results) -> Vec<(String, Vec<String
 }
 
 fn chart(curve: &Curve, results: &Results, model: &str) -> String {
-    let variants = tables::distinct(results, |run| &run.variant);
-    let runs = results.runs.iter().filter(|run| run.model == model);
-    let series = runs.map(|run| {
+    let runs = || results.runs.iter().filter(|run| run.model == model);
+    let mut variants: Vec<&str> = runs().map(|run| run.variant.as_str()).collect();
+    let mut seen = BTreeSet::new();
+    variants.retain(|variant| seen.insert(*variant));
+    let series = runs().map(|run| {
+        let place = variants.iter().position(|variant| *variant == run.variant).unwrap_or(0);
         let points = (curve.points)(run);
         Series {
             name: run.variant.clone(),
-            class: format!("c{}", variants.iter().position(|variant| *variant == run.variant).unwrap_or(0) % 6),
+            class: format!("c{} d{}", place % COLOURS, place / COLOURS),
             // Means of scales would be scales that there never were.
             points: if curve.log2 { points } else { thinned(&points, 100) },
         }

@@ -39,16 +39,6 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     fs::rename(&beside, path).with_context(|| format!("writing {}", path.display()))
 }
 
-/// The commit checked out, with `+changes` when the working tree differs; without git what `$FP8_COMMIT` says, for programs that are carried elsewhere; else
-/// `unknown`.
-pub fn commit() -> String {
-    let Ok(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else {
-        return std::env::var("FP8_COMMIT").unwrap_or_else(|_| "unknown".into());
-    };
-    let changes = git(&["status", "--porcelain"]).is_ok_and(|status| !status.trim().is_empty());
-    format!("{}{}", commit.trim(), if changes { "+changes" } else { "" })
-}
-
 fn git(arguments: &[&str]) -> Result<String> {
     let output = Command::new("git").current_dir(root()).args(arguments).output().context("running git")?;
     if !output.status.success() {

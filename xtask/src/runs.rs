@@ -3,6 +3,7 @@
 
 mod progress;
 mod run;
+mod sources;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,12 +18,14 @@ use fp8_kernels::Backend;
 pub use fp8_trainer::Device;
 use fp8_trainer::{Config, Error, Event, RunOptions, train};
 
+use crate::provenance::Provenance;
 use crate::repository;
 pub use progress::spoken;
-use progress::{Progress, work};
+use progress::{Progress, say, work};
 pub use run::{Epoch, Failure, Point, Run};
 #[cfg(test)]
 pub use run::{Flushed, LayerFlushed};
+pub use sources::{inherit, sources};
 
 /// A run to be made; its name is that of its folder, too.
 pub struct Plan {
@@ -49,6 +52,18 @@ impl Plan {
     }
 }
 
+/// Sees to it that each plan has a name, and so a folder, of its own.
+///
+/// # Errors
+/// Names the run that is asked for twice.
+pub fn tell_apart(plans: &[Plan]) -> Result<()> {
+    let mut names = BTreeSet::new();
+    match plans.iter().find(|plan| !names.insert(&plan.name)) {
+        Some(plan) => bail!("the run {} is asked for twice: a recipe or a model is named twice", plan.name),
+        None => Ok(()),
+    }
+}
+
 /// Runs to be made, and what is there of them already.
 pub struct List<'a> {
     pub plans: &'a [Plan],
@@ -58,6 +73,8 @@ pub struct List<'a> {
     pub backends: &'a [Arc<dyn Backend>],
     /// The runs' own folders are in `runs` within it.
     pub folder: &'a Path,
+    /// Of those that are made now.
+    pub provenance: &'a Provenance,
 }
 
 impl<'a> List<'a> {
@@ -77,10 +94,16 @@ impl<'a> List<'a> {
         let folder = Some(self.folder.join("runs").join(&plan.name));
         let options = RunOptions { backend: backend.clone(), folder, resume: true, stop, observer };
         match train(&plan.config, options) {
-            Ok(result) => Ok(result.finished.then(|| Outcome::Run(Box::new(Run::of(plan, &result))))),
+            Ok(result) => Ok(result.finished.then(|| Outcome::Run(Box::new(Run::of(plan, &result, self.provenance))))),
             Err(Error::Diverged { step, reason }) => {
                 let (run, config) = (plan.name.clone(), plan.settings());
-                Ok(Some(Outcome::Failure(Failure { run, config, reason: format!("step {step}: {reason}") })))
+                let provenance = Some(self.provenance.clone());
+                Ok(Some(Outcome::Failure(Box::new(Failure {
+                    run,
+                    config,
+                    reason: format!("step {step}: {reason}"),
+                    provenance,
+                }))))
             }
             Err(error) => Err(error).with_context(|| plan.name.clone()),
         }
@@ -92,19 +115,16 @@ pub enum Outcome {
     /// It is finished.
     Run(Box<Run>),
     /// It led nowhere.
-    Failure(Failure),
+    Failure(Box<Failure>),
 }
 
 /// Makes what is missing of a list; `keep` is given what came of each run at once. False when stopped: then each run under way has a checkpoint,
 /// and the same call goes on.
 ///
 /// # Errors
-/// When two plans have one name, and when a run fails otherwise than by diverging.
+/// When a run fails otherwise than by diverging.
 pub fn make_until(stop: &AtomicBool, list: &List<'_>, mut keep: impl FnMut(Outcome) -> Result<()>) -> Result<bool> {
     let List { plans, backends, .. } = *list;
-    if plans.iter().map(|plan| &plan.name).collect::<BTreeSet<_>>().len() < plans.len() {
-        bail!("a run is asked for twice");
-    }
     let (there, missing): (Vec<_>, Vec<_>) = plans.iter().enumerate().partition(|(_, plan)| list.is_there(plan));
     let [backend] = backends else { return together(stop, list, &missing, keep) };
     let effort = |plans: &[(usize, &Plan)]| plans.iter().map(|(_, plan)| work(&plan.config)).sum::<f64>();
@@ -112,10 +132,11 @@ pub fn make_until(stop: &AtomicBool, list: &List<'_>, mut keep: impl FnMut(Outco
     for (at, plan) in missing {
         progress.begin(&plan.name, at + 1, plans.len(), work(&plan.config));
         let Some(outcome) = list.make(plan, backend, stop, &mut |event| progress.tell(event))? else {
+            progress.finish();
             return Ok(false);
         };
-        if let Outcome::Failure(Failure { reason, .. }) = &outcome {
-            progress.say(&format!("{} diverged at {reason}", plan.name));
+        if let Outcome::Failure(failure) = &outcome {
+            say(&format!("{} diverged at {}", plan.name, failure.reason));
         }
         keep(outcome)?;
         progress.end();
@@ -137,8 +158,8 @@ fn together(
         while let Some((at, plan)) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
             let title = format!("[{}/{of}] {}", at + 1, plan.name);
             let outcome = list.make(plan, backend, stop, &mut |event| progress::tell_line(&title, event));
-            if let Ok(Some(Outcome::Failure(Failure { reason, .. }))) = &outcome {
-                eprintln!("{title} diverged at {reason}");
+            if let Ok(Some(Outcome::Failure(failure))) = &outcome {
+                say(&format!("{title} diverged at {}", failure.reason));
             }
             let goes_on = matches!(outcome, Ok(Some(_)));
             if sender.send(outcome).is_err() || !goes_on {
@@ -179,7 +200,7 @@ pub fn stop_at_interrupt() -> Result<&'static AtomicBool> {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nStopping after this step; once more: at once.");
+        say("\nStopping after this step; once more: at once.");
     })
     .context("watching for Ctrl-C")?;
     Ok(&STOP)
@@ -192,7 +213,7 @@ pub fn stop_after(minutes: Option<f64>) -> Result<&'static AtomicBool> {
         let time = Duration::try_from_secs_f64(60.0 * minutes).context("--minutes")?;
         thread::spawn(move || {
             thread::sleep(time);
-            eprintln!("\nThe time is up: stopping after this step.");
+            say("\nThe time is up: stopping after this step.");
             stop.store(true, Ordering::Relaxed);
         });
     }

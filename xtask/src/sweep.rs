@@ -11,13 +11,14 @@ use serde::{Deserialize, Serialize};
 use crate::provenance::Provenance;
 use crate::report::Estimate;
 use crate::repository;
-use crate::runs::{self, Device, Effort, Failure, List, Outcome, Plan, Run, count};
+use crate::runs::{self, Device, Effort, Failure, List, Outcome, Plan, Run, count, inherit, sources};
 use crate::table::Table;
 
 /// Options of `cargo xtask sweep`.
 #[derive(clap::Args)]
 #[command(after_help = "Example, the loss scales that the paper compares:
-  cargo xtask sweep configs/quick.toml --set loss_scaling.kind=constant --vary loss_scaling.scale=1,1000,10000 --seeds 3")]
+  cargo xtask sweep configs/quick.toml --set loss_scaling.kind=constant \\
+      --vary loss_scaling.scale=1,1000,10000 --seeds 3")]
 pub struct Arguments {
     /// Configuration that the runs share, TOML
     config: PathBuf,
@@ -80,6 +81,7 @@ struct Combination {
 /// The content of `results.json`.
 #[derive(Serialize, Deserialize)]
 struct Results {
+    /// Of the command that wrote this last; each run has its own.
     provenance: Provenance,
     keys: Vec<String>,
     combinations: Vec<Combination>,
@@ -95,30 +97,49 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let stop = runs::stop_after(arguments.effort.minutes)?;
     let backends = arguments.effort.backends(&arguments.device)?;
     let _lock = FolderLock::take(&folder)?;
-    let (made, diverged) = earlier(&folder, &plans)?;
+    let keys: Vec<String> = arguments.vary.iter().map(|axis| axis.key.clone()).collect();
+    let (made, diverged) = earlier(&folder, &keys, &plans)?;
     let mut results = Results {
         provenance: Provenance::here(backends.first().map(|backend| backend.name()).unwrap_or_default()),
-        keys: arguments.vary.iter().map(|axis| axis.key.clone()).collect(),
+        keys,
         combinations,
         runs: made.clone(),
         failures: diverged.clone(),
     };
     println!("{} on {}, into {}.", count(plans.len(), "run"), results.provenance.backend, folder.display());
-    let list = List { plans: &plans, made: &made, failures: &diverged, backends: &backends, folder: &folder };
+    let (backends, folder, provenance) = (&backends[..], &folder, &results.provenance.clone());
+    let list = List { plans: &plans, made: &made, failures: &diverged, backends, folder, provenance };
     let finished = runs::make_until(stop, &list, |outcome| {
         match outcome {
             Outcome::Run(run) => results.runs.push(*run),
-            Outcome::Failure(failure) => results.failures.push(failure),
+            Outcome::Failure(failure) => results.failures.push(*failure),
         }
-        write(&results, &folder)
+        write(&results, folder)
     })?;
-    write(&results, &folder)?;
     print!("\n{}", table(&results).text());
     if !finished {
         println!("Interrupted. The same command goes on from here: {}", results.provenance.command);
         return Ok(ExitCode::from(130));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if results.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Sees to it that each field is set in one place.
+fn check_keys(arguments: &Arguments) -> Result<()> {
+    let keys = || arguments.vary.iter().map(|axis| axis.key.as_str());
+    let set = || arguments.overrides.iter().map(|assignment| assignment.split('=').next().unwrap_or_default().trim());
+    if keys().chain(set()).any(|key| key == "seed") {
+        bail!("seeds are chosen by --seeds N, which runs each combination with the seeds 1 to N");
+    }
+    for (at, key) in keys().enumerate() {
+        if keys().take(at).any(|other| other == key) {
+            bail!("--vary names `{key}` twice: give all its values at once, --vary {key}=A,B,...");
+        }
+        if set().any(|other| other == key) {
+            bail!("`{key}` is in --vary and in --set: leave out one of them");
+        }
+    }
+    Ok(())
 }
 
 /// Every combination of the axes' values, the last axis fastest.
@@ -133,6 +154,7 @@ fn grid(axes: &[Axis]) -> Vec<Vec<String>> {
 }
 
 fn plans(arguments: &Arguments) -> Result<(Vec<Combination>, Vec<Plan>)> {
+    check_keys(arguments)?;
     let (mut combinations, mut plans) = (Vec::new(), Vec::new());
     for values in grid(&arguments.vary) {
         let chosen: Vec<String> =
@@ -149,8 +171,9 @@ fn plans(arguments: &Arguments) -> Result<(Vec<Combination>, Vec<Plan>)> {
         combinations.push(Combination { values, runs });
     }
     if plans.iter().enumerate().any(|(at, plan)| plans[..at].iter().any(|other| other.config == plan.config)) {
-        bail!("two combinations are the same run: --vary names a value twice, or the seed");
+        bail!("two combinations are the same run: --vary names a value twice");
     }
+    runs::tell_apart(&plans)?;
     Ok((combinations, plans))
 }
 
@@ -160,14 +183,21 @@ fn file_name(text: &str) -> String {
 }
 
 /// The planned runs that the folder holds already.
-fn earlier(folder: &Path, plans: &[Plan]) -> Result<(Vec<Run>, Vec<Failure>)> {
+///
+/// # Errors
+/// When the folder holds a sweep over other fields.
+fn earlier(folder: &Path, wanted: &[String], plans: &[Plan]) -> Result<(Vec<Run>, Vec<Failure>)> {
     let path = folder.join("results.json");
     if !path.exists() {
         return Ok((Vec::new(), Vec::new()));
     }
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    let Results { mut runs, mut failures, .. } =
+    let Results { provenance, keys, mut runs, mut failures, .. } =
         serde_json::from_str(&text).with_context(|| format!("{} is not a sweep's", path.display()))?;
+    if keys != wanted {
+        bail!("{} holds a sweep over {}: choose another --output", folder.display(), keys.join(", "));
+    }
+    inherit(&provenance, &mut runs, &mut failures);
     runs.retain(|run| plans.iter().any(|plan| plan.made(run)));
     failures.retain(|failure| plans.iter().any(|plan| plan.failed(failure)));
     Ok((runs, failures))
@@ -176,7 +206,8 @@ fn earlier(folder: &Path, plans: &[Plan]) -> Result<(Vec<Run>, Vec<Failure>)> {
 fn write(results: &Results, folder: &Path) -> Result<()> {
     repository::write_json(&folder.join("results.json"), results)?;
     let path = folder.join("report.md");
-    let lines = results.provenance.lines().map(|(name, value)| format!("- {name}: {value}\n")).concat();
+    let lines = sources(&results.provenance, &results.runs, &results.failures);
+    let lines: String = lines.into_iter().map(|(name, value)| format!("- {name}: {value}\n")).collect();
     fs::write(&path, format!("{}\n{lines}", table(results).markdown()))
         .with_context(|| format!("writing {}", path.display()))
 }
@@ -241,7 +272,11 @@ mod tests {
         let message = |vary: &[&str]| format!("{:#}", plans(&arguments(folder.path(), vary)).err().unwrap());
         assert!(message(&["training.epoch=1,2"]).contains("did you mean `epochs`?"));
         assert!(message(&["training.epochs=1,1"]).contains("names a value twice"));
-        assert!(message(&["seed=3,4"]).contains("or the seed"));
+        assert!(message(&["seed=3,4"]).contains("seeds are chosen by --seeds"));
+        assert!(message(&["training.epochs=1", "training.epochs=2"]).contains("names `training.epochs` twice"));
+        let overrides = vec!["training.batch=8".into()];
+        let both = Arguments { overrides, ..arguments(folder.path(), &["training.batch=16"]) };
+        assert!(plans(&both).err().unwrap().to_string().contains("`training.batch` is in --vary and in --set"));
     }
 
     /// Stopped after a step of the first run, then gone on with, then asked for again: the figures are those of a sweep that was left
@@ -255,9 +290,10 @@ mod tests {
         })
         .unwrap();
         let backend = Device::Cpu.open(None).unwrap();
+        let provenance = Provenance::here(backend.name());
         let make_by = |backends: &[_], stop: bool, name: &str, made: &[Run]| {
             let (mut runs, own) = (made.to_vec(), folder.path().join(name));
-            let list = List { plans: &plans, made, failures: &[], backends, folder: &own };
+            let list = List { plans: &plans, made, failures: &[], backends, folder: &own, provenance: &provenance };
             let finished = runs::make_until(&stop.into(), &list, |outcome| {
                 match outcome {
                     Outcome::Run(run) => runs.push(*run),
@@ -282,11 +318,12 @@ mod tests {
         assert!(finished && losses(&together) == losses(&straight));
         assert_eq!(make(true, "elsewhere", &straight).1.len(), 2, "made already");
 
-        let provenance = Provenance::here(backend.name());
         let keys = vec!["loss_scaling.scale".into()];
         let results = Results { provenance, keys, combinations, runs: straight, failures: Vec::new() };
         write(&results, folder.path()).unwrap();
-        assert_eq!(earlier(folder.path(), &plans).unwrap().0.len(), 2);
+        assert_eq!(earlier(folder.path(), &results.keys, &plans).unwrap().0.len(), 2);
+        let refused = earlier(folder.path(), &["seed".into()], &plans).unwrap_err().to_string();
+        assert!(refused.contains("holds a sweep over loss_scaling.scale: choose another --output"), "{refused}");
         let rows = table(&results).rows;
         assert_eq!((rows.len(), rows[1][0].as_str(), rows[1][5].as_str()), (2, "10000", "1"));
     }

@@ -5,6 +5,7 @@ mod common;
 mod place;
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use common::TINY;
@@ -34,6 +35,9 @@ fn train_then_eval() {
     assert!(other.contains("of 12 images"), "{other}");
     place.fails(&["eval", "tiny.toml"], &["--weights is needed"]);
     place.fails(&["train", "tiny.toml", "--output", "run"], &["run: holds a run already", "--resume"]);
+    fs::write(place.path().join("run/provenance.toml"), "elsewhere").unwrap();
+    place.succeeds(&["train", "run/config.toml", "--output", "run", "--resume"]);
+    assert_eq!(fs::read_to_string(place.path().join("run/provenance.toml")).unwrap(), "elsewhere", "it was finished");
 }
 
 #[test]
@@ -50,6 +54,18 @@ fn mistakes_in_a_configuration_are_named() {
     place.fails(&["train", "missing.toml"], &["error: reading missing.toml: "]);
     fs::write(place.path().join("broken.toml"), "[training\nepochs = 3").unwrap();
     place.fails(&["train", "broken.toml"], &["error: broken.toml: TOML parse error at line 1"]);
+}
+
+#[test]
+fn missing_data_are_told_how_to_be_had() {
+    let place = Place::new("tiny.toml", TINY);
+    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets");
+    for manifest in fs::read_dir(manifests).unwrap() {
+        let name = manifest.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned();
+        let data = format!("data={{kind = 'folder', folder = 'data/{name}'}}");
+        let message = format!("`cargo xtask fetch {name}` downloads it");
+        place.fails(&["train", "tiny.toml", "--set", &data, "--output", "run"], &[&message]);
+    }
 }
 
 #[test]

@@ -39,3 +39,15 @@ fn every_configuration_can_be_read_and_is_told_of() {
         }
     }
 }
+
+#[test]
+fn the_example_of_a_recipe_is_one() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let example = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("example.toml");
+    fs::write(&file, example).unwrap();
+    let config = Config::parse("", &[format!("recipe={}", file.display())]).unwrap();
+    assert_eq!(config.recipe.recipe().name, "first-stage");
+}

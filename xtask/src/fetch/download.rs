@@ -33,6 +33,11 @@ impl Origin {
         }
     }
 
+    /// Whether it is not the file's own address.
+    fn is_mirror(&self, file: &manifest::File) -> bool {
+        !matches!(self, Self::Network(url) if *url == file.url)
+    }
+
     /// Its bytes from `start` on, or from the beginning if it cannot be entered elsewhere; and where they begin.
     fn open(&self, start: u64) -> Result<(Box<dyn Read>, u64)> {
         match self {
@@ -124,6 +129,9 @@ fn fill(file: &manifest::File, origin: &Origin, part: &Path, there: u64) -> Resu
     bar.finish_and_clear();
     match start + came {
         size if size == file.size => Ok(()),
+        size if size < file.size && origin.is_mirror(file) => {
+            bail!("{origin}: the mirror's file is cut: it ends after {size} of {} bytes", file.size)
+        }
         size if size < file.size => {
             bail!("{origin}: ended after {size} of {} bytes; run this command again to go on from there", file.size)
         }
@@ -171,7 +179,7 @@ pub fn copy(
 }
 
 /// The digest of a file, in hexadecimal.
-fn sha256(path: &Path) -> Result<String> {
+pub fn sha256(path: &Path) -> Result<String> {
     let reading = || format!("reading {}", path.display());
     let mut digest = Sha256::new();
     let mut file = BufReader::with_capacity(1 << 16, File::open(path).with_context(reading)?);

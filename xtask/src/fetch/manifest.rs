@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use fp8_autograd::nearest;
 use fp8_data::text::{Files, Source};
 use serde::Deserialize;
 
@@ -64,7 +65,8 @@ impl Manifest {
         }
         known.sort();
         if !known.iter().any(|known| known == name) {
-            bail!("unknown data set {name:?}: choose one of {}", known.join(", "));
+            let meant = nearest(name, &known).map(|name| format!(" (did you mean {name}?)")).unwrap_or_default();
+            bail!("unknown data set {name:?}{meant}; choose one of {}", known.join(", "));
         }
         let path = folder.join(format!("{name}.toml"));
         let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::download::{Origin, copy};
 use super::manifest::Manifest;
-use super::{fetch, repository};
+use super::{fetch, repository, standing};
 
 const ARCHIVE: &str = "tiny.tar.gz";
 
@@ -184,7 +184,7 @@ fn manifests_are_well_formed() {
     }
     let error = Manifest::named(&folder, "cifar").unwrap_err().to_string();
     assert!(
-        error.contains("choose one of cifar10, cifar100, fashion-mnist, imagenet, imagenette, multi30k, wmt16"),
+        error.contains("(did you mean cifar10?); choose one of cifar10, cifar100, fashion-mnist, imagenet, imagenette, multi30k, wmt16"),
         "{error}"
     );
 }
@@ -198,6 +198,22 @@ fn a_folder_is_a_mirror() {
     place.fetch("no/such/mirror").unwrap();
     fs::remove_file(place.target().join("data_batch_2.bin")).unwrap();
     assert_mentions(place.fetch_local(), &["not the whole data set", "data_batch_2.bin"]);
+}
+
+/// What is kept as it came is compared with its digest; of what was unpacked that is not claimed.
+#[test]
+fn files_that_are_there_are_compared() {
+    let place = Place::new(&archive(&files()));
+    place.fetch_local().unwrap();
+    assert!(standing(&place.manifest, &place.target()).unwrap().contains("digests not compared"));
+    let (mut manifest, kept) = (manifest(b"kept"), place.target().join(ARCHIVE));
+    manifest.files[0].unpack = false;
+    let stands = || standing(&manifest, &place.target()).map_err(|error| format!("{error:#}"));
+    assert_mentions(stands().map(drop), &[ARCHIVE, "No such file"]);
+    fs::write(&kept, "kepT").unwrap();
+    assert_mentions(stands().map(drop), &[ARCHIVE, "instead of", &manifest.files[0].sha256]);
+    fs::write(&kept, "kept").unwrap();
+    assert_eq!(stands().unwrap(), "and whole");
 }
 
 #[test]
@@ -264,7 +280,10 @@ fn files_of_a_wrong_length_are_refused() {
     fs::write(place.mirror().join(ARCHIVE), [&archive[..], &[0]].concat()).unwrap();
     assert_mentions(place.fetch_local(), &[ARCHIVE, &format!("longer than the {} bytes", archive.len())]);
     fs::write(place.mirror().join(ARCHIVE), &archive[..200]).unwrap();
-    assert_mentions(place.fetch_local(), &[ARCHIVE, &format!("ended after 200 of {} bytes", archive.len())]);
+    assert_mentions(
+        place.fetch_local(),
+        &[ARCHIVE, &format!("the mirror's file is cut: it ends after 200 of {} bytes", archive.len())],
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ pub struct Chart<'a> {
     pub series: Vec<Series>,
 }
 
-/// A line: `class` picks its colour, and lines of one class share a row of the legend.
+/// A line: `class` picks its colour and dashes, and lines of one class share a row of the legend.
 pub struct Series {
     pub name: String,
     pub class: String,
@@ -22,7 +22,8 @@ pub struct Series {
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 260.0;
 const LEFT: f64 = 52.0;
-const RIGHT: f64 = 12.0;
+/// Half of a label of the axis has room there.
+const RIGHT: f64 = 20.0;
 const TOP: f64 = 44.0;
 const BOTTOM: f64 = 40.0;
 /// From one row of the legend to the next.

@@ -1,10 +1,11 @@
 //! The sentences of a report.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Estimate;
 use crate::reproduce::experiment::Experiment;
 use crate::reproduce::results::Results;
+use crate::runs::sources;
 
 /// One line that says what was measured, and on what.
 pub fn headline(experiment: &Experiment, results: &Results) -> String {
@@ -28,12 +29,13 @@ pub fn reading(experiment: &Experiment, results: &Results) -> Vec<String> {
     if !experiment.remark.is_empty() {
         lines.push(experiment.remark.into());
     }
-    let seeds = results.runs.iter().map(|run| run.seed).collect::<BTreeSet<_>>().len();
-    lines.push(match seeds {
+    let (fewest, most) = seeds(results);
+    lines.push(match most {
         0 | 1 => one_seed(experiment, results),
-        seeds => format!(
-            "Means over {seeds} seeds with 95 % confidence intervals (Student's t); differences are taken seed by seed."
-        ),
+        most => {
+            let seeds = if fewest == most { most.to_string() } else { format!("{fewest} to {most}") };
+            format!("Means over {seeds} seeds with 95 % confidence intervals (Student's t); differences are taken seed by seed.")
+        }
     });
     let done = results.runs.len() + results.failures.len();
     if done < results.planned {
@@ -41,6 +43,38 @@ pub fn reading(experiment: &Experiment, results: &Results) -> Vec<String> {
     }
     lines.extend(results.failures.iter().map(|failure| format!("{} diverged at {}.", failure.run, failure.reason)));
     lines
+}
+
+/// The least and the largest number of seeds that a variant of a model has.
+fn seeds(results: &Results) -> (usize, usize) {
+    let mut seeds: BTreeMap<(&str, &str), BTreeSet<u64>> = BTreeMap::new();
+    for run in &results.runs {
+        seeds.entry((&run.model, &run.variant)).or_default().insert(run.seed);
+    }
+    let counts = || seeds.values().map(BTreeSet::len);
+    (counts().min().unwrap_or(0), counts().max().unwrap_or(0))
+}
+
+/// How products are summed, by the name of a backend such as `cuda:0 (NVIDIA H200, promoted sums)`.
+const SUMS: [(&str, &str); 3] = [
+    ("exact sums", "sums are FP32, to which tensor cores add 32 products of FP8 at a time"),
+    ("promoted sums", "sums are FP32, to which tensor cores add their own sums of 128 products of FP8"),
+    ("fast sums", "sums of products of FP8 are the tensor cores' own, of some 14 bits"),
+];
+
+/// How the products of the runs were summed.
+pub fn sums(results: &Results) -> String {
+    let own = &results.provenance;
+    let backends: BTreeSet<&str> = match &results.runs[..] {
+        [] => [&*own.backend].into(),
+        runs => runs.iter().map(|run| &*run.provenance.as_ref().unwrap_or(own).backend).collect(),
+    };
+    let sentence = |backend: &str| {
+        let known = SUMS.iter().find(|(name, _)| backend.contains(name));
+        known.map_or("sums are FP32", |(_, sentence)| sentence)
+    };
+    let sentences: BTreeSet<&str> = backends.into_iter().map(sentence).collect();
+    Vec::from_iter(sentences).join("; of other runs, ")
 }
 
 /// What a single seed leaves open: of a share of the validation examples also the noise that their number leaves, at the mean seen.
@@ -59,8 +93,8 @@ fn one_seed(experiment: &Experiment, results: &Results) -> String {
 
 /// Where the figures come from: names and values.
 pub fn setting(results: &Results) -> Vec<(&'static str, String)> {
-    let Results { provenance, data, .. } = results;
-    let mut setting = provenance.lines().to_vec();
+    let Results { provenance, data, runs, failures, .. } = results;
+    let mut setting = sources(provenance, runs, failures);
     setting.extend([
         ("Data", format!("{}: {}, {}", data.name, data.counts, data.examples)),
         ("Scale", format!("{}: {}", results.scale, results.setting)),

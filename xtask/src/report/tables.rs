@@ -107,14 +107,15 @@ pub fn scalings(experiment: &Experiment, results: &Results) -> Table {
     let name = experiment.figure.name;
     let compared = results.runs.iter().any(|run| run.variant == BASELINE);
     let counted = results.runs.iter().any(|run| run.flushed.late().is_finite());
-    let all: [(String, bool, Cell); 8] = [
+    let all: [(String, bool, Cell); 9] = [
+        ("seeds".into(), true, |own, variant| own.runs(variant).count().to_string()),
         (name.into(), true, |own, variant| own.mean(variant)),
         (format!("{name} − {BASELINE}"), compared, |own, variant| match variant {
             BASELINE => "–".into(),
             variant => own.gain(variant),
         }),
         ("validation loss".into(), true, |own, variant| own.with(Run::validation_loss).mean_to(variant, 4)),
-        ("skipped steps".into(), true, |own, variant| {
+        ("skipped steps, all seeds".into(), true, |own, variant| {
             own.runs(variant).map(|run| run.skipped).sum::<u64>().to_string()
         }),
         ("lowest scale".into(), true, |own, variant| own.first(variant, |run| scale(run.lowest_scale))),

@@ -74,6 +74,7 @@ fn run(model: &str, recipe: &str, seed: u64, top1: f64) -> Run {
         seconds: 30.0,
         per_second: 100.0,
         peak_bytes: 100 << 20,
+        provenance: None,
     }
 }
 
@@ -100,6 +101,42 @@ fn differences_carry_an_interval_when_there_are_seeds() {
 }
 
 #[test]
+fn uneven_seeds_are_counted() {
+    let mut results = results(false, 3);
+    assert!(terminal(&results).unwrap().contains("Means over 3 seeds"));
+    results.runs.pop();
+    assert!(terminal(&results).unwrap().contains("Means over 2 to 3 seeds"));
+    results.runs[0].variant = "fp32, constant".into();
+    let table = tables::scalings(Experiment::named("imagenet").unwrap(), &results);
+    let seeds: Vec<&str> = table.rows.iter().map(|row| row[1].as_str()).collect();
+    assert_eq!((table.heading[1].as_str(), seeds), ("seeds", vec!["1", "2", "3"]));
+}
+
+#[test]
+fn sums_are_those_of_the_backend() {
+    let mut results = results(false, 1);
+    results.runs.iter_mut().for_each(|run| run.provenance = Some(results.provenance.clone()));
+    assert!(html(&results).contains("as the recipe says; sums are FP32. Method"));
+    let promoted = Provenance { backend: "cuda:0 (H200, promoted sums)".into(), ..results.provenance.clone() };
+    results.runs[0].provenance = Some(promoted);
+    assert!(html(&results).contains("as the recipe says; sums are FP32; of other runs, sums are FP32, to which"));
+}
+
+/// Each variant of a model has a line that no other has.
+#[test]
+fn lines_of_many_variants_differ() {
+    let mut results = results(false, 8);
+    results.runs.iter_mut().for_each(|run| run.variant = format!("{}, {}", run.recipe, run.seed));
+    let page = html(&results);
+    let charts: Vec<&str> = page.split("<svg").skip(1).collect();
+    for (place, class) in [(0, "c0 d0"), (6, "c0 d1"), (12, "c0 d2"), (15, "c3 d2")] {
+        let line = |chart: &str| chart.contains(&format!("<polyline class=\"{class}\""));
+        assert!(charts.iter().all(|chart| line(chart)), "{place}");
+    }
+    assert!(page.contains(".chart .d2 {"));
+}
+
+#[test]
 fn equivalence_is_tested_where_there_are_pairs() {
     assert!(!terminal(&results(false, 1)).unwrap().contains("Equivalence"));
     let said = terminal(&results(false, 3)).unwrap();
@@ -116,8 +153,12 @@ fn equivalence_is_tested_where_there_are_pairs() {
 fn unfinished_work_is_said() {
     let mut results = results(false, 1);
     assert!(html(&results).contains("Unfinished: 4 of 5 runs are done."));
-    let diverged =
-        Failure { run: "resnet50-fp8-constant-1-seed1".into(), config: String::new(), reason: "step 9".into() };
+    let diverged = Failure {
+        run: "resnet50-fp8-constant-1-seed1".into(),
+        config: String::new(),
+        reason: "step 9".into(),
+        provenance: None,
+    };
     results.failures.push(diverged);
     let page = html(&results);
     assert!(!page.contains("Unfinished") && page.contains("resnet50-fp8-constant-1-seed1 diverged at step 9."));
@@ -131,6 +172,25 @@ fn the_page_is_self_contained_and_escaped() {
     for outside in ["<script", "<link", "src=", "@import", "url("] {
         assert!(!page.contains(outside), "{outside}");
     }
+}
+
+/// One that ran first keeps what made it; a file of one provenance for all is read as before.
+#[test]
+fn runs_keep_where_they_come_from() {
+    let folder = tempfile::tempdir().unwrap();
+    results(false, 1).write(folder.path()).unwrap();
+    let mut results = Results::read(folder.path()).unwrap();
+    let lines = |results: &Results, name| {
+        let lines = summary::setting(results).into_iter().filter(|line| line.0 == name);
+        lines.map(|(_, value)| value).collect::<Vec<_>>()
+    };
+    assert_eq!((lines(&results, "Backend"), lines(&results, "Runs").len()), (vec!["cpu".into()], 0));
+    results.provenance.backend = "a card".into();
+    assert_eq!(lines(&results, "Backend"), ["cpu"]);
+    results.runs[3].provenance = Some(results.provenance.clone());
+    assert_eq!(lines(&results, "Backend"), ["cpu", "a card"]);
+    assert_eq!(lines(&results, "Runs")[1], "resnet50-fp8-seed1");
+    assert!(html(&results).contains("a card"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use fp8_autograd::nearest;
 
 use crate::repository;
@@ -48,13 +48,17 @@ impl Choice {
     pub fn open<T>(&self, papers: &Known, others: &[Known], open: impl Fn(&Path) -> Result<T>) -> Result<Option<T>> {
         let name = match self {
             Self::Synthetic => return Ok(None),
-            Self::Auto => return papers.found(&open).transpose(),
+            Self::Auto => {
+                let found = papers.found(&open).transpose();
+                return found.map_err(|error| anyhow!("{error:#}; --data synthetic does without it"));
+            }
             Self::Other(name) => name,
         };
         if let Some(known) = others.iter().find(|known| known.name == name) {
             let Some(found) = known.found(&open) else {
                 bail!(
-                    "no {} in {}: `cargo xtask fetch {name}` downloads it, and --data PATH takes it from elsewhere",
+                    "no {} in {}: `cargo xtask fetch {name}` downloads it or says where it is to be had, and --data PATH takes it from \
+                     elsewhere",
                     known.title,
                     repository::data().join(name).display()
                 )
@@ -62,6 +66,9 @@ impl Choice {
             return found.map(Some);
         }
         let folder = PathBuf::from(name);
+        if folder.is_file() {
+            bail!("--data {name}: it is no folder")
+        }
         if !folder.is_dir() {
             let words: Vec<&str> =
                 ["auto", "synthetic"].into_iter().chain(others.iter().map(|known| known.name)).collect();

@@ -190,8 +190,8 @@ const EQUIVALENCE: Section = Section {
     title: "Equivalence with FP32",
     table: tables::equivalence,
     note: "Differences are taken seed by seed. The margin is part of the experiment, chosen before its runs. p: two one-sided t tests (TOST) of the mean \
-           difference being as far off as the margin or more; equivalence is shown where p < 0.05, which asks for enough seeds. Where it is not shown, \
-           nothing is.",
+           difference being as far off as the margin or more; equivalence is shown where p < 0.05, which asks for enough seeds, and which is where the \
+           90 % interval lies within the margin: the 95 % interval may reach past it. Where it is not shown, nothing is.",
 };
 const SCALINGS: Section = Section {
     title: "Ways of loss scaling",

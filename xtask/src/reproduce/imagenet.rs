@@ -14,7 +14,7 @@ use super::{Making, experiment, images};
 /// Options of `cargo xtask reproduce imagenet`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// auto (ImageNet where it is found, else synthetic), synthetic, cifar10, or a folder
+    /// auto (ImageNet where it is found, else synthetic), synthetic, cifar10, imagenet, or a folder
     #[arg(long, default_value = "auto")]
     data: Choice,
     /// How much to train

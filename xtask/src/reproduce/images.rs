@@ -18,7 +18,7 @@ const IMAGENET: (usize, usize, usize) = (1000, 1_281_167, 50_000);
 /// # Errors
 /// Says where they were looked for, and how to get them.
 pub fn source(choice: &Choice, setting: &Setting) -> Result<Source> {
-    let found = choice.open(&PAPERS, &[CIFAR10], |folder| Ok(Source::detect(folder)?))?;
+    let found = choice.open(&PAPERS, &[CIFAR10, PAPERS], |folder| Ok(Source::detect(folder)?))?;
     match found {
         Some(Source::Cifar10 { folder, held_out }) => {
             Ok(Source::Cifar10 { folder, held_out: setting.held_out.or(held_out) })
@@ -131,6 +131,8 @@ mod tests {
         let missing = message(&folder.path().join("none"));
         assert!(missing.contains("none: no such folder"), "{missing}");
         assert!(message(Path::new("cifar11")).contains("did you mean cifar10?"));
+        let file = message(Path::new("Cargo.toml"));
+        assert!(file.contains("Cargo.toml: it is no folder"), "{file}");
         let empty = message(folder.path());
         assert!(empty.contains("no data set here"), "{empty}");
     }

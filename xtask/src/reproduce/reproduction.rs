@@ -38,6 +38,7 @@ impl Reproduction {
         if self.plans.is_empty() {
             bail!("--models and --recipes name no run");
         }
+        runs::tell_apart(&self.plans)?;
         let backends = making.effort.backends(&making.device)?;
         let folder = making.output.clone().unwrap_or_else(|| self.default_folder());
         let _lock = FolderLock::take(&folder)?;
@@ -56,21 +57,27 @@ impl Reproduction {
         let mut results = continued(fresh, &folder, &plans)?;
         println!("{}", introduction(experiment, &results, &folder));
         let start = Instant::now();
-        results.write(&folder)?;
+        // What is there is replaced when a run has ended, not before.
+        if !folder.join("results.json").exists() {
+            results.write(&folder)?;
+        }
         let (made, failures) = (results.runs.clone(), results.failures.clone());
-        let list = List { plans: &plans, made: &made, failures: &failures, backends: &backends, folder: &folder };
+        let (backends, folder, provenance) = (&backends[..], &folder, &results.provenance.clone());
+        let list = List { plans: &plans, made: &made, failures: &failures, backends, folder, provenance };
         let finished = runs::make_until(stop, &list, |outcome| {
             match outcome {
                 Outcome::Run(run) => results.runs.push(*run),
-                Outcome::Failure(failure) => results.failures.push(failure),
+                Outcome::Failure(failure) => results.failures.push(*failure),
             }
             // Those that are made at a time end in any order.
             let place = |run: &Run| plans.iter().position(|plan| plan.name == run.name);
             results.runs.sort_by_key(|run| place(run).map_or((0, 0), |place| (1, place)));
-            results.write(&folder)?;
-            report::write(&results, &folder)
+            results.write(folder)?;
+            report::write(&results, folder)
         })?;
-        report::write(&results, &folder)?;
+        if finished {
+            report::write(&results, folder)?;
+        }
         print!("{}", report::terminal(&results)?);
         if !finished {
             println!("Interrupted. The same command goes on from here: {}", results.provenance.command);

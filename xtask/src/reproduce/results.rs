@@ -10,13 +10,14 @@ use super::experiment::Experiment;
 use crate::provenance::Provenance;
 use crate::report::tables::{Compared, compared};
 use crate::repository;
-use crate::runs::{Failure, Run};
+use crate::runs::{Failure, Run, inherit};
 
 /// A set of runs, model x variant x seed, and how they were made.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Results {
     /// Name of the experiment.
     pub experiment: String,
+    /// Of the command that wrote this last; each run has its own.
     pub provenance: Provenance,
     pub data: DataSet,
     pub scale: String,
@@ -54,7 +55,10 @@ impl Results {
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("results.json");
         let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-        serde_json::from_str(&text).with_context(|| format!("{} is not a results file", path.display()))
+        let mut results: Self =
+            serde_json::from_str(&text).with_context(|| format!("{} is not a results file", path.display()))?;
+        inherit(&results.provenance, &mut results.runs, &mut results.failures);
+        Ok(results)
     }
 
     /// Writes `results.json` into a folder.

@@ -17,7 +17,7 @@ pub enum Scale {
     Quick,
     /// Hours on a CPU
     Small,
-    /// About a minute for each run on a GPU, for many seeds on data that are there: CIFAR-10, Multi30k
+    /// Minutes for each run on a GPU, for many seeds on data that are there: CIFAR-10, Multi30k
     Card,
     /// The paper's own setting
     Paper,

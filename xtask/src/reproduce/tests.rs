@@ -151,13 +151,16 @@ fn a_reproduction_goes_on_where_it_was() {
     assert_eq!((code, stopped.runs.len(), stopped.planned), (ExitCode::from(130), 0, 5));
     assert!(place.path().join("a/runs/gnmt-fp32-seed1/checkpoint").is_file());
     let (code, resumed) = make(false, "a");
-    let (_, straight) = make(false, "b");
+    let (_, mut straight) = make(false, "b");
     assert_eq!((code, resumed.runs.len()), (ExitCode::SUCCESS, 5));
     for (resumed, straight) in resumed.runs.iter().zip(&straight.runs) {
         assert_eq!((&resumed.name, resumed.training_loss()), (&straight.name, straight.training_loss()));
         assert_eq!((resumed.bleu(), &resumed.flushed), (straight.bleu(), &straight.flushed));
     }
+    straight.runs.iter_mut().for_each(|run| run.provenance.as_mut().unwrap().backend = "elsewhere".into());
+    straight.write(&place.path().join("b")).unwrap();
     let (code, again) = make(true, "b");
+    assert!(again.runs.iter().all(|run| run.provenance.as_ref().unwrap().backend == "elsewhere"));
     assert_eq!((code, again.runs.len()), (ExitCode::SUCCESS, 5), "made already");
     let narrower = wmt16::Arguments { models: vec![Network::Transformer], ..translation(&place.path().join("b")) };
     let made = wmt16::reproduction(&narrower, [TINY; 4]).unwrap().make_until(&true.into(), &narrower.making).unwrap();
@@ -188,6 +191,32 @@ fn a_reproduction_goes_on_where_it_was() {
     let figures =
         |results: &Results| results.runs.iter().map(|run| (run.bleu(), run.training_loss())).collect::<Vec<_>>();
     assert_eq!(figures(&anew), figures(&straight));
+}
+
+/// Recipes of one name are told of, and what another recipe of a run's name has left stays until its own run has ended.
+#[test]
+fn a_run_has_its_name_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("results");
+    let make = |recipes: &[&str], stop: bool| {
+        let (recipes, models) = (recipes.iter().map(|recipe| (*recipe).into()).collect(), vec![Network::Transformer]);
+        let arguments = wmt16::Arguments { recipes, models, ..translation(&folder) };
+        wmt16::reproduction(&arguments, [TINY; 4]).unwrap().make_until(&stop.into(), &arguments.making)
+    };
+    let file = place.path().join("mine.toml");
+    std::fs::write(&file, "base = 'fp8'\nname = 'fp8'").unwrap();
+    let mine = file.to_str().unwrap();
+    let refused = format!("{:#}", make(&["fp8", mine], false).unwrap_err());
+    assert!(refused.contains("the run transformer-fp8-seed1 is asked for twice") && !folder.exists(), "{refused}");
+    assert_eq!(make(&["fp8"], false).unwrap(), ExitCode::SUCCESS);
+    let results = || std::fs::read_to_string(folder.join("results.json")).unwrap();
+    let before = results();
+    assert!(make(&[mine], false).is_err(), "its folder holds another run");
+    assert!(results() == before);
+    std::fs::write(&file, "base = 'fp8'").unwrap();
+    assert_eq!(make(&[mine], false).unwrap(), ExitCode::SUCCESS);
+    let names: Vec<String> = Results::read(&folder).unwrap().runs.into_iter().map(|run| run.name).collect();
+    assert_eq!(names, ["transformer-fp8-seed1", "transformer-mine-seed1"]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! How far a set of runs has come: lines that stay and, in a terminal, bars beneath them.
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use fp8_models::Architecture;
@@ -7,9 +8,17 @@ use fp8_trainer::config::{SequenceModel, Task};
 use fp8_trainer::{Config, Event};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+/// Where bars are drawn: one place, so that whoever has a line to say can take them away for it.
+static BARS: LazyLock<MultiProgress> =
+    LazyLock::new(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(4)));
+
+/// A line that stays, above bars where there are any.
+pub fn say(line: &str) {
+    BARS.suspend(|| eprintln!("{line}"));
+}
+
 /// The progress of several runs, of which one is under way.
 pub struct Progress {
-    bars: MultiProgress,
     all: ProgressBar,
     run: ProgressBar,
     start: Instant,
@@ -50,22 +59,16 @@ pub fn work(config: &Config) -> f64 {
 impl Progress {
     /// Of runs with so much work together, of which some is done already.
     pub fn new(total: f64, done_before: f64) -> Self {
-        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(4));
         let bar = |template: &str| {
             // A template that cannot be read is the default one.
             let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-            bars.add(ProgressBar::new(1000).with_style(style.progress_chars("━╸─")))
+            BARS.add(ProgressBar::new(1000).with_style(style.progress_chars("━╸─")))
         };
         let run = bar("{prefix:<22} {bar:30} step {pos}/{len}  {msg}");
         let all = bar("{prefix:<22} {bar:30} {msg}");
         let start = Instant::now();
         let (title, steps, work, done, skipped) = (String::new(), 1, 0.0, 0.0, 0);
-        Self { bars, all, run, start, total, before: done_before, done, steps, work, title, unit: "", skipped }
-    }
-
-    /// A line that stays.
-    pub fn say(&self, line: &str) {
-        self.bars.suspend(|| eprintln!("{line}"));
+        Self { all, run, start, total, before: done_before, done, steps, work, title, unit: "", skipped }
     }
 
     /// A run begins.
@@ -97,7 +100,7 @@ impl Progress {
                 self.run.set_length(self.steps);
                 self.run.set_position(*steps);
                 if *steps > 0 {
-                    self.say(&format!("{}: goes on after step {steps}", self.title));
+                    say(&format!("{}: goes on after step {steps}", self.title));
                 }
                 self.moved(*steps);
             }
@@ -115,7 +118,7 @@ impl Progress {
             Event::Validation { done, of } => self.run.set_message(format!("validation {done}/{of}")),
             Event::Epoch(record) => {
                 let left = self.left().map_or(String::new(), |left| format!("; {left}"));
-                self.say(&format!(
+                say(&format!(
                     "{}: epoch {}: {}; validation {}; {} {}/s{left}",
                     self.title,
                     record.epoch,
@@ -145,10 +148,10 @@ impl Progress {
 /// A line for each epoch of a run that is made beside others.
 pub fn tell_line(title: &str, event: &Event<'_>) {
     match event {
-        Event::Start { steps: steps @ 1.., .. } => eprintln!("{title}: goes on after step {steps}"),
+        Event::Start { steps: steps @ 1.., .. } => say(&format!("{title}: goes on after step {steps}")),
         Event::Epoch(record) => {
             let (training, validation, speed) = (&record.training, &record.validation, record.speed());
-            eprintln!("{title}: epoch {}: {training}; validation {validation}; {speed}/s", record.epoch);
+            say(&format!("{title}: epoch {}: {training}; validation {validation}; {speed}/s", record.epoch));
         }
         _ => {}
     }

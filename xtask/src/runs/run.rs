@@ -8,6 +8,7 @@ use fp8_trainer::metrics::StepRecord;
 use serde::{Deserialize, Serialize};
 
 use super::Plan;
+use crate::provenance::Provenance;
 
 /// A run that ended before its time.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -17,6 +18,9 @@ pub struct Failure {
     #[serde(default)]
     pub config: String,
     pub reason: String,
+    /// What made it; absent in files that have one for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
 }
 
 /// One training run.
@@ -50,6 +54,9 @@ pub struct Run {
     pub per_second: f64,
     /// Most device memory held at once.
     pub peak_bytes: u64,
+    /// What made it; absent in files that have one for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
 }
 
 /// A point of a run's curves.
@@ -101,7 +108,7 @@ const COUNTS: usize = 50;
 
 impl Run {
     /// What came of a finished run.
-    pub fn of(plan: &Plan, result: &RunResult) -> Self {
+    pub fn of(plan: &Plan, result: &RunResult, provenance: &Provenance) -> Self {
         let config = &plan.config;
         let epochs = result.epochs.iter().map(|record| Epoch {
             epoch: record.epoch.into(),
@@ -131,6 +138,7 @@ impl Run {
             seconds: result.seconds,
             per_second: measured.unwrap_or(result.per_second),
             peak_bytes: result.epochs.iter().map(|epoch| epoch.peak_bytes).max().unwrap_or(result.peak_bytes),
+            provenance: Some(provenance.clone()),
         }
     }
 

@@ -14,7 +14,23 @@ use super::FieldError;
 /// # Errors
 /// The first field that is unknown, missing or of a wrong type.
 pub fn read<T: DeserializeOwned>(value: Value) -> Result<T, FieldError> {
-    T::deserialize(Node(value))
+    read_by(value, T::deserialize)
+}
+
+/// Fields by which a section says what others it holds. Where others are listed, serde has taken them away.
+const TAGS: [&str; 2] = ["kind", "architecture"];
+
+fn read_by<T>(value: Value, read: impl FnOnce(Node) -> Result<T, FieldError>) -> Result<T, FieldError> {
+    let tag = TAGS.into_iter().find(|tag| value.get(tag).is_some());
+    read(Node(value)).map_err(|mut error| {
+        if let (Some(tag), FieldError::Unknown { field, known }) = (tag, &mut error)
+            && !field.contains('.')
+            && !known.iter().any(|name| name == tag)
+        {
+            known.insert(0, tag.into());
+        }
+        error
+    })
 }
 
 impl de::Error for FieldError {
@@ -99,7 +115,7 @@ impl<'de> MapAccess<'de> for Fields {
         let Some((name, value)) = self.current.take() else {
             return Err(de::Error::custom("a value was asked for before its name"));
         };
-        seed.deserialize(Node(value)).map_err(|error| error.within(&name))
+        read_by(value, |node| seed.deserialize(node)).map_err(|error| error.within(&name))
     }
 }
 

@@ -47,13 +47,16 @@ pub fn resolve(raw: raw::Config) -> Result<Config> {
     Ok(config)
 }
 
-/// A name of a built-in recipe, a file whose text is then kept in the configuration, or the fields themselves.
+/// A name of a built-in recipe, a file whose text is then kept in the configuration, or the fields themselves. A file that gives no name has its own.
 fn recipe(source: raw::Recipe) -> Result<RecipeSource> {
     let invalid = |reason: String| FieldError::Invalid { field: "recipe".into(), reason };
     let source = match source {
         raw::Recipe::Name(name) if Path::new(&name).extension().is_some_and(|extension| extension == "toml") => {
             let text = std::fs::read_to_string(&name).map_err(|error| invalid(format!("reading {name}: {error}")))?;
-            raw::Recipe::Own(text.parse().map_err(|error| invalid(format!("{name}: {error}")))?)
+            let mut table: Table = text.parse().map_err(|error| invalid(format!("{name}: {error}")))?;
+            let stem = Path::new(&name).file_stem().unwrap_or_default().to_string_lossy();
+            table.entry("name").or_insert_with(|| stem.into_owned().into());
+            raw::Recipe::Own(table)
         }
         source => source,
     };

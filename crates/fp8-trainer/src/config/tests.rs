@@ -36,6 +36,19 @@ fn a_resolved_configuration_reads_back_as_itself() {
     }
 }
 
+/// Beside runs in its base it is told apart, here and in the configuration that is kept.
+#[test]
+fn a_recipes_file_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for (text, name) in [("base = 'fp8'", "mine"), ("base = 'fp8'\nname = 'own'", "own")] {
+        let file = folder.path().join("mine.toml");
+        std::fs::write(&file, text).unwrap();
+        let config = Config::parse("", &[format!("recipe={}", file.display())]).unwrap();
+        assert_eq!(config.recipe.recipe().name, name);
+        assert_eq!(Config::parse(&config.to_toml(), &NONE).unwrap(), config);
+    }
+}
+
 #[test]
 fn a_translation_reads_back_as_itself() {
     let parallel = "data={kind = 'parallel', training = [{ source = 'a.en', target = 'a.de' }], validation = []}";
@@ -90,6 +103,8 @@ fn mistakes_are_named() {
             &["optimizer={kind = 'sgd', momentun = 0.9}"],
             "unknown field `optimizer.momentun` (did you mean `momentum`?)",
         ),
+        (&["schedule={kind = 'cosine', zz = 1}"], "unknown field `schedule.zz`; the fields here are: kind"),
+        (&["data.zz=1"], "unknown field `data.zz`; the fields here are: kind, training, validation"),
         (
             &["optimizer.kind=adam"],
             "`optimizer.kind`: unknown \"adam\" (did you mean `adamw`?); choose one of sgd, adamw",

@@ -66,11 +66,14 @@ impl<'a, 'o, T: Task> Running<'a, 'o, T> {
 
     /// Writes down what is run, and where.
     fn describe(&mut self) -> Result<()> {
-        let provenance = Provenance::here(self.state.parameters.backend().name(), self.config.seed);
         if let Some(folder) = &self.folder {
             folder.write("config.toml", self.config.to_toml().as_bytes())?;
-            let text = toml::to_string(&provenance).map_err(|error| Error::content(folder.path(), error))?;
-            folder.write("provenance.toml", text.as_bytes())?;
+            // Nothing is trained of a run that is finished: it was made by another process.
+            if self.progress.epoch < self.config.training.epochs {
+                let provenance = Provenance::here(self.state.parameters.backend().name(), self.config.seed);
+                let text = toml::to_string(&provenance).map_err(|error| Error::content(folder.path(), error))?;
+                folder.write("provenance.toml", text.as_bytes())?;
+            }
             if let Some(keepsake) = self.task.keepsake() {
                 folder.write(keepsake.name, keepsake.content.as_bytes())?;
             }

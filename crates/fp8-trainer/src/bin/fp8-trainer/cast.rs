@@ -14,11 +14,12 @@ use crate::say;
 #[command(after_help = "Examples:
   fp8-trainer cast model.safetensors model-e5m2.safetensors --format e5m2
   fp8-trainer cast model.safetensors out.safetensors --format e4m3 --rounding rtz --overflow saturate
-  fp8-trainer cast model.safetensors out.safetensors --format e5m2 --rounding sr --seed 1 --step 7 --random-bits 8
+  fp8-trainer cast model.safetensors out.safetensors --format e5m2 --rounding sr \\
+      --seed 1 --step 7 --random-bits 8
   fp8-trainer cast model-e5m2.safetensors back.safetensors --format f32
 
-E5M2, E4M3, F16, BF16 and F32 are stored as the safetensors types of these names; codes of other formats as U8, and the
-file's metadata says which format (fp8.format) and which tensors (fp8.tensors). Each value is rounded once. The random bits of
+E5M2, E4M3, F16, BF16 and F32 are stored as the safetensors types of these names; codes of other formats as U8, and the \
+file's metadata says which format (fp8.format) and which tensors (fp8.tensors). Each value is rounded once. The random bits of \
 element i (row-major) of the tensor NAME depend on seed, step, the 32-bit FNV-1a hash of NAME, and i alone.")]
 pub struct Arguments {
     /// Safetensors file to read

@@ -13,7 +13,8 @@ use crate::{Place, say};
 #[command(after_help = "Examples:
   fp8-trainer eval runs/r50
   fp8-trainer eval runs/r50 --set recipe=fp32
-  fp8-trainer eval configs/imagenet.toml --set model.architecture=resnet50 --weights resnet50.safetensors")]
+  fp8-trainer eval configs/imagenet.toml --set model.architecture=resnet50 \\
+      --weights resnet50.safetensors")]
 pub struct Arguments {
     /// Folder of a run, or a configuration
     run: PathBuf,

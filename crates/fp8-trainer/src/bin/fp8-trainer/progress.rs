@@ -39,6 +39,11 @@ impl Progress {
         }
     }
 
+    /// The bar, for lines that are said beside it.
+    pub fn bar(&self) -> ProgressBar {
+        self.bar.clone()
+    }
+
     /// Removes the bar.
     pub fn clear(&self) {
         self.bar.finish_and_clear();

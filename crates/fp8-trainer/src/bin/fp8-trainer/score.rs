@@ -16,7 +16,7 @@ use crate::say;
   fp8-trainer score out.de --references a.de b.de.gz --metrics bleu,chrf --tokenize intl --lowercase
   fp8-trainer score out.de --references newstest.de --sentence-level --width 4
 
-All files are UTF-8, gzip where the name ends in .gz, and have as many lines. Each score stands behind the signature of how it was
+All files are UTF-8, gzip where the name ends in .gz, and have as many lines. Each score stands behind the signature of how it was \
 computed; scores with different signatures cannot be compared.")]
 pub struct Arguments {
     /// Translations, one a line

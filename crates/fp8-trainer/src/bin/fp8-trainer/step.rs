@@ -11,12 +11,13 @@ use crate::{Place, say};
 /// Makes exactly one training step on given weights and a given batch, and writes all that it computed
 #[derive(clap::Args)]
 #[command(after_help = "Example:
-  fp8-trainer step --config configs/imagenet.toml --weights w.safetensors --batch b.safetensors --output o.safetensors \\
+  fp8-trainer step --config configs/imagenet.toml --weights w.safetensors \\
+      --batch b.safetensors --output o.safetensors \\
       --set recipe=fp8-rne --set training.learning_rate=0.1
 
-The batch holds `input` (F32, N C H W, normalised) and `target` (I64, N); of translation `source` (I64, N S, each sentence ends with 2)
-and `target` (I64, N T+1, each begins with 1 and ends with 2), both filled up with 0. Written are `loss`, `logits`, `grad.NAME` (un-scaled),
-`param.NAME` (after the update) and `buffer.NAME` (running statistics), with the names and shapes of the weights. The learning
+The batch holds `input` (F32, N C H W, normalised) and `target` (I64, N); of translation `source` (I64, N S, each sentence ends with 2) \
+and `target` (I64, N T+1, each begins with 1 and ends with 2), both filled up with 0. Written are `loss`, `logits`, `grad.NAME` (un-scaled), \
+`param.NAME` (after the update) and `buffer.NAME` (running statistics), with the names and shapes of the weights. The learning \
 rate is training.learning_rate, without schedule and warm-up; momentum starts at nothing.")]
 pub struct Arguments {
     /// Configuration, TOML

@@ -1,11 +1,13 @@
 //! `fp8-trainer train`.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
-use fp8_trainer::{Config, RunOptions, RunResult, train};
+use anyhow::{Context, Result, anyhow};
+use fp8_trainer::{Config, Device, Error, RunOptions, RunResult, provenance, train};
+use indicatif::ProgressBar;
 
 use crate::progress::Progress;
 use crate::{Place, say};
@@ -19,7 +21,7 @@ use crate::{Place, say};
   fp8-trainer train configs/imagenet.toml --set model.architecture=resnet50 --output runs/r50
   fp8-trainer train runs/r50/config.toml --output runs/r50 --resume
 
-The folder then holds config.toml (resolved), provenance.toml, metrics.jsonl, checkpoint and weights.safetensors, which
+The folder then holds config.toml (resolved), provenance.toml, metrics.jsonl, checkpoint and weights.safetensors, which \
 PyTorch loads; of translation also tokenizer.json. Ctrl-C ends the run after the step under way, with a checkpoint; the exit status is then 130.")]
 pub struct Arguments {
     /// Configuration, TOML; every field is in configs/README.md
@@ -47,8 +49,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = Config::load(&arguments.config, &arguments.overrides)?;
     let folder = arguments.output.clone().unwrap_or_else(|| default_folder(&arguments.config, &config));
     let backend = arguments.place.open()?;
-    ctrlc::set_handler(stop).context("listening for Ctrl-C")?;
     let mut progress = Progress::default();
+    let bar = progress.bar();
+    ctrlc::set_handler(move || stop(&bar)).context("listening for Ctrl-C")?;
     let options = RunOptions {
         backend,
         folder: Some(folder.clone()),
@@ -58,25 +61,51 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let result = train(&config, options);
     progress.clear();
-    let result = result?;
+    let result = result.map_err(told)?;
     if !result.finished {
-        let folder = folder.display();
-        eprintln!(
-            "stopped after {} steps; to go on:\n  fp8-trainer train {folder}/config.toml --output {folder} --resume",
-            result.steps
-        );
+        eprintln!("stopped after {} steps; to go on:\n  {}", result.steps, resuming(&folder, arguments.place.device));
         return Ok(ExitCode::from(STOPPED));
     }
     say(&summary(&result, &folder, config.task.unit()))?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// The command that goes on with a run.
+fn resuming(folder: &Path, device: Device) -> String {
+    let [config, folder] = [&folder.join("config.toml"), folder].map(|path| path.display().to_string());
+    let mut words = vec!["train".into(), config, "--output".into(), folder, "--resume".into()];
+    if device != Device::default() {
+        words.extend(["--device".into(), device.to_string()]);
+    }
+    provenance::command("fp8-trainer", words)
+}
+
+/// Data sets that the repository's `cargo xtask fetch` knows.
+const FETCHED: [&str; 7] = ["cifar10", "cifar100", "fashion-mnist", "imagenet", "imagenette", "multi30k", "wmt16"];
+
+/// An error; where a folder is missing that is named as a data set, with the command that fetches it.
+fn told(error: Error) -> anyhow::Error {
+    let missing = match &error {
+        Error::Data(fp8_data::Error::Io { path, source }) if source.kind() == ErrorKind::NotFound => Some(path),
+        _ => None,
+    };
+    let is_in =
+        |name: &&str| missing.is_some_and(|path| path.ancestors().any(|part| part.ends_with(name) && !part.exists()));
+    match FETCHED.into_iter().find(is_in) {
+        Some(name) => anyhow!(
+            "{:#}; `cargo xtask fetch {name}` downloads it or says where it is to be had",
+            anyhow::Error::from(error)
+        ),
+        None => error.into(),
+    }
+}
+
 /// The first time: after the step under way. The second time: now.
-fn stop() {
+fn stop(bar: &ProgressBar) {
     if STOP.swap(true, Ordering::Relaxed) {
         std::process::exit(STOPPED.into());
     }
-    eprintln!("stopping after this step; once more to stop at once");
+    bar.suspend(|| eprintln!("stopping after this step; once more to stop at once"));
 }
 
 fn default_folder(file: &Path, config: &Config) -> PathBuf {

@@ -13,10 +13,11 @@ use crate::Place;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   fp8-trainer translate runs/multi30k < test.en > test.de
-  fp8-trainer translate runs/multi30k --beam 5 --length-penalty 1 < test.en | fp8-trainer score /dev/stdin --references test.de
+  fp8-trainer translate runs/multi30k --beam 5 --length-penalty 1 < test.en \\
+      | fp8-trainer score /dev/stdin --references test.de
 
-Each line of UTF-8 gives a line; one without words gives an empty one. Lines are read 16 batches at a time, so any number of them
-will do. The size of a batch changes no translation; --beam 1 is greedy search. Of a run in a recipe that rounds at random, results are
+Each line of UTF-8 gives a line; one without words gives an empty one. Lines are read 16 batches at a time, so any number of them \
+will do. The size of a batch changes no translation; --beam 1 is greedy search. Of a run in a recipe that rounds at random, results are \
 rounded to the nearest instead.")]
 pub struct Arguments {
     /// Folder of a run
