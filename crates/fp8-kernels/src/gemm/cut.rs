@@ -31,6 +31,23 @@ const WAITING: usize = 4 << 20;
 /// Threads that pack factors for all as fast as they would for themselves: more are no faster, as each writes what others have read.
 const PACKERS: usize = 4;
 
+/// What is cut: C (rows, columns) over k.
+struct Whole<'a> {
+    kernel: &'a Kernel,
+    rows: usize,
+    columns: usize,
+    k: usize,
+    threads: usize,
+    /// What packing an element of A and B costs, in multiply-adds: less where it is part of several lines that tasks read in place.
+    packing: [usize; 2],
+    /// Whether A and B may be packed once for all tasks.
+    fits: [bool; 2],
+    /// Whether lines of B are read in place.
+    b_in_place: bool,
+    /// Whether B has been packed before.
+    has_b: bool,
+}
+
 impl Cut {
     /// The cut of `rows` by `columns`, over k, whose slowest thread has the least to do. Every element of a factor that tasks read in place is part of
     /// so many lines as `overlaps` says. `has_b`: B is packed already.
@@ -42,61 +59,28 @@ impl Cut {
         threads: usize,
     ) -> Self {
         let lines = [rows, columns];
-        let fits = [0, 1].map(|i| overlaps[i].is_none() && Packed::fits(kernel, [lines[i], k]));
-        let packers = threads.min(PACKERS);
-        // Packed memory is read from the cores that have written it; small B that has been packed before lies in the second-level cache of each.
-        let reading = [0, 1].map(|i| {
-            if i == 1 && has_b && columns.saturating_mul(k) <= MOST_KEPT * kernel.per_unit { 0 } else { threads }
-        });
-        let may_pack_alone = has_b || threads > PACKERS;
-        let packing = overlaps.map(|overlap| PACKING / overlap.unwrap_or(1).max(1));
-        let (some_rows, some_columns) = (rows.max(1), columns.max(1));
-        // Few rows may be cut anywhere.
-        let multiple =
-            if rows > ROWS_AT_ONCE { kernel.rows() } else { kernel.tiles.last().map_or(1, |tile| tile.rows) };
-        let fewest = some_columns.div_ceil(if has_b && 2 * k <= BLOCK { 2 * MOST_COLUMNS } else { MOST_COLUMNS });
-        (fewest..=some_columns.div_ceil(kernel.columns).min(fewest + 4 * threads))
-            .flat_map(|across| {
-                let width = some_columns.div_ceil(across).next_multiple_of(kernel.columns);
-                let (fewest, most) = (some_rows.div_ceil(MOST_SUMS / width), some_rows.div_ceil(kernel.rows()));
-                // As many tasks as threads, or some times that: trying more would take longer than it saves.
-                [1, 2, 4, 8]
-                    .into_iter()
-                    .map(move |times| (times * threads).div_ceil(across).clamp(fewest, most.max(fewest)))
-                    .map(move |down| [some_rows.div_ceil(down).next_multiple_of(multiple), width])
-            })
-            .flat_map(|step| {
-                let tasks = [some_rows.div_ceil(step[0]), some_columns.div_ceil(step[1])];
-                let shared = [tasks[1] > 1 && fits[0], tasks[0] > 1 && fits[1] && !has_b];
-                [if may_pack_alone { [false; 2] } else { shared }, shared].map(|shared| (step, tasks, shared))
-            })
-            .map(|(step, tasks, shared)| {
-                let each = |i: usize| step[i] * if shared[i] || (i == 1 && has_b) { reading[i] } else { packing[i] };
-                let once = |i: usize| if shared[i] { [some_rows, some_columns][i] * PACKING } else { 0 };
-                // Tasks of one thread that have the same columns.
-                let run = (tasks[0] * tasks[1]).div_ceil(threads).min(tasks[0]);
-                let may_keep = overlaps[1].is_none() && !shared[1] && !has_b;
-                let keeps_b = may_keep && run > 1 && packed::units(kernel, step[1], k) <= MOST_KEPT;
-                let run = if keeps_b { run } else { 1 };
-                let task = step[0].next_multiple_of(kernel.rows()) * step[1] + each(0) + each(1) / run;
-                // Threads are not equally fast: many of them wait for the last one, by half a task. Two share what is left.
-                let uneven = (task / 2).saturating_sub(task / threads);
-                let slowest = (tasks[0] * tasks[1]).div_ceil(threads) * task + uneven;
-                let waiting = if shared[0] || shared[1] { WAITING } else { 0 };
-                (
-                    (slowest + (once(0) + once(1)).div_ceil(packers)) * k + waiting,
-                    Self { rows, columns, step, shared, keeps_b },
-                )
+        let whole = Whole {
+            kernel,
+            rows: rows.max(1),
+            columns: columns.max(1),
+            k,
+            threads,
+            packing: overlaps.map(|overlap| PACKING / overlap.unwrap_or(1).max(1)),
+            fits: [0, 1].map(|i| overlaps[i].is_none() && Packed::fits(kernel, [lines[i], k])),
+            b_in_place: overlaps[1].is_some(),
+            has_b,
+        };
+        let step = [kernel.rows(), kernel.columns];
+        let smallest = Self { rows, columns, step, shared: [false; 2], keeps_b: false };
+        whole
+            .steps()
+            .flat_map(|step| whole.sharings(step).map(|shared| (step, shared)))
+            .map(|(step, shared)| {
+                let keeps_b = whole.keeps_b(step, shared);
+                (whole.cost(step, shared, keeps_b), Self { step, shared, keeps_b, ..smallest })
             })
             .min_by_key(|(cost, _)| *cost)
-            .map(|(_, cut)| cut)
-            .unwrap_or(Self {
-                rows,
-                columns,
-                step: [kernel.rows(), kernel.columns],
-                shared: [false; 2],
-                keeps_b: false,
-            })
+            .map_or(smallest, |(_, cut)| cut)
     }
 
     pub fn tasks(&self) -> usize {
@@ -108,5 +92,66 @@ impl Cut {
         let down = self.rows.div_ceil(self.step[0]);
         let range = |i: usize, step: usize, end: usize| i * step..end.min((i + 1) * step);
         [range(index % down, self.step[0], self.rows), range(index / down, self.step[1], self.columns)]
+    }
+}
+
+impl Whole<'_> {
+    /// Rows and columns of a task that are worth trying.
+    fn steps(&self) -> impl Iterator<Item = [usize; 2]> {
+        let &Self { kernel, rows, columns, k, threads, has_b, .. } = self;
+        // Few rows may be cut anywhere.
+        let multiple =
+            if rows > ROWS_AT_ONCE { kernel.rows() } else { kernel.tiles.last().map_or(1, |tile| tile.rows) };
+        let fewest_across = columns.div_ceil(if has_b && 2 * k <= BLOCK { 2 * MOST_COLUMNS } else { MOST_COLUMNS });
+        let most_across = columns.div_ceil(kernel.columns).min(fewest_across + 4 * threads);
+        (fewest_across..=most_across).flat_map(move |across| {
+            let width = columns.div_ceil(across).next_multiple_of(kernel.columns);
+            let (fewest, most) = (rows.div_ceil(MOST_SUMS / width), rows.div_ceil(kernel.rows()));
+            // As many tasks as threads, or some times that: trying more would take longer than it saves.
+            [1, 2, 4, 8]
+                .map(|times| (times * threads).div_ceil(across).clamp(fewest, most.max(fewest)))
+                .map(|down| [rows.div_ceil(down).next_multiple_of(multiple), width])
+        })
+    }
+
+    /// How many tasks there are of that size, down and across.
+    fn tasks(&self, step: [usize; 2]) -> [usize; 2] {
+        [self.rows.div_ceil(step[0]), self.columns.div_ceil(step[1])]
+    }
+
+    /// Which factors may be packed once for all tasks: each that several need, or none, as many threads pack faster for themselves.
+    fn sharings(&self, step: [usize; 2]) -> [[bool; 2]; 2] {
+        let tasks = self.tasks(step);
+        let shared = [tasks[1] > 1 && self.fits[0], tasks[0] > 1 && self.fits[1] && !self.has_b];
+        [if self.has_b || self.threads > PACKERS { [false; 2] } else { shared }, shared]
+    }
+
+    /// Tasks of one thread that have the same columns.
+    fn run(&self, step: [usize; 2]) -> usize {
+        let [down, across] = self.tasks(step);
+        (down * across).div_ceil(self.threads).min(down)
+    }
+
+    /// Whether a task's columns of B are kept for the next.
+    fn keeps_b(&self, step: [usize; 2], shared: [bool; 2]) -> bool {
+        let may_keep = !self.b_in_place && !shared[1] && !self.has_b;
+        may_keep && self.run(step) > 1 && packed::units(self.kernel, step[1], self.k) <= MOST_KEPT
+    }
+
+    /// What the slowest thread has to do, in multiply-adds.
+    fn cost(&self, step: [usize; 2], shared: [bool; 2], keeps_b: bool) -> usize {
+        let &Self { kernel, rows, columns, k, threads, has_b, .. } = self;
+        // Packed memory is read from the cores that have written it; small B that has been packed before lies in the second-level cache of each.
+        let b_is_near = has_b && columns.saturating_mul(k) <= MOST_KEPT * kernel.per_unit;
+        let reading = [threads, if b_is_near { 0 } else { threads }];
+        let each = |i: usize| step[i] * if shared[i] || (i == 1 && has_b) { reading[i] } else { self.packing[i] };
+        let once = |i: usize| if shared[i] { [rows, columns][i] * PACKING } else { 0 };
+        let run = if keeps_b { self.run(step) } else { 1 };
+        let task = step[0].next_multiple_of(kernel.rows()) * step[1] + each(0) + each(1) / run;
+        // Threads are not equally fast: many of them wait for the last one, by half a task. Two share what is left.
+        let uneven = (task / 2).saturating_sub(task / threads);
+        let slowest = self.tasks(step).iter().product::<usize>().div_ceil(threads) * task + uneven;
+        let waiting = if shared[0] || shared[1] { WAITING } else { 0 };
+        (slowest + (once(0) + once(1)).div_ceil(threads.min(PACKERS))).saturating_mul(k) + waiting
     }
 }
