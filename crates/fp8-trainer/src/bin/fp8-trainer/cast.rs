@@ -7,7 +7,7 @@ use fp8_core::{Overflow, Rounding};
 use fp8_kernels::DType;
 use fp8_trainer::cast::{Cast, FORMATS, cast_file};
 
-use crate::say;
+use crate::say_of;
 
 /// Quantises every floating tensor of a file
 #[derive(clap::Args)]
@@ -60,8 +60,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let cast = Cast { format, rounding, overflow, seed, step };
     let summary = cast_file(&arguments.input, &arguments.output, &cast)?;
-    say(&format!(
+    let text = format!(
         "{} tensors to {format}, {} left as they are; {} bytes to {}",
         summary.cast, summary.copied, summary.bytes_in, summary.bytes_out
-    ))
+    );
+    say_of(&arguments.output, &text)
 }
