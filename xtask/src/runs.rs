@@ -138,7 +138,7 @@ fn together(
             let title = format!("[{}/{of}] {}", at + 1, plan.name);
             let outcome = list.make(plan, backend, stop, &mut |event| progress::tell_line(&title, event));
             if let Ok(Some(Outcome::Failure(Failure { reason, .. }))) = &outcome {
-                eprintln!("{title} diverged at {reason}");
+                crate::note(&format!("{title} diverged at {reason}"));
             }
             let goes_on = matches!(outcome, Ok(Some(_)));
             if sender.send(outcome).is_err() || !goes_on {
@@ -192,7 +192,7 @@ pub fn stop_after(minutes: Option<f64>) -> Result<&'static AtomicBool> {
         let time = Duration::try_from_secs_f64(60.0 * minutes).context("--minutes")?;
         thread::spawn(move || {
             thread::sleep(time);
-            eprintln!("\nThe time is up: stopping after this step.");
+            crate::note("\nThe time is up: stopping after this step.");
             stop.store(true, Ordering::Relaxed);
         });
     }

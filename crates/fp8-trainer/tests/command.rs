@@ -87,6 +87,46 @@ fn a_full_disk_leaves_no_part_of_a_file() {
     assert_eq!(place.files(), before);
 }
 
+/// What is written to the standard output is the file alone, wherever that goes; the summary stands on the standard error.
+#[cfg(unix)]
+#[test]
+fn a_file_may_be_the_standard_output() {
+    let place = Place::new("tiny.toml", TINY);
+    place.tensors("in.safetensors", &[("w", Dtype::F32, &[100], noise(100))]);
+    place.succeeds(&["cast", "in.safetensors", "out.safetensors", "--format", "bf16"]);
+    std::os::unix::fs::symlink("/proc/self/fd/1", place.path().join("link")).unwrap();
+    if !place.path().join("link").exists() {
+        return;
+    }
+    let cast = ["cast", "in.safetensors", "link", "--format", "bf16"];
+    let piped = place.run(&cast, "");
+    assert!(piped.stdout == place.read("out.safetensors"), "{}", stderr(&piped));
+    assert!(stderr(&piped).starts_with("1 tensors to bf16"), "{}", stderr(&piped));
+    let file = fs::File::create(place.path().join("redirected")).unwrap();
+    assert!(place.command(&cast).stdout(file).status().unwrap().success());
+    assert_eq!(place.read("redirected"), piped.stdout);
+    assert!(fs::symlink_metadata(place.path().join("link")).unwrap().is_symlink());
+}
+
+/// Nobody listens on the standard error, or there is no room for what it says: the run goes on, and says what to say on the standard output.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_deaf_standard_error_ends_no_run() {
+    let place = Place::new("tiny.toml", TINY);
+    let run = |name: &str, error: std::process::Stdio, set: &[&str]| {
+        let arguments = [&["train", "tiny.toml", "--output", name], set].concat();
+        place.command(&arguments).env("RUST_LOG", "trace").stderr(error).output().unwrap()
+    };
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    for (name, error) in [("full", full().into()), ("closed", closed.into())] {
+        let output = run(name, error, &[]);
+        assert!(output.status.success() && output.stdout.starts_with(b"validation loss "), "{name}: {output:?}");
+    }
+    assert_eq!(run("none", full().into(), &["--set", "training.batch=33"]).status.code(), Some(1));
+}
+
 /// Stopped by SIGINT, resumed: the same weights as never stopped.
 #[cfg(unix)]
 #[test]

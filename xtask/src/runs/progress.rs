@@ -65,7 +65,7 @@ impl Progress {
 
     /// A line that stays.
     pub fn say(&self, line: &str) {
-        self.bars.suspend(|| eprintln!("{line}"));
+        self.bars.suspend(|| crate::note(line));
     }
 
     /// A run begins.
@@ -145,10 +145,11 @@ impl Progress {
 /// A line for each epoch of a run that is made beside others.
 pub fn tell_line(title: &str, event: &Event<'_>) {
     match event {
-        Event::Start { steps: steps @ 1.., .. } => eprintln!("{title}: goes on after step {steps}"),
+        Event::Start { steps: steps @ 1.., .. } => crate::note(&format!("{title}: goes on after step {steps}")),
         Event::Epoch(record) => {
             let (training, validation, speed) = (&record.training, &record.validation, record.speed());
-            eprintln!("{title}: epoch {}: {training}; validation {validation}; {speed}/s", record.epoch);
+            let epoch = record.epoch;
+            crate::note(&format!("{title}: epoch {epoch}: {training}; validation {validation}; {speed}/s"));
         }
         _ => {}
     }

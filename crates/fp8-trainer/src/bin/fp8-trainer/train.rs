@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use fp8_trainer::{Config, RunOptions, RunResult, train};
 
 use crate::progress::Progress;
-use crate::{Place, say};
+use crate::{Place, note, say};
 
 /// Trains as a configuration says, into a folder of its own
 #[derive(clap::Args)]
@@ -61,10 +61,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let result = result?;
     if !result.finished {
         let folder = folder.display();
-        eprintln!(
+        note(&format!(
             "stopped after {} steps; to go on:\n  fp8-trainer train {folder}/config.toml --output {folder} --resume",
             result.steps
-        );
+        ));
         return Ok(ExitCode::from(STOPPED));
     }
     say(&summary(&result, &folder, config.task.unit()))?;
@@ -76,7 +76,7 @@ fn stop() {
     if STOP.swap(true, Ordering::Relaxed) {
         std::process::exit(STOPPED.into());
     }
-    eprintln!("stopping after this step; once more to stop at once");
+    note("stopping after this step; once more to stop at once");
 }
 
 fn default_folder(file: &Path, config: &Config) -> PathBuf {
