@@ -1,7 +1,8 @@
 //! Checkpoints: everything that the next step depends on, to the bit.
 //!
 //! A file is `fp8 checkpoint 2`, the SHA-256 digest of the rest, and the rest. Two are kept: `checkpoint` and the one before it,
-//! `checkpoint.previous`, which serves when the newer one is damaged.
+//! `checkpoint.previous`, which serves when the newer one is damaged; that is then `checkpoint.damaged`, so that it never takes the place of
+//! one that is whole.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,7 +61,8 @@ pub fn save(folder: &Path, checkpoint: &Checkpoint) -> Result<()> {
     files::write(&path, &bytes)
 }
 
-/// Reads `folder/checkpoint`, or the previous one where that is missing or damaged; `None` where there is neither.
+/// Reads `folder/checkpoint`, or the previous one where that is missing or damaged; `None` where there is neither. A damaged one that the
+/// previous one stands in for is renamed to `checkpoint.damaged`.
 ///
 /// # Errors
 /// [`Error::Content`] when what there is is damaged.
@@ -78,7 +80,9 @@ pub fn load(folder: &Path) -> Result<Option<Checkpoint>> {
         (true, true) => read(&path)
             .or_else(|error| {
                 tracing::warn!("{error}: going on from {}", previous.display());
-                read(&previous)
+                let checkpoint = read(&previous)?;
+                fs::rename(&path, folder.join("checkpoint.damaged")).map_err(Error::file("renaming", &path))?;
+                Ok(checkpoint)
             })
             .map(Some),
     }

@@ -140,6 +140,14 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before() {
     let end = bytes.len() - 1;
     bytes[end] ^= 1;
     fs::write(&path, &bytes).unwrap();
+    // The next one cannot be written, as if the disk were full: the one before is there still.
+    let previous = fs::read(folder.path().join("checkpoint.previous")).unwrap();
+    let part = folder.path().join(format!(".checkpoint.{}.part", std::process::id()));
+    fs::create_dir(&part).unwrap();
+    run(&config, Some(folder.path().into()), true, None).unwrap_err();
+    assert!(fs::read(folder.path().join("checkpoint.previous")).unwrap() == previous);
+    assert!(fs::read(folder.path().join("checkpoint.damaged")).unwrap() == bytes);
+    fs::remove_dir(&part).unwrap();
     let result = run(&config, Some(folder.path().into()), true, None).unwrap();
     assert_eq!((result.finished, result.steps, result.curve.len()), (true, 4, 4));
 

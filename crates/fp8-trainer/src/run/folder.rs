@@ -15,6 +15,7 @@ use crate::{Error, FolderLock, Result, files};
 /// | `provenance.toml` | machine, device, versions, date |
 /// | `metrics.jsonl` | one [`Record`] a line |
 /// | `checkpoint`, `checkpoint.previous` | to go on from |
+/// | `checkpoint.damaged` | one that could not be read |
 /// | `weights.safetensors` | the final weights |
 /// | `tokenizer.json` | of translation: the vocabulary, whose digest stands in the weights' metadata |
 /// | `.lock` | empty; locked while the run is under way |
