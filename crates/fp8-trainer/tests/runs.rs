@@ -67,6 +67,47 @@ fn a_run_leaves_its_folder_complete() {
     assert_eq!((again.weights_digest, again.epochs), (result.weights_digest, result.epochs));
 }
 
+/// A new run takes no folder in which anything of another is left, nor one with a configuration that was written by hand.
+#[test]
+fn nothing_that_a_folder_holds_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let config = tiny(&["training.epochs=1"]);
+    let refused = |resume: bool, message: &str| {
+        let error = run(&config, Some(path.clone()), resume, None).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    };
+    let result = run(&config, Some(path.clone()), false, None).unwrap();
+    let metrics = fs::read(path.join("metrics.jsonl")).unwrap();
+
+    // Without metrics the checkpoint goes on, but nothing begins anew.
+    fs::remove_file(path.join("metrics.jsonl")).unwrap();
+    refused(false, "run: holds a run already (checkpoint): resume it");
+    let again = run(&config, Some(path.clone()), true, None).unwrap();
+    assert_eq!((again.weights_digest, again.epochs.len()), (result.weights_digest, 0));
+
+    // Without a checkpoint nothing goes on.
+    fs::remove_file(path.join("checkpoint")).unwrap();
+    refused(true, "run: holds a run (weights.safetensors) but no checkpoint");
+    fs::write(path.join("metrics.jsonl"), &metrics).unwrap();
+    fs::remove_file(path.join("weights.safetensors")).unwrap();
+    refused(true, "run: holds a run (epoch 1 in metrics.jsonl) but no checkpoint");
+    assert_eq!(fs::read(path.join("metrics.jsonl")).unwrap(), metrics);
+
+    // A run that was ended before its first checkpoint has lost nothing.
+    let first = metrics.split_inclusive(|&byte| byte == b'\n').next().unwrap();
+    fs::write(path.join("metrics.jsonl"), first).unwrap();
+    assert_eq!(run(&config, Some(path.clone()), true, None).unwrap().curve.len(), 4);
+
+    fs::remove_dir_all(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join("config.toml"), format!("# by hand\n{TINY}")).unwrap();
+    [false, true].map(|resume| refused(resume, "run: config.toml would be replaced"));
+    assert!(fs::read_to_string(path.join("config.toml")).unwrap().starts_with("# by hand"));
+    fs::write(path.join("config.toml"), config.to_toml()).unwrap();
+    run(&config, Some(path.clone()), false, None).unwrap();
+}
+
 /// A second run that is begun, or resumed, in the folder of one that is under way changes nothing there.
 #[test]
 fn a_folder_takes_one_run_at_a_time() {

@@ -55,7 +55,7 @@ impl<'a, 'o, T: Task> Running<'a, 'o, T> {
                     records = before;
                     folder
                 }
-                None => RunFolder::create(path, lock, options.resume)?,
+                None => RunFolder::create(path, lock, options.resume, config)?,
             });
         }
         let (speeds, clock) = (Vec::new(), Instant::now());
