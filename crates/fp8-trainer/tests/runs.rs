@@ -108,6 +108,27 @@ fn nothing_that_a_folder_holds_is_replaced() {
     run(&config, Some(path.clone()), false, None).unwrap();
 }
 
+/// Of metrics only a last line that is half written goes.
+#[test]
+fn lines_of_metrics_that_cannot_be_read_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = tiny(&["training.epochs=1"]);
+    run(&config, Some(folder.path().into()), false, Some(3)).unwrap();
+    let path = folder.path().join("metrics.jsonl");
+    let lines = fs::read_to_string(&path).unwrap();
+    let damaged = lines.replacen("\"step\":1,", "\"stop\":1,", 1);
+    for (text, number) in [(&damaged, 2), (&format!("{lines}\n{{\"kind\"\n"), 5)] {
+        fs::write(&path, text).unwrap();
+        let error = run(&config, Some(folder.path().into()), true, None).unwrap_err().to_string();
+        assert!(error.contains(&format!("metrics.jsonl: line {number} is no line of metrics (")), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), *text);
+    }
+    fs::write(&path, format!("{lines}{{\"kind\"")).unwrap();
+    let result = run(&config, Some(folder.path().into()), true, None).unwrap();
+    assert_eq!((result.curve.len(), result.epochs.len()), (4, 1));
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 5);
+}
+
 /// A second run that is begun, or resumed, in the folder of one that is under way changes nothing there.
 #[test]
 fn a_folder_takes_one_run_at_a_time() {

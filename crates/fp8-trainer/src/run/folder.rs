@@ -125,10 +125,24 @@ fn refuse<T>(folder: &Path, reason: String) -> Result<T> {
     Err(Error::Folder { folder: folder.into(), reason })
 }
 
-/// The records of a file. The last line may be half written, and is left out then.
+/// The records of a file. Only a half written last line, which has no end, is left out.
+///
+/// # Errors
+/// [`Error::Content`] names another line that is no record.
 fn read(metrics: &Path) -> Result<Vec<Record>> {
-    let text = String::from_utf8_lossy(&files::read(metrics)?).into_owned();
-    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    let text = files::read(metrics)?;
+    let mut records = Vec::new();
+    for (number, line) in (1..).zip(text.split_inclusive(|&byte| byte == b'\n')) {
+        match serde_json::from_slice(line) {
+            Ok(record) => records.push(record),
+            Err(_) if line.trim_ascii().is_empty() || !line.ends_with(b"\n") => {}
+            Err(error) => {
+                let reason = format!("line {number} is no line of metrics ({error}): mend it, or remove it");
+                return Err(Error::content(metrics, reason));
+            }
+        }
+    }
+    Ok(records)
 }
 
 fn line(record: &Record) -> Result<String> {
