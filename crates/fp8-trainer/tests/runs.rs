@@ -225,6 +225,20 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before() {
     }
 }
 
+/// Killed after the line of an epoch, before the checkpoint at its end: that of its last step lets the epoch end again, with one line.
+#[test]
+fn an_epoch_that_ends_again_has_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = tiny(&["log.checkpoint_every_steps=4"]);
+    run(&config, Some(folder.path().into()), false, None).unwrap();
+    let [checkpoint, previous] = ["checkpoint", "checkpoint.previous"].map(|name| folder.path().join(name));
+    fs::rename(previous, checkpoint).unwrap();
+    let result = run(&config, Some(folder.path().into()), true, None).unwrap();
+    assert_eq!(result.epochs.iter().map(|record| record.epoch).collect::<Vec<_>>(), [1, 2]);
+    let metrics = fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
+    assert_eq!(metrics.matches("\"kind\":\"epoch\"").count(), 2);
+}
+
 #[test]
 fn another_configuration_cannot_go_on() {
     let folder = tempfile::tempdir().unwrap();

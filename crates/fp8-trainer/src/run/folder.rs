@@ -52,11 +52,11 @@ impl RunFolder {
         Self::open(path, lock)
     }
 
-    /// Opens the folder of a run that has made `steps` steps; lines of metrics of later steps, which will be made again,
+    /// Opens the folder of a run that has made so many steps and epochs; lines of metrics of later ones, which will be made again,
     /// are removed. Returns the others, too.
     ///
     /// Where the metrics are missing, they begin here, with a warning.
-    pub fn resume(path: &Path, lock: FolderLock, steps: u64) -> Result<(Self, Vec<Record>)> {
+    pub fn resume(path: &Path, lock: FolderLock, steps: u64, epochs: u32) -> Result<(Self, Vec<Record>)> {
         let metrics = path.join(METRICS);
         if !metrics.exists() {
             tracing::warn!("{} is missing: it begins anew with step {steps}", metrics.display());
@@ -64,7 +64,7 @@ impl RunFolder {
         }
         let is_before = |record: &Record| match record {
             Record::Step(record) => record.step < steps,
-            Record::Epoch(record) => record.steps <= steps,
+            Record::Epoch(record) => record.epoch <= epochs,
         };
         let mut records = read(&metrics)?;
         records.retain(is_before);

@@ -51,7 +51,7 @@ impl<'a, 'o, T: Task> Running<'a, 'o, T> {
                     same_run(path, checkpoint, &identity(config, task.keepsake()))?;
                     state.restore(checkpoint)?;
                     progress = checkpoint.progress;
-                    let (folder, before) = RunFolder::resume(path, lock, state.steps())?;
+                    let (folder, before) = RunFolder::resume(path, lock, state.steps(), progress.epoch)?;
                     records = before;
                     folder
                 }
