@@ -239,6 +239,27 @@ fn an_epoch_that_ends_again_has_one_line() {
     assert_eq!(metrics.matches("\"kind\":\"epoch\"").count(), 2);
 }
 
+/// A validation that is stopped begins anew, and so does what it counts.
+#[test]
+fn what_is_left_out_of_a_validation_is_counted_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = ["training.epochs=1", "loader.longest=12", "data.validation=200", "training.validation_batch=64"];
+    let config = Config::parse(TINY_TEXT, &set).unwrap();
+    let expected = run(&config, None, false, None).unwrap().epochs[0].left_out;
+    let stop = AtomicBool::new(false);
+    let observer = &mut |event: &Event<'_>| {
+        if let Event::Validation { done, of } = event {
+            stop.store(2 * done > *of, Ordering::Relaxed);
+        }
+    };
+    let backend = Arc::new(CpuBackend::new().unwrap());
+    let options = RunOptions { backend, folder: Some(folder.path().into()), resume: false, stop: &stop, observer };
+    assert!(!train(&config, options).unwrap().finished);
+    let result = run(&config, Some(folder.path().into()), true, None).unwrap();
+    assert_eq!(result.epochs[0].left_out, expected);
+    assert!(expected > 20, "{expected}");
+}
+
 #[test]
 fn another_configuration_cannot_go_on() {
     let folder = tempfile::tempdir().unwrap();

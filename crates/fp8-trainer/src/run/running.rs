@@ -208,13 +208,14 @@ impl<'a, 'o, T: Task> Running<'a, 'o, T> {
         Ok(())
     }
 
-    /// `None` when stopped.
+    /// `None` when stopped; then it begins anew, and what it has counted does not count.
     fn validate(&mut self) -> Result<Option<Score>> {
-        let Self { task, state, options, progress, .. } = self;
+        let Self { task, state, options, .. } = self;
+        let mut left_out = 0;
         let of = task.validation_batches();
         let batches = task.validation()?.map(|batch| {
             let batch = batch?;
-            progress.left_out += T::left_out(&batch);
+            left_out += T::left_out(&batch);
             Ok(batch)
         });
         let tally = state.evaluate(batches, |done| {
@@ -222,6 +223,7 @@ impl<'a, 'o, T: Task> Running<'a, 'o, T> {
             !options.stop.load(Ordering::Relaxed)
         })?;
         let (Some(tally), task) = (tally, self.task) else { return Ok(None) };
+        self.progress.left_out += left_out;
         let bleu = task.bleu(self.config, &self.state)?;
         Ok(Some(Score { bleu, ..tally.score() }))
     }
