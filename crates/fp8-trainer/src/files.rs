@@ -112,6 +112,22 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.{}.part", std::process::id()))
 }
 
+/// Removes what processes that were killed have left beside these files of a folder; who calls this writes there alone.
+pub fn remove_parts(folder: &Path, names: &[&str]) -> Result<()> {
+    let is_part = |file: &str| {
+        let left = |name: &&str| file.strip_prefix('.')?.strip_prefix(*name)?.strip_prefix('.')?.strip_suffix(".part");
+        names.iter().filter_map(left).any(|process| process.parse::<u32>().is_ok())
+    };
+    let entries = fs::read_dir(folder).map_err(Error::file("reading the folder", folder))?;
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(is_part) {
+            // Best effort: they are in nobody's way.
+            let _ = fs::remove_file(path);
+        }
+    }
+    Ok(())
+}
+
 /// Makes a rename in the file's folder last; only Unix lets a folder be flushed.
 fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) {

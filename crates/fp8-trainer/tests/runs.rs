@@ -260,6 +260,19 @@ fn what_is_left_out_of_a_validation_is_counted_once() {
     assert!(expected > 20, "{expected}");
 }
 
+/// What killed processes have left is removed, and nothing else.
+#[test]
+fn parts_of_files_do_not_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    run(&tiny(&[]), Some(folder.path().into()), false, Some(1)).unwrap();
+    let (left, others) =
+        ([".checkpoint.1.part", ".weights.safetensors.4194304.part"], [".mine.1.part", ".checkpoint.x.part"]);
+    left.iter().chain(&others).for_each(|name| fs::write(folder.path().join(name), "").unwrap());
+    run(&tiny(&[]), Some(folder.path().into()), true, Some(2)).unwrap();
+    assert_eq!(left.map(|name| folder.path().join(name).exists()), [false; 2]);
+    assert_eq!(others.map(|name| folder.path().join(name).exists()), [true; 2]);
+}
+
 #[test]
 fn another_configuration_cannot_go_on() {
     let folder = tempfile::tempdir().unwrap();

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::metrics::Record;
+use crate::translate::TOKENIZER;
 use crate::{Config, Error, FolderLock, Result, files};
 
 const METRICS: &str = "metrics.jsonl";
@@ -12,6 +13,9 @@ const WEIGHTS: &str = "weights.safetensors";
 
 /// The files that tell a run.
 const RUN: [&str; 4] = [METRICS, "checkpoint", "checkpoint.previous", WEIGHTS];
+
+/// The files that a run writes beside their place.
+const WRITTEN: [&str; 6] = [METRICS, "checkpoint", WEIGHTS, "config.toml", "provenance.toml", TOKENIZER];
 
 /// The folder of one run:
 ///
@@ -74,6 +78,7 @@ impl RunFolder {
     }
 
     fn open(path: &Path, lock: FolderLock) -> Result<Self> {
+        files::remove_parts(path, &WRITTEN)?;
         let metrics = path.join(METRICS);
         let file = OpenOptions::new().append(true).open(&metrics).map_err(Error::file("opening", &metrics))?;
         Ok(Self { path: path.into(), metrics: file, _lock: lock })
