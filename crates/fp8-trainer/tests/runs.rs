@@ -102,7 +102,7 @@ fn nothing_that_a_folder_holds_is_replaced() {
     fs::remove_dir_all(&path).unwrap();
     fs::create_dir(&path).unwrap();
     fs::write(path.join("config.toml"), format!("# by hand\n{TINY}")).unwrap();
-    [false, true].map(|resume| refused(resume, "run: config.toml would be replaced"));
+    [false, true].into_iter().for_each(|resume| refused(resume, "run: config.toml would be replaced"));
     assert!(fs::read_to_string(path.join("config.toml")).unwrap().starts_with("# by hand"));
     fs::write(path.join("config.toml"), config.to_toml()).unwrap();
     run(&config, Some(path.clone()), false, None).unwrap();
@@ -243,7 +243,7 @@ fn an_epoch_that_ends_again_has_one_line() {
 #[test]
 fn what_is_left_out_of_a_validation_is_counted_once() {
     let folder = tempfile::tempdir().unwrap();
-    let set = ["training.epochs=1", "loader.longest=12", "data.validation=200", "training.validation_batch=64"];
+    let set = ["training.epochs=1", "loader.longest=28", "data.validation=200", "training.validation_batch=64"];
     let config = Config::parse(TINY_TEXT, &set).unwrap();
     let expected = run(&config, None, false, None).unwrap().epochs[0].left_out;
     let stop = AtomicBool::new(false);
