@@ -221,6 +221,8 @@ fn step_names_what_is_wrong_with_its_files() {
         &[("input", Dtype::F32, &[6, 1, 8, 8], good.clone()), ("target", Dtype::I64, &[6], i64s(&[0; 6]))],
     );
     place.tensors("other weights", &[("conv1.weight", Dtype::F32, &[4, 3, 3, 3], noise(108))]);
+    place.tensors("no channels", &[("conv1.weight", Dtype::F32, &[0, 1 << 60], vec![])]);
+    place.tensors("no classes", &[("fc.weight", Dtype::F32, &[1 << 40, 0], vec![])]);
     fs::write(place.path().join("cut"), &place.read("run/weights.safetensors")[..5000]).unwrap();
     fs::write(place.path().join("text"), "no tensors here").unwrap();
     for (weights, batch, message) in [
@@ -237,6 +239,8 @@ fn step_names_what_is_wrong_with_its_files() {
             "good",
             "error: other weights: weights of another model:\n  missing: bn1.bias, bn1.running_mean",
         ),
+        ("no channels", "good", "error: no channels: \"conv1.weight\" is F32 [0, 1152921504606846976]: it is empty"),
+        ("no classes", "good", "error: no classes: \"fc.weight\" is F32 [1099511627776, 0]: it is empty"),
         ("cut", "good", "error: cut: not a valid safetensors file"),
         ("nowhere", "good", "error: reading nowhere: "),
     ] {

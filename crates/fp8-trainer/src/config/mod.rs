@@ -6,6 +6,7 @@ mod document;
 mod overrides;
 mod raw;
 mod resolve;
+mod sizes;
 mod task;
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use toml::{Table, Value};
 
 use super::{
     Config, FieldError, Images, Loader, Log, Model, RecipeSource, Schedule, SequenceModel, Task, TextLoader, Training,
-    TransformerModel, Translation, cores, document, raw,
+    TransformerModel, Translation, cores, document, raw, sizes,
 };
 
 type Result<T> = std::result::Result<T, FieldError>;
@@ -159,6 +159,7 @@ fn check(config: &Config) -> Result<()> {
     if let Some((field, _, reason)) = common.into_iter().chain(own).find(|(_, holds, _)| !holds) {
         return invalid(field, reason);
     }
+    sizes::check(config)?;
     if let Schedule::Step { milestones, factor } = &config.schedule {
         if !milestones.is_sorted_by(|a, b| a < b) {
             return invalid("schedule.milestones", "must rise");

@@ -78,6 +78,45 @@ fn a_translation_reads_back_as_itself() {
 }
 
 #[test]
+fn sizes_have_an_end() {
+    let transformer = "model={architecture = 'transformer'}";
+    let images = ["[data]\nkind = 'generated'", "seed=0"];
+    let text = ["task = 'translation'", "seed=0"];
+    let attention = ["task = 'translation'", transformer];
+    for ([base, set], field, most) in [
+        (images, "model.width", 1024),
+        (images, "data.training", 10_000_000),
+        (images, "data.validation", 10_000_000),
+        (images, "data.size", 4096),
+        (images, "loader.size", 4096),
+        (images, "loader.workers", 1024),
+        (images, "training.batch", 10_000_000),
+        (images, "training.validation_batch", 10_000_000),
+        (text, "model.hidden", 16_384),
+        (text, "model.encoder_layers", 256),
+        (text, "model.decoder_layers", 256),
+        (text, "loader.vocabulary", 1_000_000),
+        (text, "loader.window", 10_000_000),
+        (text, "loader.workers", 1024),
+        (attention, "model.width", 16_384),
+        (attention, "model.feed_forward", 65_536),
+        (attention, "model.encoder_layers", 256),
+    ] {
+        let with = |value: u64| {
+            let data = ("data.training" == field || "data.validation" == field) && base == text[0];
+            let kind = if data { "data.kind=generated" } else { "seed=0" };
+            Config::parse(base, &[kind, set, &format!("{field}={value}")])
+        };
+        with(most).unwrap();
+        for value in [most + 1, 1 << 40, i64::MAX as u64] {
+            let value = if field == "model.width" { value & !1 } else { value }.max(most + 2);
+            let text = format!("{:#}", anyhow::Error::new(with(value).unwrap_err()));
+            assert!(text.contains(&format!("`{field}`: must be at most {most}")), "{value}: {text}");
+        }
+    }
+}
+
+#[test]
 fn mistakes_are_named() {
     for (overrides, message) in [
         (

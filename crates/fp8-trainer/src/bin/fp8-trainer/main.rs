@@ -70,8 +70,8 @@ struct Place {
     /// Where to compute: cpu, cuda, or cuda:N for card N; `cuda,MODE` says how products are summed: ordered, exact, promoted, fast
     #[arg(long, default_value_t)]
     device: Device,
-    /// Threads for computing on the CPU; they change no result [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    /// Threads for computing on the CPU; they change no result; at most 1024 [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
 }
 
