@@ -34,11 +34,7 @@ pub fn check(config: &Config) -> Result<(), FieldError> {
 
 fn of_images(images: &Images) -> Vec<Row> {
     let Images { model, data, loader } = images;
-    let mut rows = vec![
-        ("model.width", model.width, 1024),
-        ("loader.size", loader.size, PIXELS),
-        ("loader.workers", loader.workers, WORKERS),
-    ];
+    let mut rows = vec![("model.width", model.width, 1024), ("loader.workers", loader.workers, WORKERS)];
     if let Source::Generated(data) = data {
         rows.extend([
             ("data.training", data.training, EXAMPLES),
@@ -46,6 +42,8 @@ fn of_images(images: &Images) -> Vec<Row> {
             ("data.size", data.size, PIXELS),
         ]);
     }
+    // After that of the data, which it is unless given.
+    rows.push(("loader.size", loader.size, PIXELS));
     rows
 }
 
