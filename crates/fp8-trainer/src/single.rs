@@ -48,7 +48,8 @@ pub struct StepSummary {
 /// rounding are those of the configuration's seed and of step `number`. Channels and classes are those of the weights.
 ///
 /// # Errors
-/// [`Error::Weights`] lists the tensors that differ from the model's; [`Error::Content`] names what is wrong with the batch.
+/// [`Error::Weights`] lists the tensors that differ from the model's; [`Error::Content`] names what is wrong with the batch, [`Error::Batch`] what
+/// cannot be computed of it.
 pub fn step(config: &Config, backend: Arc<dyn Backend>, files: &StepFiles<'_>, number: u32) -> Result<StepSummary> {
     let weights = files::read(files.weights)?;
     match &config.task {
@@ -56,13 +57,13 @@ pub fn step(config: &Config, backend: Arc<dyn Backend>, files: &StepFiles<'_>, n
             let shape = shape_of(files.weights, &weights)?;
             let network = |parameters: &mut _| images::network(&own.model, shape, config.seed, parameters);
             let state = State::new(config, backend, network)?;
-            step_of(config, state, files, &weights, number, batch::images)
+            step_of(config, state, files, &weights, number, |file| batch::images(file, shape))
         }
         config::Task::Translation(own) => {
             let vocabulary = axis(files.weights, &weights, "embedder.weight", 0)?.unwrap_or(own.loader.vocabulary);
             let network = |parameters: &mut _| SequenceNetwork::new(&own.model, vocabulary, config.seed, parameters);
             let state = State::new(config, backend, network)?;
-            step_of(config, state, files, &weights, number, batch::tokens)
+            step_of(config, state, files, &weights, number, |file| batch::tokens(file, vocabulary))
         }
     }
 }
@@ -86,7 +87,12 @@ fn step_of<N: Network>(
         let loss = graph.cross_entropy(&logits, N::targets(&batch), smoothing)?;
         Ok((loss, (logits.shape().to_vec(), logits.tensor().to_f32(&*backend)?)))
     };
-    let (outcome, (shape, logits)) = state.step(config.training.learning_rate as f32, forward, || ())?;
+    let of_batch = |error| match error {
+        Error::Step { source, .. } => Error::Batch { path: files.batch.into(), source },
+        other => other,
+    };
+    let step = state.step(config.training.learning_rate as f32, forward, || ());
+    let (outcome, (shape, logits)) = step.map_err(of_batch)?;
     let Some(gradients) = &outcome.gradients else {
         let reason = format!("the loss is {}: activations overflow", outcome.loss);
         return Err(Error::Diverged { step: number.into(), reason });

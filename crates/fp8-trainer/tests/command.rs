@@ -114,7 +114,7 @@ fn a_file_may_be_the_standard_output() {
     assert!(piped.stdout == place.read("out.safetensors"), "{}", stderr(&piped));
     assert!(stderr(&piped).starts_with("1 tensors to bf16"), "{}", stderr(&piped));
     let file = fs::File::create(place.path().join("redirected")).unwrap();
-    assert!(place.command(&cast).stdout(file).status().unwrap().success());
+    assert!(place.command(&cast).stdout(file).output().unwrap().status.success());
     assert_eq!(place.read("redirected"), piped.stdout);
     assert!(fs::symlink_metadata(place.path().join("link")).unwrap().is_symlink());
 }
@@ -224,6 +224,8 @@ fn step_names_what_is_wrong_with_its_files() {
     place.tensors("good", &[input(&good), target(&[1, 2])]);
     place.tensors("nan", &[input(&bad), target(&[1, 2])]);
     place.tensors("class", &[input(&good), target(&[1, 10])]);
+    place.tensors("ignored", &[input(&good), target(&[1, i64::from(u32::MAX)])]);
+    place.tensors("small", &[("input", Dtype::F32, &[1, 3, 1, 1], noise(3)), ("target", Dtype::I64, &[1], i64s(&[1]))]);
     place.tensors("negative", &[input(&good), target(&[1, -1])]);
     place.tensors("no target", &[input(&good)]);
     place.tensors("flat", &[("input", Dtype::F32, &[2 * 3 * 64], good.clone()), target(&[1, 2])]);
@@ -238,11 +240,17 @@ fn step_names_what_is_wrong_with_its_files() {
     fs::write(place.path().join("text"), "no tensors here").unwrap();
     for (weights, batch, message) in [
         ("run/weights.safetensors", "nan", "error: nan: \"input\": element 7 is NaN"),
-        ("run/weights.safetensors", "class", "row 1 has target 10, there are 10 classes"),
-        ("run/weights.safetensors", "negative", "error: negative: \"target\": row 1 is -1, which is no class"),
+        (
+            "run/weights.safetensors",
+            "class",
+            "error: class: \"target\": row 1 has 10, which is no class: they are 0 to 9",
+        ),
+        ("run/weights.safetensors", "ignored", "error: ignored: \"target\": row 1 has 4294967295, which is no class"),
+        ("run/weights.safetensors", "small", "error: small: "),
+        ("run/weights.safetensors", "negative", "error: negative: \"target\": row 1 has -1, which is no class"),
         ("run/weights.safetensors", "no target", "error: no target: has no tensor \"target\""),
         ("run/weights.safetensors", "flat", "error: flat: \"input\" is F32 [384]; F32 of 4 axes is wanted"),
-        ("run/weights.safetensors", "grey", "error: step 0: "),
+        ("run/weights.safetensors", "grey", "error: grey: \"input\" is [6, 1, 8, 8]: images of 3 channels are wanted"),
         ("run/weights.safetensors", "text", "error: text: not a valid safetensors file (15 bytes)"),
         ("run/weights.safetensors", "nowhere", "error: reading nowhere: "),
         (

@@ -229,15 +229,25 @@ fn a_step_names_what_is_wrong_with_its_tokens() {
     place.tensors("negative", &[source(&[5, 2, -6, 2]), target(&[1, 2, 1, 2])]);
     place.tensors("large", &[source(&[5, 2, 6000, 2]), target(&[1, 2, 1, 2])]);
     place.tensors("large label", &[source(&[5, 2, 6, 2]), target(&[1, 2, 1, 6000])]);
+    place.tensors("ignored", &[source(&[5, 2, 6, 2]), target(&[1, 2, 1, i64::from(u32::MAX)])]);
+    place.tensors("endless", &[source(&[5, 2, 6, 7]), target(&[1, 2, 1, 2])]);
+    place.tensors("gap", &[source(&[0, 2, 6, 2]), target(&[1, 2, 1, 2])]);
+    place.tensors("no begin", &[source(&[5, 2, 6, 2]), target(&[1, 2, 9, 2])]);
+    place.tensors("no end", &[source(&[5, 2, 6, 2]), target(&[1, 9, 1, 2])]);
     place.tensors("blank", &[source(&[5, 2, 0, 0]), target(&[1, 2, 1, 2])]);
     place.tensors("rows", &[source(&[5, 2, 6, 2]), ("target", Dtype::I64, &[1, 2], i64s(&[1, 2]))]);
     place.tensors("short", &[source(&[5, 2, 6, 2]), ("target", Dtype::I64, &[2, 1], i64s(&[1, 1]))]);
     place.tensors("none", &[("source", Dtype::I64, &[0, 2], vec![]), ("target", Dtype::I64, &[0, 2], vec![])]);
     for (batch, message) in [
         ("no target", "error: no target: has no tensor \"target\""),
-        ("negative", "error: negative: \"source\": row 1 is -6, which is no token"),
-        ("large", "error: step 0: "),
-        ("large label", "error: step 0: "),
+        ("negative", "error: negative: \"source\": row 1 has -6, which is no token"),
+        ("large", "error: large: \"source\": row 1 has 6000, which is no token: they are 0 to "),
+        ("large label", "error: large label: \"target\": row 1 has 6000, which is no token: they are 0 to "),
+        ("ignored", "error: ignored: \"target\": row 1 has 4294967295, which is no token"),
+        ("endless", "error: endless: \"source\": row 1 does not end with 2"),
+        ("gap", "error: gap: \"source\": row 0 has padding before its end"),
+        ("no begin", "error: no begin: \"target\": row 1 does not begin with 1"),
+        ("no end", "error: no end: \"target\": row 0 does not end with 2"),
         ("blank", "error: blank: \"source\": row 1 is padding alone"),
         ("rows", "\"source\" is [2, 2], \"target\" [1, 2]"),
         ("short", "a target has two tokens at least"),
