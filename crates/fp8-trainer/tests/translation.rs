@@ -162,8 +162,8 @@ fn text_that_cannot_be_trained_on_is_named() {
         ("three", "two", &["unequal numbers of lines: three has 3, two has 2"]),
         ("two", "bad", &["error: data: bad, line 2: not UTF-8 from byte 1 of the line on"]),
         ("empty", "empty", &["error: data: empty: empty"]),
-        ("blank", "blank", &["no sentence is left for training: 2 pairs have an empty sentence"]),
-        ("long", "long", &["no sentence is left for training: ", "2 too long a one"]),
+        ("blank", "blank", &["no sentence is left: 2 pairs have an empty sentence"]),
+        ("long", "long", &["no sentence is left: ", "2 too long a one"]),
         ("two", "cut.gz", &["error: data: cannot read cut.gz: "]),
         ("two", "nowhere", &["error: data: cannot read nowhere: "]),
     ] {
@@ -174,8 +174,12 @@ fn text_that_cannot_be_trained_on_is_named() {
             place.fails(&["train", "tiny.toml", "--set", &set, "--output", "run"], messages);
         }
     }
+    for field in ["data.training", "data.validation"] {
+        let message = format!("error: configuration: `{field}`: no sentence is left: ");
+        place.fails(&["train", "tiny.toml", "--set", &format!("{field}=0"), "--output", "run"], &[&message]);
+    }
     let none = "data={kind = 'parallel', training = [], validation = []}";
-    place.fails(&["train", "tiny.toml", "--set", none], &["no sentence is left for training"]);
+    place.fails(&["train", "tiny.toml", "--set", none], &["no sentence is left"]);
 }
 
 /// A step on tokens: a target's last column is not read, its first not said, and padding changes nothing.

@@ -231,7 +231,9 @@ pub enum FieldError {
 
 impl FieldError {
     fn within(mut self, section: &str) -> Self {
-        if let Self::Unknown { field, .. } | Self::Invalid { field, .. } = &mut self {
+        if let Self::Unknown { field, .. } | Self::Invalid { field, .. } = &mut self
+            && !section.is_empty()
+        {
             *field = if field.is_empty() { section.into() } else { format!("{section}.{field}") };
         }
         self

@@ -151,6 +151,20 @@ fn mistakes_are_named() {
             "`optimizer`: momentum must be at least 0 and below 1, not 1.5",
         ),
         (&["seed"], "`seed`: KEY=VALUE is wanted"),
+        (&["schedule={kind = 'step', milestones = [nan]}"], "`schedule.milestones`: must be finite numbers from 0 on"),
+        (&["schedule={kind = 'step', milestones = [-1]}"], "`schedule.milestones`: must be finite numbers from 0 on"),
+        (&["training.learning_rate=1e300"], "`training.learning_rate`: must be at most 3.4e38"),
+        (&["diagnostics=[1]"], "`diagnostics`: a section is wanted, not [1]"),
+        (&["training=[1, 2]"], "`training`: a section is wanted, not [1, 2]"),
+        (&["data.training=many"], "`data.training`: invalid type: string \"many\", expected usize"),
+        (&["data.kind=3"], "`data.kind`: "),
+        (&["data={kind = 'cifar10', folder = 3}"], "`data.folder`: invalid type: integer `3`, expected "),
+        (
+            &["optimizer={kind = 'sgd', momentum = 'x'}"],
+            "`optimizer.momentum`: invalid type: string \"x\", expected f32",
+        ),
+        (&["loss_scaling={kind = 'constant', scale = []}"], "`loss_scaling.scale`: invalid type: sequence"),
+        (&["schedule={kind = 'step', milestones = 3}"], "`schedule.milestones`: invalid type: integer `3`"),
     ] {
         let error = Config::parse("[data]\nkind = 'generated'", overrides).unwrap_err();
         let text = format!("{:#}", anyhow::Error::new(error));
