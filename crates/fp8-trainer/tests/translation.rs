@@ -99,7 +99,12 @@ fn lines_that_cannot_be_translated_are_named() {
     place.fails_reading(&translate, invalid, &["standard input, line 2: not UTF-8 from byte 5 of the line on"]);
     let long = "the dog\n\n".to_string() + &"the dog sees a cat . ".repeat(30);
     let tokens = "; the model takes at most 64";
-    place.fails_reading(&translate, long, &["line 3: a sentence of ", tokens]);
+    place.fails_reading(&translate, &long, &["line 3: a sentence of ", tokens]);
+    // What stands before has been translated.
+    let before = place.run(&translate, "the dog\n\n").stdout;
+    let rest = "\nthe cat\n";
+    assert_eq!(place.run(&translate, long + rest).stdout, before);
+    assert_eq!(place.run(&translate, [&b"the dog\n\n\xff"[..], rest.as_bytes()].concat()).stdout, before);
     place.fails(&["translate", "nowhere"], &["error: reading nowhere/config.toml: "]);
 }
 

@@ -26,7 +26,7 @@ use crate::{Error, Result};
 
 /// A training run, complete.
 ///
-/// As TOML it has the same fields; all may be left out.
+/// As TOML it has the same fields; all may be left out, but for the `kind` of a section that has other fields.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Config {
     /// Of first weights, data order, augmentation and stochastic rounding. 0 unless given.
