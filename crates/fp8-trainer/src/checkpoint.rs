@@ -67,17 +67,17 @@ pub fn save(folder: &Path, checkpoint: &Checkpoint) -> Result<()> {
 /// # Errors
 /// [`Error::Content`] when what there is is damaged.
 pub fn load(folder: &Path) -> Result<Option<Checkpoint>> {
-    let read = |path: &Path| {
-        let damaged =
-            |reason| Error::content(path, format!("{reason}; begin anew in another folder, or delete this one"));
+    let read_or = |path: &Path, advice: &str| {
+        let damaged = |reason| Error::content(path, format!("{reason}{advice}"));
         files::read(path).and_then(|bytes| decode(&bytes).map_err(damaged))
     };
+    let read = |path: &Path| read_or(path, "; begin anew in another folder, or delete this one");
     let [path, previous] = paths(folder);
     match (path.exists(), previous.exists()) {
         (false, false) => Ok(None),
         (true, false) => read(&path).map(Some),
         (false, true) => read(&previous).map(Some),
-        (true, true) => read(&path)
+        (true, true) => read_or(&path, "")
             .or_else(|error| {
                 tracing::warn!("{error}: going on from {}", previous.display());
                 let checkpoint = read(&previous)?;

@@ -28,9 +28,9 @@ fn narrowed<T: DeserializeOwned>(value: &Value, error: FieldError) -> FieldError
         fields(&mut without, section).and_then(|fields| fields.remove(name));
         T::deserialize(Node(without)).err().as_ref() != Some(&error)
     };
-    let names = fields(&mut value.clone(), section).map(|fields| fields.keys().cloned().collect());
-    let (tags, others): (Vec<String>, _) =
-        names.unwrap_or_else(Vec::new).into_iter().partition(|name| TAGS.contains(&name.as_str()));
+    let names = |fields: &mut Table| fields.keys().cloned().collect();
+    let names: Vec<String> = fields(&mut value.clone(), section).map(names).unwrap_or_default();
+    let (tags, others): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| TAGS.contains(&name.as_str()));
     match others.into_iter().chain(tags).find(is_it) {
         Some(name) => FieldError::Invalid { field: name, reason: reason.clone() }.within(section),
         None => error,
