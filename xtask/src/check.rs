@@ -83,7 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut rows = Vec::new();
     let mut failure = None;
     for step in STEPS.iter().chain(slow) {
-        eprintln!("== {}", step.name);
+        crate::note(&format!("== {}", step.name));
         let start = Instant::now();
         let result = step.run(&mut tests);
         rows.push((step.name, result.as_ref().map_or("FAILED", |outcome| outcome.word()), start.elapsed()));
@@ -126,7 +126,7 @@ impl Step {
             Work::Kernels => match nvrtc::find() {
                 Ok(library) => kernels(&library, tests),
                 Err(error) => {
-                    eprintln!("the kernels for GPUs were NOT compiled, as there is no NVRTC: {error:#}");
+                    crate::note(&format!("the kernels for GPUs were NOT compiled, as there is no NVRTC: {error:#}"));
                     return Ok(Outcome::NotRun);
                 }
             },

@@ -12,6 +12,7 @@ mod sweep;
 mod table;
 mod tidy;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -35,6 +36,11 @@ enum Command {
     Tidy,
 }
 
+/// Prints to the standard error, if anybody listens: no run ends for want of a reader.
+fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 fn main() -> ExitCode {
     let done = |()| ExitCode::SUCCESS;
     let result = match Command::parse() {
@@ -47,7 +53,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run().map(done),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        note(&format!("error: {error:#}"));
         ExitCode::FAILURE
     })
 }

@@ -149,8 +149,8 @@ pub enum Error {
         /// Tokens that the model takes.
         limit: usize,
     },
-    /// A text of which nothing is left for training.
-    #[error("no sentence is left for training: {dropped}")]
+    /// A text of which nothing is left to learn from, or to be measured on.
+    #[error("no sentence is left: {dropped}")]
     NothingLeft {
         /// What became of them.
         dropped: crate::text::Dropped,

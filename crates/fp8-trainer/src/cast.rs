@@ -34,7 +34,7 @@ pub struct Cast {
     pub format: DType,
     /// Rounding; to F32 (from F64 alone is it inexact) it is always to nearest-even.
     pub rounding: Rounding,
-    /// What becomes of values past the largest finite one.
+    /// What becomes of values past the largest finite one; to F32 they are always infinite.
     pub overflow: Overflow,
     /// Seed of stochastic rounding.
     pub seed: u64,
@@ -164,11 +164,16 @@ impl Coded {
         let [format, names] = [FORMAT_KEY, TENSORS_KEY].map(|key| metadata.remove(key));
         metadata.retain(|key, _| !key.starts_with("fp8."));
         let Some(names) = names else { return Ok(Self { format: None, names: Vec::new() }) };
-        let names = serde_json::from_str(&names).map_err(|error| format!("metadata {TENSORS_KEY}: {error}"))?;
+        let names =
+            serde_json::from_str::<Vec<String>>(&names).map_err(|error| format!("metadata {TENSORS_KEY}: {error}"))?;
         let format = format.unwrap_or_default();
-        match format.parse::<Format>() {
-            Ok(known) => Ok(Self { format: FORMATS.into_iter().find(|dtype| dtype.format() == Some(known)), names }),
-            Err(error) => Err(format!("metadata {FORMAT_KEY}: {format:?}: {error}")),
+        let known = format.parse::<Format>().map_err(|error| format!("metadata {FORMAT_KEY}: {format:?}: {error}"))?;
+        let dtype = FORMATS.into_iter().find(|dtype| dtype.format() == Some(known));
+        match dtype {
+            Some(dtype) if dtype.size() > 1 => {
+                Err(format!("metadata {TENSORS_KEY}: {names:?} as U8, in which no codes of {FORMAT_KEY} {dtype} fit"))
+            }
+            format => Ok(Self { format, names }),
         }
     }
 

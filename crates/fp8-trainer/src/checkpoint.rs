@@ -1,7 +1,8 @@
 //! Checkpoints: everything that the next step depends on, to the bit.
 //!
 //! A file is `fp8 checkpoint 2`, the SHA-256 digest of the rest, and the rest. Two are kept: `checkpoint` and the one before it,
-//! `checkpoint.previous`, which serves when the newer one is damaged.
+//! `checkpoint.previous`, which serves when the newer one is damaged; that is then `checkpoint.damaged`, so that it never takes the place of
+//! one that is whole.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,25 +61,28 @@ pub fn save(folder: &Path, checkpoint: &Checkpoint) -> Result<()> {
     files::write(&path, &bytes)
 }
 
-/// Reads `folder/checkpoint`, or the previous one where that is missing or damaged; `None` where there is neither.
+/// Reads `folder/checkpoint`, or the previous one where that is missing or damaged; `None` where there is neither. A damaged one that the
+/// previous one stands in for is renamed to `checkpoint.damaged`.
 ///
 /// # Errors
 /// [`Error::Content`] when what there is is damaged.
 pub fn load(folder: &Path) -> Result<Option<Checkpoint>> {
-    let read = |path: &Path| {
-        let damaged =
-            |reason| Error::content(path, format!("{reason}; begin anew in another folder, or delete this one"));
+    let read_or = |path: &Path, advice: &str| {
+        let damaged = |reason| Error::content(path, format!("{reason}{advice}"));
         files::read(path).and_then(|bytes| decode(&bytes).map_err(damaged))
     };
+    let read = |path: &Path| read_or(path, "; begin anew in another folder, or delete this one");
     let [path, previous] = paths(folder);
     match (path.exists(), previous.exists()) {
         (false, false) => Ok(None),
         (true, false) => read(&path).map(Some),
         (false, true) => read(&previous).map(Some),
-        (true, true) => read(&path)
+        (true, true) => read_or(&path, "")
             .or_else(|error| {
                 tracing::warn!("{error}: going on from {}", previous.display());
-                read(&previous)
+                let checkpoint = read(&previous)?;
+                fs::rename(&path, folder.join("checkpoint.damaged")).map_err(Error::file("renaming", &path))?;
+                Ok(checkpoint)
             })
             .map(Some),
     }

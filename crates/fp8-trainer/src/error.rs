@@ -51,6 +51,14 @@ pub enum Error {
         /// Why.
         source: fp8_autograd::Error,
     },
+    /// A step that cannot be made with a batch.
+    #[error("{}", .path.display())]
+    Batch {
+        /// The batch's file.
+        path: PathBuf,
+        /// Why not.
+        source: fp8_autograd::Error,
+    },
     /// A run that leads nowhere.
     #[error("step {step}: {reason}")]
     Diverged {

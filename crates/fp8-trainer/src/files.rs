@@ -1,32 +1,102 @@
 //! Files that are there whole or not at all.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
 /// Writes `bytes` beside `path`, flushes them to the disk, and renames them to `path`: at any time there is the old file or
-/// the new one. What was written beside it is removed when anything fails. What is neither file nor folder (a device, a pipe) is
-/// written into and stays what it is.
+/// the new one, with the old one's permissions. What was written beside it is removed when anything fails.
+///
+/// A link stays, and the file that it names is replaced. What is neither file nor folder (a device, a pipe), and what the standard output
+/// is, are written into and stay what they are.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
-        let written = OpenOptions::new().write(true).open(path).and_then(|mut device| device.write_all(bytes));
-        return written.map_err(Error::file("writing", path));
+    let written = match fs::metadata(path) {
+        _ if is_standard_output(path) => standard_output().and_then(|mut output| output.write_all(bytes)),
+        Ok(found) if found.is_file() => {
+            fs::canonicalize(path).and_then(|target| replace(&target, bytes, Some(found.permissions())))
+        }
+        Ok(found) if !found.is_dir() => {
+            OpenOptions::new().write(true).open(path).and_then(|mut device| device.write_all(bytes))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => replace(&destination(path), bytes, None),
+        Ok(_) => Err(ErrorKind::IsADirectory.into()),
+        Err(error) => Err(error),
+    };
+    written.map_err(Error::file("writing", path))
+}
+
+/// Whether this is what the standard output writes into, under whatever name. Only Unix tells.
+pub fn is_standard_output(path: &Path) -> bool {
+    let output = standard_output().and_then(|output| output.metadata());
+    fs::metadata(path).is_ok_and(|path| output.is_ok_and(|output| are_one(&path, &output)))
+}
+
+#[cfg(unix)]
+fn standard_output() -> io::Result<File> {
+    use std::os::fd::AsFd;
+    io::stdout().as_fd().try_clone_to_owned().map(File::from)
+}
+
+#[cfg(not(unix))]
+fn standard_output() -> io::Result<File> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+#[cfg(unix)]
+fn are_one(a: &fs::Metadata, b: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+#[cfg(not(unix))]
+fn are_one(_: &fs::Metadata, _: &fs::Metadata) -> bool {
+    false
+}
+
+/// What a link to nothing would have to name; other paths as they are.
+fn destination(path: &Path) -> PathBuf {
+    match fs::read_link(path) {
+        Ok(link) => destination(&path.with_file_name(link)),
+        Err(_) => path.into(),
     }
+}
+
+/// Writes beside `path`, and renames.
+fn replace(path: &Path, bytes: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
     let temporary = beside(path);
     let result = (|| {
-        let mut file = File::create(&temporary)?;
+        let mut file = create(&temporary, permissions.as_ref())?;
+        if let Some(permissions) = permissions {
+            file.set_permissions(permissions)?;
+        }
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
         sync_folder(path)
     })();
-    result.map_err(|source| {
+    if result.is_err() {
         // Best effort: the first error is the one to report.
         let _ = fs::remove_file(&temporary);
-        Error::file("writing", path)(source)
-    })
+    }
+    result
+}
+
+/// A new file that is at no moment open to more users than `permissions` say.
+fn create(path: &Path, permissions: Option<&Permissions>) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    if let Some(permissions) = permissions {
+        use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+        options.mode(permissions.mode());
+    }
+    options.open(path)
 }
 
 /// Reads a whole file.
@@ -34,11 +104,28 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(Error::file("reading", path))
 }
 
+/// `.NAME.PROCESS.part`; of a long name its beginning, as names have at most 255 bytes.
 fn beside(path: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.part", std::process::id()));
-    path.with_file_name(name)
+    const CHARACTERS: usize = 40;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name: String = name.chars().take(CHARACTERS).collect();
+    path.with_file_name(format!(".{name}.{}.part", std::process::id()))
+}
+
+/// Removes what processes that were killed have left beside these files of a folder; who calls this writes there alone.
+pub fn remove_parts(folder: &Path, names: &[&str]) -> Result<()> {
+    let is_part = |file: &str| {
+        let left = |name: &&str| file.strip_prefix('.')?.strip_prefix(*name)?.strip_prefix('.')?.strip_suffix(".part");
+        names.iter().filter_map(left).any(|process| process.parse::<u32>().is_ok())
+    };
+    let entries = fs::read_dir(folder).map_err(Error::file("reading the folder", folder))?;
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(is_part) {
+            // Best effort: they are in nobody's way.
+            let _ = fs::remove_file(path);
+        }
+    }
+    Ok(())
 }
 
 /// Makes a rename in the file's folder last; only Unix lets a folder be flushed.
@@ -64,6 +151,42 @@ mod tests {
             matches!(write(full, b"x"), Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::StorageFull)
         );
         assert!([null, full].iter().all(|path| fs::metadata(path).unwrap().file_type().is_char_device()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_and_so_do_permissions() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("far")).unwrap();
+        fs::write(at("far/file"), "old").unwrap();
+        fs::set_permissions(at("far/file"), Permissions::from_mode(0o600)).unwrap();
+        symlink("far/file", at("link")).unwrap();
+        symlink("link", at("link to it")).unwrap();
+        symlink("far/new", at("link to nothing")).unwrap();
+        write(&at("link to it"), b"new").unwrap();
+        write(&at("link to nothing"), b"first").unwrap();
+        assert_eq!(fs::read(at("far/file")).unwrap(), b"new");
+        assert_eq!(fs::read(at("far/new")).unwrap(), b"first");
+        assert_eq!(fs::metadata(at("far/file")).unwrap().permissions().mode() & 0o777, 0o600);
+        for link in ["link", "link to it", "link to nothing"] {
+            assert!(fs::symlink_metadata(at(link)).unwrap().is_symlink(), "{link}");
+        }
+        assert_eq!(fs::read_dir(at("far")).unwrap().count(), 2);
+    }
+
+    /// A file that a killed process with this number has left is in nobody's way.
+    #[test]
+    fn names_may_be_long() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["n".repeat(250), "\u{1f600}".repeat(60), "short".into()] {
+            let path = folder.path().join(name);
+            fs::write(beside(&path), "left").unwrap();
+            write(&path, b"x").unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"x");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 
     #[test]

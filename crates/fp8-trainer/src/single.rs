@@ -48,20 +48,22 @@ pub struct StepSummary {
 /// rounding are those of the configuration's seed and of step `number`. Channels and classes are those of the weights.
 ///
 /// # Errors
-/// [`Error::Weights`] lists the tensors that differ from the model's; [`Error::Content`] names what is wrong with the batch.
+/// [`Error::Weights`] lists the tensors that differ from the model's; [`Error::Content`] names what is wrong with the batch, [`Error::Batch`] what
+/// cannot be computed of it.
 pub fn step(config: &Config, backend: Arc<dyn Backend>, files: &StepFiles<'_>, number: u32) -> Result<StepSummary> {
     let weights = files::read(files.weights)?;
     match &config.task {
         config::Task::Images(own) => {
-            let network = |parameters: &mut _| images::network(&own.model, shape_of(&weights), config.seed, parameters);
+            let shape = shape_of(files.weights, &weights)?;
+            let network = |parameters: &mut _| images::network(&own.model, shape, config.seed, parameters);
             let state = State::new(config, backend, network)?;
-            step_of(config, state, files, &weights, number, batch::images)
+            step_of(config, state, files, &weights, number, |file| batch::images(file, shape))
         }
         config::Task::Translation(own) => {
-            let vocabulary = axis(&weights, "embedder.weight", 0).unwrap_or(own.loader.vocabulary);
+            let vocabulary = axis(files.weights, &weights, "embedder.weight", 0)?.unwrap_or(own.loader.vocabulary);
             let network = |parameters: &mut _| SequenceNetwork::new(&own.model, vocabulary, config.seed, parameters);
             let state = State::new(config, backend, network)?;
-            step_of(config, state, files, &weights, number, batch::tokens)
+            step_of(config, state, files, &weights, number, |file| batch::tokens(file, vocabulary))
         }
     }
 }
@@ -85,7 +87,12 @@ fn step_of<N: Network>(
         let loss = graph.cross_entropy(&logits, N::targets(&batch), smoothing)?;
         Ok((loss, (logits.shape().to_vec(), logits.tensor().to_f32(&*backend)?)))
     };
-    let (outcome, (shape, logits)) = state.step(config.training.learning_rate as f32, forward, || ())?;
+    let of_batch = |error| match error {
+        Error::Step { source, .. } => Error::Batch { path: files.batch.into(), source },
+        other => other,
+    };
+    let step = state.step(config.training.learning_rate as f32, forward, || ());
+    let (outcome, (shape, logits)) = step.map_err(of_batch)?;
     let Some(gradients) = &outcome.gradients else {
         let reason = format!("the loss is {}: activations overflow", outcome.loss);
         return Err(Error::Diverged { step: number.into(), reason });
@@ -159,15 +166,20 @@ fn prefixed(prefix: &str, array: Array) -> Array {
     Array { name: format!("{prefix}.{}", array.name), ..array }
 }
 
-/// The size of an axis of a state dict's tensor, where it has it.
-fn axis(weights: &[u8], name: &str, axis: usize) -> Option<usize> {
-    let file = SafeTensors::deserialize(weights).ok()?;
-    file.tensor(name).ok()?.shape().get(axis).copied().filter(|&size| size > 0)
+/// The size of an axis of a state dict's tensor, where it has it. No larger than the file, which an empty tensor's could be.
+fn axis(path: &Path, weights: &[u8], name: &str, axis: usize) -> Result<Option<usize>> {
+    let Ok(file) = SafeTensors::deserialize(weights) else { return Ok(None) };
+    let Ok(tensor) = file.tensor(name) else { return Ok(None) };
+    if tensor.shape().contains(&0) {
+        let reason = format!("{name:?} is {:?} {:?}: it is empty", tensor.dtype(), tensor.shape());
+        return Err(Error::content(path, reason));
+    }
+    Ok(tensor.shape().get(axis).copied())
 }
 
 /// Channels and classes that a ResNet's state dict was made for; three and ten where it does not tell, and then loading
 /// says what is missing.
-fn shape_of(weights: &[u8]) -> Shape {
-    let axis = |name, number| axis(weights, name, number);
-    Shape { channels: axis("conv1.weight", 1).unwrap_or(3), classes: axis("fc.weight", 0).unwrap_or(10) }
+fn shape_of(path: &Path, weights: &[u8]) -> Result<Shape> {
+    let axis = |name, number| axis(path, weights, name, number);
+    Ok(Shape { channels: axis("conv1.weight", 1)?.unwrap_or(3), classes: axis("fc.weight", 0)?.unwrap_or(10) })
 }

@@ -102,7 +102,7 @@ impl Translator {
     /// A translation has at most twice the tokens of its sentence and ten.
     ///
     /// # Errors
-    /// [`Error::Line`] for a sentence that is longer than the run allows; those of `lines` and of `say`.
+    /// [`Error::Line`] for a sentence that is longer than the run allows; those of `lines` and of `say`. The lines before have been said then.
     pub fn translate<E: From<Error>>(
         &self,
         lines: impl Iterator<Item = fp8_data::Result<String>>,
@@ -111,31 +111,33 @@ impl Translator {
     ) -> std::result::Result<(), E> {
         let window = WINDOW * options.batch.max(1);
         let backend = self.parameters.backend();
-        let mut lines = lines.peekable();
-        let mut before = 0;
-        while lines.peek().is_some() {
-            let window: fp8_data::Result<Vec<String>> = lines.by_ref().take(window).collect();
-            let window = window.map_err(Error::from)?;
-            backend
-                .within(|| self.window(&window, before, options))?
-                .iter()
-                .try_for_each(|translation| say(translation))?;
-            before += window.len();
+        let mut sentences = (1..).zip(lines).map(|(number, line)| self.tokens(number, line?)).peekable();
+        while sentences.peek().is_some() {
+            let mut failed = None;
+            let readable = |sentence: Result<_>| sentence.map_err(|error| failed = Some(error)).ok();
+            let window: Vec<Vec<u32>> = sentences.by_ref().take(window).map_while(readable).collect();
+            let translations = backend.within(|| self.window(&window, options))?;
+            translations.iter().try_for_each(|translation| say(translation))?;
+            failed.map_or(Ok(()), Err)?;
         }
         Ok(())
     }
 
-    /// The translations of some lines, before which others have been read.
-    fn window(&self, lines: &[String], before: usize, options: &Options) -> Result<Vec<String>> {
-        let mut sentences = Vec::new();
-        for (place, line) in lines.iter().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let tokens = self.bpe.encode_within(line, self.longest);
-            sentences.push((place, tokens.map_err(|source| Error::Line { line: before + place + 1, source })?));
+    /// A line's tokens; none of one without words.
+    fn tokens(&self, number: usize, line: String) -> Result<Vec<u32>> {
+        if line.trim().is_empty() {
+            return Ok(Vec::new());
         }
+        self.bpe.encode_within(&line, self.longest).map_err(|source| Error::Line { line: number, source })
+    }
+
+    /// The translations of some sentences.
+    fn window(&self, window: &[Vec<u32>], options: &Options) -> Result<Vec<String>> {
+        let mut sentences: Vec<_> = window.iter().enumerate().filter(|(_, tokens)| !tokens.is_empty()).collect();
         sentences.sort_by_key(|(_, tokens)| tokens.len());
-        let mut translations = vec![String::new(); lines.len()];
+        let mut translations = vec![String::new(); window.len()];
         for batch in sentences.chunks(if self.alone { 1 } else { options.batch.max(1) }) {
-            let tokens: Vec<&[u32]> = batch.iter().map(|(_, tokens)| &tokens[..]).collect();
+            let tokens: Vec<&[u32]> = batch.iter().map(|(_, tokens)| tokens.as_slice()).collect();
             let limits: Vec<usize> = tokens.iter().map(|tokens| (2 * tokens.len() + 10).min(self.longest)).collect();
             let mut graph = Graph::new(&self.parameters, Step::evaluation(0));
             let said = self.network.translate(&mut graph, &tokens, &limits, options)?;

@@ -172,5 +172,14 @@ fn damaged_files_are_named() {
     fs::write(&input, safetensors::serialize(view, Some(metadata.into())).unwrap()).unwrap();
     let error = cast_file(&input, &output, &cast).unwrap_err().to_string();
     assert!(error.contains("metadata fp8.format: \"e9m9\": unknown format"), "{error}");
+    let metadata = [("fp8.tensors", "[\"w\"]"), ("fp8.format", "f16")].map(|(key, value)| (key.into(), value.into()));
+    let data = [0; 3];
+    let view = [("w", TensorView::new(Dtype::U8, vec![3], &data).unwrap())];
+    fs::write(&input, safetensors::serialize(view, Some(metadata.into())).unwrap()).unwrap();
+    let error = cast_file(&input, &output, &Cast { format: DType::F32, ..cast }).unwrap_err().to_string();
+    assert!(
+        error.contains("in: metadata fp8.tensors: [\"w\"] as U8, in which no codes of fp8.format f16 fit"),
+        "{error}"
+    );
     assert!(!output.exists());
 }

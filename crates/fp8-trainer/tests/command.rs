@@ -103,6 +103,57 @@ fn a_full_disk_leaves_no_part_of_a_file() {
     assert_eq!(place.files(), before);
 }
 
+/// FP32 is rounded in one way, and overflows in one: others are not taken for granted.
+#[test]
+fn a_cast_to_f32_takes_no_rounding() {
+    let place = Place::new("tiny.toml", TINY);
+    place.tensors("in", &[("w", Dtype::F64, &[1], 1e300_f64.to_le_bytes().to_vec())]);
+    for more in [["--rounding", "rtz"], ["--rounding", "sr"], ["--overflow", "saturate"]] {
+        place.fails(&[&["cast", "in", "out", "--format", "f32"], &more[..]].concat(), &["--format f32 is rounded"]);
+    }
+    place.succeeds(&["cast", "in", "out", "--format", "f32", "--rounding", "rne"]);
+}
+
+/// What is written to the standard output is the file alone, wherever that goes; the summary stands on the standard error.
+#[cfg(unix)]
+#[test]
+fn a_file_may_be_the_standard_output() {
+    let place = Place::new("tiny.toml", TINY);
+    place.tensors("in.safetensors", &[("w", Dtype::F32, &[100], noise(100))]);
+    place.succeeds(&["cast", "in.safetensors", "out.safetensors", "--format", "bf16"]);
+    std::os::unix::fs::symlink("/proc/self/fd/1", place.path().join("link")).unwrap();
+    if !place.path().join("link").exists() {
+        return;
+    }
+    let cast = ["cast", "in.safetensors", "link", "--format", "bf16"];
+    let piped = place.run(&cast, "");
+    assert!(piped.stdout == place.read("out.safetensors"), "{}", stderr(&piped));
+    assert!(stderr(&piped).starts_with("1 tensors to bf16"), "{}", stderr(&piped));
+    let file = fs::File::create(place.path().join("redirected")).unwrap();
+    assert!(place.command(&cast).stdout(file).output().unwrap().status.success());
+    assert_eq!(place.read("redirected"), piped.stdout);
+    assert!(fs::symlink_metadata(place.path().join("link")).unwrap().is_symlink());
+}
+
+/// Nobody listens on the standard error, or there is no room for what it says: the run goes on, and says what to say on the standard output.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_deaf_standard_error_ends_no_run() {
+    let place = Place::new("tiny.toml", TINY);
+    let run = |name: &str, error: std::process::Stdio, set: &[&str]| {
+        let arguments = [&["train", "tiny.toml", "--output", name], set].concat();
+        place.command(&arguments).env("RUST_LOG", "trace").stderr(error).output().unwrap()
+    };
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    for (name, error) in [("full", full().into()), ("closed", closed.into())] {
+        let output = run(name, error, &[]);
+        assert!(output.status.success() && output.stdout.starts_with(b"validation loss "), "{name}: {output:?}");
+    }
+    assert_eq!(run("none", full().into(), &["--set", "training.batch=33"]).status.code(), Some(1));
+}
+
 /// Stopped by SIGINT, resumed: the same weights as never stopped.
 #[cfg(unix)]
 #[test]
@@ -189,6 +240,8 @@ fn step_names_what_is_wrong_with_its_files() {
     place.tensors("good", &[input(&good), target(&[1, 2])]);
     place.tensors("nan", &[input(&bad), target(&[1, 2])]);
     place.tensors("class", &[input(&good), target(&[1, 10])]);
+    place.tensors("ignored", &[input(&good), target(&[1, i64::from(u32::MAX)])]);
+    place.tensors("small", &[("input", Dtype::F32, &[1, 3, 1, 1], noise(3)), ("target", Dtype::I64, &[1], i64s(&[1]))]);
     place.tensors("negative", &[input(&good), target(&[1, -1])]);
     place.tensors("no target", &[input(&good)]);
     place.tensors("flat", &[("input", Dtype::F32, &[2 * 3 * 64], good.clone()), target(&[1, 2])]);
@@ -197,15 +250,23 @@ fn step_names_what_is_wrong_with_its_files() {
         &[("input", Dtype::F32, &[6, 1, 8, 8], good.clone()), ("target", Dtype::I64, &[6], i64s(&[0; 6]))],
     );
     place.tensors("other weights", &[("conv1.weight", Dtype::F32, &[4, 3, 3, 3], noise(108))]);
+    place.tensors("no channels", &[("conv1.weight", Dtype::F32, &[0, 1 << 60], vec![])]);
+    place.tensors("no classes", &[("fc.weight", Dtype::F32, &[1 << 40, 0], vec![])]);
     fs::write(place.path().join("cut"), &place.read("run/weights.safetensors")[..5000]).unwrap();
     fs::write(place.path().join("text"), "no tensors here").unwrap();
     for (weights, batch, message) in [
         ("run/weights.safetensors", "nan", "error: nan: \"input\": element 7 is NaN"),
-        ("run/weights.safetensors", "class", "row 1 has target 10, there are 10 classes"),
-        ("run/weights.safetensors", "negative", "error: negative: \"target\": row 1 is -1, which is no class"),
+        (
+            "run/weights.safetensors",
+            "class",
+            "error: class: \"target\": row 1 has 10, which is no class: they are 0 to 9",
+        ),
+        ("run/weights.safetensors", "ignored", "error: ignored: \"target\": row 1 has 4294967295, which is no class"),
+        ("run/weights.safetensors", "small", "error: small: "),
+        ("run/weights.safetensors", "negative", "error: negative: \"target\": row 1 has -1, which is no class"),
         ("run/weights.safetensors", "no target", "error: no target: has no tensor \"target\""),
         ("run/weights.safetensors", "flat", "error: flat: \"input\" is F32 [384]; F32 of 4 axes is wanted"),
-        ("run/weights.safetensors", "grey", "error: step 0: "),
+        ("run/weights.safetensors", "grey", "error: grey: \"input\" is [6, 1, 8, 8]: images of 3 channels are wanted"),
         ("run/weights.safetensors", "text", "error: text: not a valid safetensors file (15 bytes)"),
         ("run/weights.safetensors", "nowhere", "error: reading nowhere: "),
         (
@@ -213,6 +274,8 @@ fn step_names_what_is_wrong_with_its_files() {
             "good",
             "error: other weights: weights of another model:\n  missing: bn1.bias, bn1.running_mean",
         ),
+        ("no channels", "good", "error: no channels: \"conv1.weight\" is F32 [0, 1152921504606846976]: it is empty"),
+        ("no classes", "good", "error: no classes: \"fc.weight\" is F32 [1099511627776, 0]: it is empty"),
         ("cut", "good", "error: cut: not a valid safetensors file"),
         ("nowhere", "good", "error: reading nowhere: "),
     ] {

@@ -67,6 +67,68 @@ fn a_run_leaves_its_folder_complete() {
     assert_eq!((again.weights_digest, again.epochs), (result.weights_digest, result.epochs));
 }
 
+/// A new run takes no folder in which anything of another is left, nor one with a configuration that was written by hand.
+#[test]
+fn nothing_that_a_folder_holds_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let config = tiny(&["training.epochs=1"]);
+    let refused = |resume: bool, message: &str| {
+        let error = run(&config, Some(path.clone()), resume, None).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    };
+    let result = run(&config, Some(path.clone()), false, None).unwrap();
+    let metrics = fs::read(path.join("metrics.jsonl")).unwrap();
+
+    // Without metrics the checkpoint goes on, but nothing begins anew.
+    fs::remove_file(path.join("metrics.jsonl")).unwrap();
+    refused(false, "run: holds a run already (checkpoint): resume it");
+    let again = run(&config, Some(path.clone()), true, None).unwrap();
+    assert_eq!((again.weights_digest, again.epochs.len()), (result.weights_digest, 0));
+
+    // Without a checkpoint nothing goes on.
+    fs::remove_file(path.join("checkpoint")).unwrap();
+    refused(true, "run: holds a run (weights.safetensors) but no checkpoint");
+    fs::write(path.join("metrics.jsonl"), &metrics).unwrap();
+    fs::remove_file(path.join("weights.safetensors")).unwrap();
+    refused(true, "run: holds a run (epoch 1 in metrics.jsonl) but no checkpoint");
+    assert_eq!(fs::read(path.join("metrics.jsonl")).unwrap(), metrics);
+
+    // A run that was ended before its first checkpoint has lost nothing.
+    let first = metrics.split_inclusive(|&byte| byte == b'\n').next().unwrap();
+    fs::write(path.join("metrics.jsonl"), first).unwrap();
+    assert_eq!(run(&config, Some(path.clone()), true, None).unwrap().curve.len(), 4);
+
+    fs::remove_dir_all(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join("config.toml"), format!("# by hand\n{TINY}")).unwrap();
+    [false, true].into_iter().for_each(|resume| refused(resume, "run: config.toml would be replaced"));
+    assert!(fs::read_to_string(path.join("config.toml")).unwrap().starts_with("# by hand"));
+    fs::write(path.join("config.toml"), config.to_toml()).unwrap();
+    run(&config, Some(path.clone()), false, None).unwrap();
+}
+
+/// Of metrics only a last line that is half written goes.
+#[test]
+fn lines_of_metrics_that_cannot_be_read_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = tiny(&["training.epochs=1"]);
+    run(&config, Some(folder.path().into()), false, Some(3)).unwrap();
+    let path = folder.path().join("metrics.jsonl");
+    let lines = fs::read_to_string(&path).unwrap();
+    let damaged = lines.replacen("\"step\":1,", "\"stop\":1,", 1);
+    for (text, number) in [(&damaged, 2), (&format!("{lines}\n{{\"kind\"\n"), 5)] {
+        fs::write(&path, text).unwrap();
+        let error = run(&config, Some(folder.path().into()), true, None).unwrap_err().to_string();
+        assert!(error.contains(&format!("metrics.jsonl: line {number} is no line of metrics (")), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), *text);
+    }
+    fs::write(&path, format!("{lines}{{\"kind\"")).unwrap();
+    let result = run(&config, Some(folder.path().into()), true, None).unwrap();
+    assert_eq!((result.curve.len(), result.epochs.len()), (4, 1));
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 5);
+}
+
 /// A second run that is begun, or resumed, in the folder of one that is under way changes nothing there.
 #[test]
 fn a_folder_takes_one_run_at_a_time() {
@@ -140,6 +202,14 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before() {
     let end = bytes.len() - 1;
     bytes[end] ^= 1;
     fs::write(&path, &bytes).unwrap();
+    // The next one cannot be written, as if the disk were full: the one before is there still.
+    let previous = fs::read(folder.path().join("checkpoint.previous")).unwrap();
+    let part = folder.path().join(format!(".checkpoint.{}.part", std::process::id()));
+    fs::create_dir(&part).unwrap();
+    run(&config, Some(folder.path().into()), true, None).unwrap_err();
+    assert!(fs::read(folder.path().join("checkpoint.previous")).unwrap() == previous);
+    assert!(fs::read(folder.path().join("checkpoint.damaged")).unwrap() == bytes);
+    fs::remove_dir(&part).unwrap();
     let result = run(&config, Some(folder.path().into()), true, None).unwrap();
     assert_eq!((result.finished, result.steps, result.curve.len()), (true, 4, 4));
 
@@ -153,6 +223,54 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before() {
         let error = run(&config, Some(folder.path().into()), true, None).unwrap_err().to_string();
         assert!(error.contains(message.split_once(": ").unwrap().1), "{error}");
     }
+}
+
+/// Killed after the line of an epoch, before the checkpoint at its end: that of its last step lets the epoch end again, with one line.
+#[test]
+fn an_epoch_that_ends_again_has_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = tiny(&["log.checkpoint_every_steps=4"]);
+    run(&config, Some(folder.path().into()), false, None).unwrap();
+    let [checkpoint, previous] = ["checkpoint", "checkpoint.previous"].map(|name| folder.path().join(name));
+    fs::rename(previous, checkpoint).unwrap();
+    let result = run(&config, Some(folder.path().into()), true, None).unwrap();
+    assert_eq!(result.epochs.iter().map(|record| record.epoch).collect::<Vec<_>>(), [1, 2]);
+    let metrics = fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
+    assert_eq!(metrics.matches("\"kind\":\"epoch\"").count(), 2);
+}
+
+/// A validation that is stopped begins anew, and so does what it counts.
+#[test]
+fn what_is_left_out_of_a_validation_is_counted_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = ["training.epochs=1", "loader.longest=28", "data.validation=200", "training.validation_batch=64"];
+    let config = Config::parse(TINY_TEXT, &set).unwrap();
+    let expected = run(&config, None, false, None).unwrap().epochs[0].left_out;
+    let stop = AtomicBool::new(false);
+    let observer = &mut |event: &Event<'_>| {
+        if let Event::Validation { done, of } = event {
+            stop.store(2 * done > *of, Ordering::Relaxed);
+        }
+    };
+    let backend = Arc::new(CpuBackend::new().unwrap());
+    let options = RunOptions { backend, folder: Some(folder.path().into()), resume: false, stop: &stop, observer };
+    assert!(!train(&config, options).unwrap().finished);
+    let result = run(&config, Some(folder.path().into()), true, None).unwrap();
+    assert_eq!(result.epochs[0].left_out, expected);
+    assert!(expected > 20, "{expected}");
+}
+
+/// What killed processes have left is removed, and nothing else.
+#[test]
+fn parts_of_files_do_not_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    run(&tiny(&[]), Some(folder.path().into()), false, Some(1)).unwrap();
+    let (left, others) =
+        ([".checkpoint.1.part", ".weights.safetensors.4194304.part"], [".mine.1.part", ".checkpoint.x.part"]);
+    left.iter().chain(&others).for_each(|name| fs::write(folder.path().join(name), "").unwrap());
+    run(&tiny(&[]), Some(folder.path().into()), true, Some(2)).unwrap();
+    assert_eq!(left.map(|name| folder.path().join(name).exists()), [false; 2]);
+    assert_eq!(others.map(|name| folder.path().join(name).exists()), [true; 2]);
 }
 
 #[test]

@@ -99,7 +99,12 @@ fn lines_that_cannot_be_translated_are_named() {
     place.fails_reading(&translate, invalid, &["standard input, line 2: not UTF-8 from byte 5 of the line on"]);
     let long = "the dog\n\n".to_string() + &"the dog sees a cat . ".repeat(30);
     let tokens = "; the model takes at most 64";
-    place.fails_reading(&translate, long, &["line 3: a sentence of ", tokens]);
+    place.fails_reading(&translate, &long, &["line 3: a sentence of ", tokens]);
+    // What stands before has been translated.
+    let before = place.run(&translate, "the dog\n\n").stdout;
+    let rest = "\nthe cat\n";
+    assert_eq!(place.run(&translate, long + rest).stdout, before);
+    assert_eq!(place.run(&translate, [&b"the dog\n\n\xff"[..], rest.as_bytes()].concat()).stdout, before);
     place.fails(&["translate", "nowhere"], &["error: reading nowhere/config.toml: "]);
 }
 
@@ -162,8 +167,8 @@ fn text_that_cannot_be_trained_on_is_named() {
         ("three", "two", &["unequal numbers of lines: three has 3, two has 2"]),
         ("two", "bad", &["error: data: bad, line 2: not UTF-8 from byte 1 of the line on"]),
         ("empty", "empty", &["error: data: empty: empty"]),
-        ("blank", "blank", &["no sentence is left for training: 2 pairs have an empty sentence"]),
-        ("long", "long", &["no sentence is left for training: ", "2 too long a one"]),
+        ("blank", "blank", &["no sentence is left: 2 pairs have an empty sentence"]),
+        ("long", "long", &["no sentence is left: ", "2 too long a one"]),
         ("two", "cut.gz", &["error: data: cannot read cut.gz: "]),
         ("two", "nowhere", &["error: data: cannot read nowhere: "]),
     ] {
@@ -174,8 +179,12 @@ fn text_that_cannot_be_trained_on_is_named() {
             place.fails(&["train", "tiny.toml", "--set", &set, "--output", "run"], messages);
         }
     }
+    for field in ["data.training", "data.validation"] {
+        let message = format!("error: configuration: `{field}`: no sentence is left: ");
+        place.fails(&["train", "tiny.toml", "--set", &format!("{field}=0"), "--output", "run"], &[&message]);
+    }
     let none = "data={kind = 'parallel', training = [], validation = []}";
-    place.fails(&["train", "tiny.toml", "--set", none], &["no sentence is left for training"]);
+    place.fails(&["train", "tiny.toml", "--set", none], &["no sentence is left"]);
 }
 
 /// A step on tokens: a target's last column is not read, its first not said, and padding changes nothing.
@@ -229,15 +238,25 @@ fn a_step_names_what_is_wrong_with_its_tokens() {
     place.tensors("negative", &[source(&[5, 2, -6, 2]), target(&[1, 2, 1, 2])]);
     place.tensors("large", &[source(&[5, 2, 6000, 2]), target(&[1, 2, 1, 2])]);
     place.tensors("large label", &[source(&[5, 2, 6, 2]), target(&[1, 2, 1, 6000])]);
+    place.tensors("ignored", &[source(&[5, 2, 6, 2]), target(&[1, 2, 1, i64::from(u32::MAX)])]);
+    place.tensors("endless", &[source(&[5, 2, 6, 7]), target(&[1, 2, 1, 2])]);
+    place.tensors("gap", &[source(&[0, 2, 6, 2]), target(&[1, 2, 1, 2])]);
+    place.tensors("no begin", &[source(&[5, 2, 6, 2]), target(&[1, 2, 9, 2])]);
+    place.tensors("no end", &[source(&[5, 2, 6, 2]), target(&[1, 9, 1, 2])]);
     place.tensors("blank", &[source(&[5, 2, 0, 0]), target(&[1, 2, 1, 2])]);
     place.tensors("rows", &[source(&[5, 2, 6, 2]), ("target", Dtype::I64, &[1, 2], i64s(&[1, 2]))]);
     place.tensors("short", &[source(&[5, 2, 6, 2]), ("target", Dtype::I64, &[2, 1], i64s(&[1, 1]))]);
     place.tensors("none", &[("source", Dtype::I64, &[0, 2], vec![]), ("target", Dtype::I64, &[0, 2], vec![])]);
     for (batch, message) in [
         ("no target", "error: no target: has no tensor \"target\""),
-        ("negative", "error: negative: \"source\": row 1 is -6, which is no token"),
-        ("large", "error: step 0: "),
-        ("large label", "error: step 0: "),
+        ("negative", "error: negative: \"source\": row 1 has -6, which is no token"),
+        ("large", "error: large: \"source\": row 1 has 6000, which is no token: they are 0 to "),
+        ("large label", "error: large label: \"target\": row 1 has 6000, which is no token: they are 0 to "),
+        ("ignored", "error: ignored: \"target\": row 1 has 4294967295, which is no token"),
+        ("endless", "error: endless: \"source\": row 1 does not end with 2"),
+        ("gap", "error: gap: \"source\": row 0 has padding before its end"),
+        ("no begin", "error: no begin: \"target\": row 1 does not begin with 1"),
+        ("no end", "error: no end: \"target\": row 0 does not end with 2"),
         ("blank", "error: blank: \"source\": row 1 is padding alone"),
         ("rows", "\"source\" is [2, 2], \"target\" [1, 2]"),
         ("short", "a target has two tokens at least"),

@@ -14,7 +14,7 @@ static BARS: LazyLock<MultiProgress> =
 
 /// A line that stays, above bars where there are any.
 pub fn say(line: &str) {
-    BARS.suspend(|| eprintln!("{line}"));
+    BARS.suspend(|| crate::note(line));
 }
 
 /// The progress of several runs, of which one is under way.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::value::StringDeserializer;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
-use toml::Value;
+use toml::{Table, Value};
 
 use super::FieldError;
 
@@ -14,7 +14,7 @@ use super::FieldError;
 /// # Errors
 /// The first field that is unknown, missing or of a wrong type.
 pub fn read<T: DeserializeOwned>(value: Value) -> Result<T, FieldError> {
-    read_by(value, T::deserialize)
+    read_by(value.clone(), T::deserialize).map_err(|error| narrowed::<T>(&value, error))
 }
 
 /// Fields by which a section says what others it holds. Where others are listed, serde has taken them away.
@@ -31,6 +31,29 @@ fn read_by<T>(value: Value, read: impl FnOnce(Node) -> Result<T, FieldError>) ->
         }
         error
     })
+}
+
+/// Where such a field decides, an error names the section alone. The field that it is about is the one without which the error is another, or none.
+fn narrowed<T: DeserializeOwned>(value: &Value, error: FieldError) -> FieldError {
+    let FieldError::Invalid { field: section, reason } = &error else { return error };
+    let is_it = |name: &String| {
+        let mut without = value.clone();
+        fields(&mut without, section).and_then(|fields| fields.remove(name));
+        T::deserialize(Node(without)).err().as_ref() != Some(&error)
+    };
+    let names = |fields: &mut Table| fields.keys().cloned().collect();
+    let names: Vec<String> = fields(&mut value.clone(), section).map(names).unwrap_or_default();
+    let (tags, others): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| TAGS.contains(&name.as_str()));
+    match others.into_iter().chain(tags).find(is_it) {
+        Some(name) => FieldError::Invalid { field: name, reason: reason.clone() }.within(section),
+        None => error,
+    }
+}
+
+/// The fields of the section at a path; those of all where it is empty.
+fn fields<'a>(value: &'a mut Value, path: &str) -> Option<&'a mut Table> {
+    let names = path.split('.').filter(|name| !name.is_empty());
+    names.fold(value.as_table_mut(), |table, name| table?.get_mut(name)?.as_table_mut())
 }
 
 impl de::Error for FieldError {
@@ -89,9 +112,22 @@ impl<'de> de::Deserializer<'de> for Node {
         }
     }
 
+    /// Without their names, fields would be taken by their order.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, FieldError> {
+        match self.0 {
+            Value::Array(_) => Err(de::Error::custom(format_args!("a section is wanted, not {}", self.0))),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+        newtype_struct seq tuple tuple_struct map identifier ignored_any
     }
 }
 

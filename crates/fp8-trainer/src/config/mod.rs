@@ -6,6 +6,7 @@ mod document;
 mod overrides;
 mod raw;
 mod resolve;
+mod sizes;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,7 @@ use crate::{Error, Result};
 
 /// A training run, complete.
 ///
-/// As TOML it has the same fields; all may be left out.
+/// As TOML it has the same fields; all may be left out, but for the `kind` of a section that has other fields.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Config {
     /// Of first weights, data order, augmentation and stochastic rounding. 0 unless given.
@@ -230,7 +231,9 @@ pub enum FieldError {
 
 impl FieldError {
     fn within(mut self, section: &str) -> Self {
-        if let Self::Unknown { field, .. } | Self::Invalid { field, .. } = &mut self {
+        if let Self::Unknown { field, .. } | Self::Invalid { field, .. } = &mut self
+            && !section.is_empty()
+        {
             *field = if field.is_empty() { section.into() } else { format!("{section}.{field}") };
         }
         self

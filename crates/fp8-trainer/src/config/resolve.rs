@@ -11,7 +11,7 @@ use toml::{Table, Value};
 
 use super::{
     Config, FieldError, Images, Loader, Log, Model, RecipeSource, Schedule, SequenceModel, Task, TextLoader, Training,
-    TransformerModel, Translation, cores, document, raw,
+    TransformerModel, Translation, cores, document, raw, sizes,
 };
 
 type Result<T> = std::result::Result<T, FieldError>;
@@ -141,6 +141,7 @@ fn check(config: &Config) -> Result<()> {
         ("training.batch", positive(training.batch), AT_LEAST_1),
         ("training.validation_batch", positive(training.validation_batch), AT_LEAST_1),
         ("training.learning_rate", at_least_zero(training.learning_rate), "must be a finite number from 0 on"),
+        ("training.learning_rate", training.learning_rate <= f64::from(f32::MAX), "must be at most 3.4e38"),
         ("training.warmup_epochs", at_least_zero(training.warmup_epochs), "must be a finite number from 0 on"),
         ("training.label_smoothing", (0.0..1.0).contains(&training.label_smoothing), "must be at least 0 and below 1"),
         (
@@ -162,7 +163,11 @@ fn check(config: &Config) -> Result<()> {
     if let Some((field, _, reason)) = common.into_iter().chain(own).find(|(_, holds, _)| !holds) {
         return invalid(field, reason);
     }
+    sizes::check(config)?;
     if let Schedule::Step { milestones, factor } = &config.schedule {
+        if !milestones.iter().all(|&milestone| at_least_zero(milestone)) {
+            return invalid("schedule.milestones", "must be finite numbers from 0 on");
+        }
         if !milestones.is_sorted_by(|a, b| a < b) {
             return invalid("schedule.milestones", "must rise");
         }

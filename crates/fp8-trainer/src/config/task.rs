@@ -196,7 +196,7 @@ const fn dropout() -> f32 {
 pub struct TextLoader {
     /// Pieces of words that are learned, common to both languages; 8,000 unless given. All characters are among them, so there may be more.
     pub vocabulary: usize,
-    /// Most tokens of a sentence, its end among them: longer ones are left out of training, and are not translated; 128 unless given.
+    /// Most tokens of a sentence, its end among them: longer ones are left out, and are an error where a line is to be translated; 128 unless given.
     pub longest: usize,
     /// The longer sentence of a pair has at most this many times the tokens of the shorter, or is left out; 3 unless given.
     pub ratio: f64,

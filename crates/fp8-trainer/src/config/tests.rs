@@ -91,6 +91,41 @@ fn a_translation_reads_back_as_itself() {
 }
 
 #[test]
+fn sizes_have_an_end() {
+    let transformer = "model={architecture = 'transformer'}";
+    let images = ["[data]\nkind = 'generated'", "seed=0"];
+    let text = ["task = 'translation'\n[data]\nkind = 'generated'", "seed=0"];
+    let attention = [text[0], transformer];
+    for ([base, set], field, most) in [
+        (images, "model.width", 1024),
+        (images, "data.training", 10_000_000),
+        (images, "data.validation", 10_000_000),
+        (images, "data.size", 4096),
+        (images, "loader.size", 4096),
+        (images, "loader.workers", 1024),
+        (images, "training.batch", 10_000_000),
+        (images, "training.validation_batch", 10_000_000),
+        (text, "data.training", 10_000_000),
+        (text, "model.hidden", 16_384),
+        (text, "model.encoder_layers", 256),
+        (text, "model.decoder_layers", 256),
+        (text, "loader.vocabulary", 1_000_000),
+        (text, "loader.window", 10_000_000),
+        (text, "loader.workers", 1024),
+        (attention, "model.width", 16_384),
+        (attention, "model.feed_forward", 65_536),
+        (attention, "model.encoder_layers", 256),
+    ] {
+        let with = |value: u64| Config::parse(base, &[set, &format!("{field}={value}")]);
+        with(most).unwrap();
+        for value in [most + 4, 1 << 40, (1 << 63) - 4] {
+            let text = format!("{:#}", anyhow::Error::new(with(value).unwrap_err()));
+            assert!(text.contains(&format!("`{field}`: must be at most {most}")), "{value}: {text}");
+        }
+    }
+}
+
+#[test]
 fn mistakes_are_named() {
     for (overrides, message) in [
         (
@@ -131,6 +166,20 @@ fn mistakes_are_named() {
             "`optimizer`: momentum must be at least 0 and below 1, not 1.5",
         ),
         (&["seed"], "`seed`: KEY=VALUE is wanted"),
+        (&["schedule={kind = 'step', milestones = [nan]}"], "`schedule.milestones`: must be finite numbers from 0 on"),
+        (&["schedule={kind = 'step', milestones = [-1]}"], "`schedule.milestones`: must be finite numbers from 0 on"),
+        (&["training.learning_rate=1e300"], "`training.learning_rate`: must be at most 3.4e38"),
+        (&["diagnostics=[1]"], "`diagnostics`: a section is wanted, not [1]"),
+        (&["training=[1, 2]"], "`training`: a section is wanted, not [1, 2]"),
+        (&["data.training=many"], "`data.training`: invalid type: string \"many\", expected usize"),
+        (&["data.kind=3"], "`data.kind`: "),
+        (&["data={kind = 'cifar10', folder = 3}"], "`data.folder`: invalid type: integer `3`, expected "),
+        (
+            &["optimizer={kind = 'sgd', momentum = 'x'}"],
+            "`optimizer.momentum`: invalid type: string \"x\", expected f32",
+        ),
+        (&["loss_scaling={kind = 'constant', scale = []}"], "`loss_scaling.scale`: invalid type: sequence"),
+        (&["schedule={kind = 'step', milestones = 3}"], "`schedule.milestones`: invalid type: integer `3`"),
     ] {
         let error = Config::parse("[data]\nkind = 'generated'", overrides).unwrap_err();
         let text = format!("{:#}", anyhow::Error::new(error));

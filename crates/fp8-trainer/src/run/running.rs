@@ -51,11 +51,11 @@ impl<'a, 'o, T: Task> Running<'a, 'o, T> {
                     same_run(path, checkpoint, &identity(config, task.keepsake()))?;
                     state.restore(checkpoint)?;
                     progress = checkpoint.progress;
-                    let (folder, before) = RunFolder::resume(path, lock, state.steps())?;
+                    let (folder, before) = RunFolder::resume(path, lock, state.steps(), progress.epoch)?;
                     records = before;
                     folder
                 }
-                None => RunFolder::create(path, lock, options.resume)?,
+                None => RunFolder::create(path, lock, options.resume, config)?,
             });
         }
         let (speeds, clock) = (Vec::new(), Instant::now());
@@ -211,13 +211,14 @@ impl<'a, 'o, T: Task> Running<'a, 'o, T> {
         Ok(())
     }
 
-    /// `None` when stopped.
+    /// `None` when stopped; then it begins anew, and what it has counted does not count.
     fn validate(&mut self) -> Result<Option<Score>> {
-        let Self { task, state, options, progress, .. } = self;
+        let Self { task, state, options, .. } = self;
+        let mut left_out = 0;
         let of = task.validation_batches();
         let batches = task.validation()?.map(|batch| {
             let batch = batch?;
-            progress.left_out += T::left_out(&batch);
+            left_out += T::left_out(&batch);
             Ok(batch)
         });
         let tally = state.evaluate(batches, |done| {
@@ -225,6 +226,7 @@ impl<'a, 'o, T: Task> Running<'a, 'o, T> {
             !options.stop.load(Ordering::Relaxed)
         })?;
         let (Some(tally), task) = (tally, self.task) else { return Ok(None) };
+        self.progress.left_out += left_out;
         let bleu = task.bleu(self.config, &self.state)?;
         Ok(Some(Score { bleu, ..tally.score() }))
     }

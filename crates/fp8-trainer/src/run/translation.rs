@@ -6,7 +6,7 @@ use fp8_autograd::Parameters;
 use fp8_data::Split;
 use fp8_data::text::{Bpe, Limits, Loader, Options, Pair};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, FieldError};
 use crate::score::Bleu;
 use crate::sequence::{SequenceNetwork, TokenBatch};
 use crate::state::State;
@@ -29,7 +29,7 @@ impl Translation {
     /// Learns the vocabulary and goes through the text once.
     ///
     /// # Errors
-    /// [`Error::Data`] names the file and the line.
+    /// [`Error::Data`] names the file and the line; [`Error::Config`] the field of which no sentence is left.
     pub fn open(config: &Config, own: &config::Translation) -> Result<Self> {
         let bpe = Arc::new(Bpe::learn(Box::new(lines(own)?), own.loader.vocabulary)?);
         let loader = |split, tokens| {
@@ -45,7 +45,8 @@ impl Translation {
         };
         let training = loader(Split::Training, config.training.batch)?;
         let validation = loader(Split::Validation, config.training.validation_batch)?;
-        let [batches, validation_batches] = [count(&training)?, count(&validation)?];
+        let batches = count(&training).map_err(|error| naming("data.training", error))?;
+        let validation_batches = count(&validation).map_err(|error| naming("data.validation", error))?;
         Ok(Self { config: own.clone(), bpe, training, validation, batches, validation_batches })
     }
 
@@ -72,6 +73,17 @@ fn lines(own: &config::Translation) -> Result<impl Iterator<Item = fp8_data::Res
         Ok(pair) => vec![Ok(pair.source), Ok(pair.target)],
         Err(error) => vec![Err(error)],
     }))
+}
+
+/// Names the field whose sentences are all left out.
+fn naming(field: &str, error: Error) -> Error {
+    match error {
+        Error::Data(error @ fp8_data::Error::NothingLeft { .. }) => {
+            let source = FieldError::Invalid { field: field.into(), reason: error.to_string() };
+            Error::Config { origin: "configuration".into(), source }
+        }
+        other => other,
+    }
 }
 
 /// Batches of the first epoch.

@@ -7,7 +7,7 @@ use fp8_core::{Overflow, Rounding};
 use fp8_kernels::DType;
 use fp8_trainer::cast::{Cast, FORMATS, cast_file};
 
-use crate::say;
+use crate::say_of;
 
 /// Quantises every floating tensor of a file
 #[derive(clap::Args)]
@@ -59,10 +59,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         (rounding, Some(_)) => bail!("--random-bits goes with --rounding sr, not {rounding}"),
         (rounding, None) => rounding,
     };
+    if format == DType::F32 && (rounding, overflow) != (Rounding::NearestEven, Overflow::Infinity) {
+        bail!(
+            "--format f32 is rounded to the nearest (rne) and overflows to infinity: --rounding and --overflow are for other formats"
+        );
+    }
     let cast = Cast { format, rounding, overflow, seed, step };
     let summary = cast_file(&arguments.input, &arguments.output, &cast)?;
-    say(&format!(
+    let text = format!(
         "{} tensors to {format}, {} left as they are; {} bytes to {}",
         summary.cast, summary.copied, summary.bytes_in, summary.bytes_out
-    ))
+    );
+    say_of(&arguments.output, &text)
 }

@@ -10,6 +10,7 @@ mod train;
 mod translate;
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -45,7 +46,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     let colours = io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).without_time().init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
+    // That the log cannot be written would be said where it cannot be written, by a macro that panics.
+    log.log_internal_errors(false).without_time().init();
     let result = match arguments.command {
         Command::Train(arguments) => train::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments).map(|()| ExitCode::SUCCESS),
@@ -56,7 +59,7 @@ fn main() -> ExitCode {
         Command::Score(arguments) => score::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        note(&format!("error: {error:#}"));
         ExitCode::FAILURE
     })
 }
@@ -67,8 +70,8 @@ struct Place {
     /// Where to compute: cpu, cuda, or cuda:N for card N; `cuda,MODE` says how products are summed: ordered, exact, promoted, fast
     #[arg(long, default_value_t)]
     device: Device,
-    /// Threads for computing on the CPU; they change no result [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    /// Threads for computing on the CPU; they change no result; at most 1024 [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
 }
 
@@ -77,6 +80,20 @@ impl Place {
     fn open(&self) -> Result<Arc<dyn Backend>> {
         Ok(self.device.open(self.threads.map(usize::from))?)
     }
+}
+
+/// Says what was written into `output`; on the standard error where that is the standard output itself.
+fn say_of(output: &Path, text: &str) -> Result<()> {
+    if fp8_trainer::is_standard_output(output) {
+        note(text);
+        return Ok(());
+    }
+    say(text)
+}
+
+/// Prints to the standard error, if anybody listens: no run ends for want of a reader.
+fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Prints to the standard output. A reader that has seen enough (`| head`) is no failure.

@@ -62,7 +62,7 @@ impl Progress {
 
     fn line(&self, line: &str) {
         if self.bar.is_hidden() {
-            eprintln!("{line}");
+            crate::note(line);
         } else {
             self.bar.println(line);
         }

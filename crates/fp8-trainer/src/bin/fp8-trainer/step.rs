@@ -6,7 +6,7 @@ use anyhow::Result;
 use fp8_trainer::Config;
 use fp8_trainer::single::{self, StepFiles};
 
-use crate::{Place, say};
+use crate::{Place, note, say_of};
 
 /// Makes exactly one training step on given weights and a given batch, and writes all that it computed
 #[derive(clap::Args)]
@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let backend = arguments.place.open()?;
     let summary = single::step(&config, backend, &StepFiles { weights, batch, output }, arguments.number)?;
     if !summary.overflowed.is_empty() {
-        eprintln!("nothing was updated: Inf or NaN in the gradients of {}", summary.overflowed.join(", "));
+        note(&format!("nothing was updated: Inf or NaN in the gradients of {}", summary.overflowed.join(", ")));
     }
-    say(&format!("loss {}\n{}", summary.loss, output.display()))
+    say_of(output, &format!("loss {}\n{}", summary.loss, output.display()))
 }

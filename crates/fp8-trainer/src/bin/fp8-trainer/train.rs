@@ -10,7 +10,7 @@ use fp8_trainer::{Config, Device, Error, RunOptions, RunResult, provenance, trai
 use indicatif::ProgressBar;
 
 use crate::progress::Progress;
-use crate::{Place, say};
+use crate::{Place, note, say};
 
 /// Trains as a configuration says, into a folder of its own
 #[derive(clap::Args)]
@@ -63,7 +63,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     progress.clear();
     let result = result.map_err(told)?;
     if !result.finished {
-        eprintln!("stopped after {} steps; to go on:\n  {}", result.steps, resuming(&folder, arguments.place.device));
+        let to_go_on = resuming(&folder, arguments.place.device);
+        note(&format!("stopped after {} steps; to go on:\n  {to_go_on}", result.steps));
         return Ok(ExitCode::from(STOPPED));
     }
     say(&summary(&result, &folder, config.task.unit()))?;
@@ -105,7 +106,7 @@ fn stop(bar: &ProgressBar) {
     if STOP.swap(true, Ordering::Relaxed) {
         std::process::exit(STOPPED.into());
     }
-    bar.suspend(|| eprintln!("stopping after this step; once more to stop at once"));
+    bar.suspend(|| note("stopping after this step; once more to stop at once"));
 }
 
 fn default_folder(file: &Path, config: &Config) -> PathBuf {
