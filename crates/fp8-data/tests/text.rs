@@ -170,7 +170,7 @@ fn pairs_that_are_of_no_use_are_dropped_and_counted() {
     let none = Options { limits: Limits { tokens: 2, ratio: 1.0 }, ..options };
     let loader = Loader::new(source, Split::Training, bpe, none).unwrap();
     let error = loader.epoch(0, 0).unwrap().next().unwrap().unwrap_err().to_string();
-    assert!(error.contains("no sentence is left for training: 1 pairs have an empty sentence, 3 too long"), "{error}");
+    assert!(error.contains("no sentence is left: 1 pairs have an empty sentence, 3 too long"), "{error}");
 }
 
 fn error_of(source: &Source) -> String {

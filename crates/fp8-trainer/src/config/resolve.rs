@@ -143,6 +143,7 @@ fn check(config: &Config) -> Result<()> {
         ("training.learning_rate", at_least_zero(training.learning_rate), "must be a finite number from 0 on"),
         ("training.learning_rate", training.learning_rate <= f64::from(f32::MAX), "must be at most 3.4e38"),
         ("training.warmup_epochs", at_least_zero(training.warmup_epochs), "must be a finite number from 0 on"),
+        ("training.warmup_epochs", training.warmup_epochs <= f64::from(u32::MAX), "must be at most 4294967295"),
         ("training.label_smoothing", (0.0..1.0).contains(&training.label_smoothing), "must be at least 0 and below 1"),
         (
             "training.clip_norm",
@@ -171,8 +172,8 @@ fn check(config: &Config) -> Result<()> {
         if !milestones.is_sorted_by(|a, b| a < b) {
             return invalid("schedule.milestones", "must rise");
         }
-        if !at_least_zero(*factor) {
-            return invalid("schedule.factor", "must be a finite number from 0 on");
+        if !(0.0..=1e6).contains(factor) {
+            return invalid("schedule.factor", "must be a number from 0 to 1e6");
         }
     }
     if config.schedule == (Schedule::InverseSquareRoot {}) && training.warmup_epochs == 0.0 {

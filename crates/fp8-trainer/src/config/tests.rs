@@ -169,6 +169,7 @@ fn mistakes_are_named() {
         (&["schedule={kind = 'step', milestones = [nan]}"], "`schedule.milestones`: must be finite numbers from 0 on"),
         (&["schedule={kind = 'step', milestones = [-1]}"], "`schedule.milestones`: must be finite numbers from 0 on"),
         (&["training.learning_rate=1e300"], "`training.learning_rate`: must be at most 3.4e38"),
+        (&["training.warmup_epochs=1e308"], "`training.warmup_epochs`: must be at most 4294967295"),
         (&["diagnostics=[1]"], "`diagnostics`: a section is wanted, not [1]"),
         (&["training=[1, 2]"], "`training`: a section is wanted, not [1, 2]"),
         (&["data.training=many"], "`data.training`: invalid type: string \"many\", expected usize"),
