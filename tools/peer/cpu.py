@@ -13,6 +13,8 @@
 Needs torch; resnet needs torchvision.
 """
 import argparse
+import itertools
+import os
 import sys
 import time
 
@@ -108,20 +110,34 @@ def training(torch, network, inputs, target, autocast):
 WORK = {work.__name__: work for work in (copy, cast, gemm, resnet, transformer, lstm)}
 
 
+def most_held(profile):
+    """By PyTorch's allocator, as the profiler saw it give and take; None where this version does not tell."""
+    try:
+        changes = [event.nbytes() for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    except AttributeError:
+        return None
+    return max(itertools.accumulate(changes), default=0)
+
+
 class Cpu:
     def __init__(self, torch):
         self.torch = torch
 
     def prepare(self, work, arguments):
-        run = WORK[work](self.torch, **arguments)
-        run()
-        return run
+        """With the most that the work's tensors hold in its making and its first two steps, parameters included."""
+        profiler = self.torch.profiler
+        with profiler.profile(activities=[profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+            run = WORK[work](self.torch, **arguments)
+            run()
+            run()
+        return run, most_held(profile)
 
-    def time(self, run, repeats):
+    def time(self, prepared, repeats):
+        run, peak_bytes = prepared
         start = time.perf_counter()
         for _ in range(repeats):
             run()
-        return {"seconds": (time.perf_counter() - start) / repeats}
+        return {"seconds": (time.perf_counter() - start) / repeats, "peak_bytes": peak_bytes}
 
     def forget(self):
         pass
@@ -131,6 +147,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     threads = parser.parse_args().threads
+    # Or the profiler tells of itself.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     try:
         import torch
         import torchvision
