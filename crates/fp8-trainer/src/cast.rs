@@ -32,9 +32,9 @@ const TENSORS_KEY: &str = "fp8.tensors";
 pub struct Cast {
     /// One of [`FORMATS`].
     pub format: DType,
-    /// Rounding; to F32 (from F64 alone is it inexact) it is always to nearest-even.
+    /// Rounding; from F64 to F32, which alone is inexact, to nearest-even.
     pub rounding: Rounding,
-    /// What becomes of values past the largest finite one; to F32 they are always infinite.
+    /// What becomes of values past the largest finite one; from F64 to F32 infinity.
     pub overflow: Overflow,
     /// Seed of stochastic rounding.
     pub seed: u64,
@@ -58,7 +58,7 @@ pub struct Summary {
 /// Casts the tensors of the file `input` and writes them to `output`, whole or not at all.
 ///
 /// # Errors
-/// [`Error::Content`] when `input` is no safetensors file, or a damaged one; [`Error::File`] when one cannot be read or written.
+/// [`Error::Content`] when `input` is no safetensors file, a damaged one, or one of F64 that F32 cannot take as asked; [`Error::File`] when one cannot be read or written.
 pub fn cast_file(input: &Path, output: &Path, cast: &Cast) -> Result<Summary> {
     let isa = isa::select()?;
     let bytes = files::read(input)?;
@@ -74,6 +74,7 @@ pub fn cast_file(input: &Path, output: &Path, cast: &Cast) -> Result<Summary> {
     for (name, tensor) in SafeTensors::deserialize(&bytes).map_err(damaged)?.tensors() {
         match coded.format(&name, tensor.dtype()) {
             Some(source) => {
+                cast.check(&name, source).map_err(|reason| Error::content(input, reason))?;
                 summary.cast += 1;
                 let data = cast.codes(isa, &name, source, tensor.data());
                 let dtype = stored_as(cast.format);
@@ -105,6 +106,15 @@ enum Source {
 }
 
 impl Cast {
+    /// What cannot be done with a tensor: F32 takes all other formats as they are, but F64 to nearest-even only.
+    fn check(&self, name: &str, source: Source) -> std::result::Result<(), String> {
+        let by_default = (self.rounding, self.overflow) == (Rounding::NearestEven, Overflow::Infinity);
+        if self.format == DType::F32 && source == Source::F64 && !by_default {
+            return Err(format!("{name} is F64, which is cast to f32 with rounding rne and overflow infinity only"));
+        }
+        Ok(())
+    }
+
     /// The codes of a tensor, from its bytes.
     fn codes(&self, isa: Isa, name: &str, source: Source, data: &[u8]) -> Vec<u8> {
         let random = Stream { seed: self.seed, step: self.step, id: Stream::id(name) };

@@ -59,11 +59,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         (rounding, Some(_)) => bail!("--random-bits goes with --rounding sr, not {rounding}"),
         (rounding, None) => rounding,
     };
-    if format == DType::F32 && (rounding, overflow) != (Rounding::NearestEven, Overflow::Infinity) {
-        bail!(
-            "--format f32 is rounded to the nearest (rne) and overflows to infinity: --rounding and --overflow are for other formats"
-        );
-    }
     let cast = Cast { format, rounding, overflow, seed, step };
     let summary = cast_file(&arguments.input, &arguments.output, &cast)?;
     let text = format!(
