@@ -14,6 +14,13 @@ use sha2::{Digest, Sha256};
 use crate::metrics::Tally;
 use crate::{Error, Result, files};
 
+/// The newest in a run's folder.
+pub const NAME: &str = "checkpoint";
+/// The one before it.
+pub const PREVIOUS: &str = "checkpoint.previous";
+/// One that could not be read.
+const DAMAGED: &str = "checkpoint.damaged";
+
 /// The first bytes of a checkpoint; the number changes with the layout.
 const MAGIC: &[u8; 16] = b"fp8 checkpoint 2";
 const DIGEST: usize = 32;
@@ -81,7 +88,7 @@ pub fn load(folder: &Path) -> Result<Option<Checkpoint>> {
             .or_else(|error| {
                 tracing::warn!("{error}: going on from {}", previous.display());
                 let checkpoint = read(&previous)?;
-                fs::rename(&path, folder.join("checkpoint.damaged")).map_err(Error::file("renaming", &path))?;
+                fs::rename(&path, folder.join(DAMAGED)).map_err(Error::file("renaming", &path))?;
                 Ok(checkpoint)
             })
             .map(Some),
@@ -89,7 +96,7 @@ pub fn load(folder: &Path) -> Result<Option<Checkpoint>> {
 }
 
 fn paths(folder: &Path) -> [PathBuf; 2] {
-    ["checkpoint", "checkpoint.previous"].map(|name| folder.join(name))
+    [NAME, PREVIOUS].map(|name| folder.join(name))
 }
 
 /// The one place that makes a checkpoint's bytes.

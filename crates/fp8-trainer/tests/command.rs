@@ -256,21 +256,18 @@ fn step_names_what_is_wrong_with_its_files() {
     place.tensors("no classes", &[("fc.weight", Dtype::F32, &[1 << 40, 0], vec![])]);
     fs::write(place.path().join("cut"), &place.read("run/weights.safetensors")[..5000]).unwrap();
     fs::write(place.path().join("text"), "no tensors here").unwrap();
+    let own = "run/weights.safetensors";
     for (weights, batch, message) in [
-        ("run/weights.safetensors", "nan", "error: nan: \"input\": element 7 is NaN"),
-        (
-            "run/weights.safetensors",
-            "class",
-            "error: class: \"target\": row 1 has 10, which is no class: they are 0 to 9",
-        ),
-        ("run/weights.safetensors", "ignored", "error: ignored: \"target\": row 1 has 4294967295, which is no class"),
-        ("run/weights.safetensors", "small", "error: small: "),
-        ("run/weights.safetensors", "negative", "error: negative: \"target\": row 1 has -1, which is no class"),
-        ("run/weights.safetensors", "no target", "error: no target: has no tensor \"target\""),
-        ("run/weights.safetensors", "flat", "error: flat: \"input\" is F32 [384]; F32 of 4 axes is wanted"),
-        ("run/weights.safetensors", "grey", "error: grey: \"input\" is [6, 1, 8, 8]: images of 3 channels are wanted"),
-        ("run/weights.safetensors", "text", "error: text: not a valid safetensors file (15 bytes)"),
-        ("run/weights.safetensors", "nowhere", "error: reading nowhere: "),
+        (own, "nan", "error: nan: \"input\": element 7 is NaN"),
+        (own, "class", "error: class: \"target\": row 1 has 10, which is no class: they are 0 to 9"),
+        (own, "ignored", "error: ignored: \"target\": row 1 has 4294967295, which is no class"),
+        (own, "small", "error: small: "),
+        (own, "negative", "error: negative: \"target\": row 1 has -1, which is no class"),
+        (own, "no target", "error: no target: has no tensor \"target\""),
+        (own, "flat", "error: flat: \"input\" is F32 [384]; F32 of 4 axes is wanted"),
+        (own, "grey", "error: grey: \"input\" is [6, 1, 8, 8]: images of 3 channels are wanted"),
+        (own, "text", "error: text: not a valid safetensors file (15 bytes)"),
+        (own, "nowhere", "error: reading nowhere: "),
         (
             "other weights",
             "good",

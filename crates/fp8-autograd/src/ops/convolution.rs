@@ -2,7 +2,7 @@
 
 use fp8_kernels::{Conv2d, Epilogue};
 
-use super::{image_shape, mismatch, unscaling};
+use super::{fits, image_shape, mismatch, unscaling};
 use crate::graph::{Backward, Node, VarId};
 use crate::{Graph, ParameterId, Result, Role, Tensor, Var};
 
@@ -31,8 +31,7 @@ fn shape(x: &Tensor, w: &Tensor, stride: usize, padding: usize) -> Result<Conv2d
     if weight_channels != in_channels {
         return mismatch(OP, format!("weight for {weight_channels} channels, input with {in_channels}"));
     }
-    let padded = |size: usize| size.saturating_add(padding.saturating_mul(2));
-    if stride == 0 || padded(h) < kh || padded(width) < kw {
+    if stride == 0 || !fits(kh, h, padding) || !fits(kw, width, padding) {
         return mismatch(OP, format!("window {kh} x {kw}, stride {stride}, padding {padding} over {h} x {width}"));
     }
     Ok(Conv2d { batch, input: [h, width], in_channels, out_channels, kernel: [kh, kw], stride, padding })

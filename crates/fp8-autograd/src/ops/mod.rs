@@ -42,6 +42,11 @@ fn unscaling(a: f32, b: f32) -> f32 {
     1.0 / a / b
 }
 
+/// Whether a window fits into an axis with `padding` on both sides.
+fn fits(window: usize, size: usize, padding: usize) -> bool {
+    size.saturating_add(padding.saturating_mul(2)) >= window
+}
+
 /// N, H, W, C of an image tensor.
 fn image_shape(op: &'static str, shape: &[usize]) -> Result<[usize; 4]> {
     <[usize; 4]>::try_from(shape).or_else(|_| mismatch(op, format!("images (N, H, W, C) are wanted, not {shape:?}")))

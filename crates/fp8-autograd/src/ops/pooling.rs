@@ -2,7 +2,7 @@
 
 use fp8_kernels::{DType, Pool2d};
 
-use super::{image_shape, mismatch};
+use super::{fits, image_shape, mismatch};
 use crate::graph::{Backward, Node, VarId};
 use crate::{Graph, Result, Role, Tensor, Var};
 
@@ -14,8 +14,7 @@ impl Graph<'_> {
     pub fn max_pool(&mut self, layer: &str, x: &Var, kernel: usize, stride: usize, padding: usize) -> Result<Var> {
         const OP: &str = "max_pool";
         let [batch, h, w, channels] = image_shape(OP, x.shape())?;
-        let padded = |size: usize| size.saturating_add(padding.saturating_mul(2));
-        if stride == 0 || kernel == 0 || padded(h) < kernel || padded(w) < kernel {
+        if stride == 0 || kernel == 0 || !fits(kernel, h, padding) || !fits(kernel, w, padding) {
             return mismatch(OP, format!("window {kernel}, stride {stride}, padding {padding} over {h} x {w}"));
         }
         let pool = Pool2d { batch, input: [h, w], channels, kernel, stride, padding };

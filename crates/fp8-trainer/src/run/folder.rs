@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 
 use crate::metrics::Record;
 use crate::translate::TOKENIZER;
-use crate::{Config, Error, FolderLock, Result, files};
+use crate::{Config, Error, FolderLock, Result, checkpoint, files};
 
 const METRICS: &str = "metrics.jsonl";
 const WEIGHTS: &str = "weights.safetensors";
 
 /// The files that tell a run.
-const RUN: [&str; 4] = [METRICS, "checkpoint", "checkpoint.previous", WEIGHTS];
+const RUN: [&str; 4] = [METRICS, checkpoint::NAME, checkpoint::PREVIOUS, WEIGHTS];
 
 /// The files that a run writes beside their place.
-const WRITTEN: [&str; 6] = [METRICS, "checkpoint", WEIGHTS, "config.toml", "provenance.toml", TOKENIZER];
+const WRITTEN: [&str; 6] = [METRICS, checkpoint::NAME, WEIGHTS, "config.toml", "provenance.toml", TOKENIZER];
 
 /// The folder of one run:
 ///
