@@ -92,7 +92,8 @@ const CPU: Shapes = Shapes {
     ],
 };
 
-const ON_CPU: &[(&str, &str)] = &[("fp8", "PyTorch f32"), ("fp8-rne", "PyTorch f32"), ("fp32", "PyTorch f32")];
+const ON_CPU: &[(&str, &str)] =
+    &[("fp8", "PyTorch f32"), ("fp8-rne", "PyTorch f32"), ("fp8-lean", "PyTorch f32"), ("fp32", "PyTorch f32")];
 
 const CPU_PEERS: &[PeerMode] = &[
     peer("PyTorch bf16 autocast", Some("PyTorch f32"), || json!({ "autocast": true })),
