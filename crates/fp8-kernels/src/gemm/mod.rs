@@ -54,7 +54,7 @@ pub use kernel::BLOCK;
 pub(crate) use lines::{Dense, Lines, Scratch};
 pub(crate) use pack::Factor;
 pub(crate) use product::Product;
-pub(crate) use room::Kept;
+pub(crate) use room::FactorRoom;
 pub(crate) use windows::{ALIGN, Shape, Windows};
 
 use crate::isa::Isa;

@@ -8,8 +8,8 @@ use super::epilogue::{Output, finish};
 use super::factors::Factors;
 use super::kernel::{BLOCK, Kernel};
 use super::pack::{Factor, Packer};
-use super::packed::{Packed, Side};
-use super::room::{Held, Kept, Parts, ROOM, ROWS_AT_ONCE, Room, padded};
+use super::packed::{PackedFactor, Side};
+use super::room::{FactorRoom, Held, Parts, ROOM, ROWS_AT_ONCE, Room, padded};
 use super::tile::{FAR, Target};
 use super::windows::{self, Image, Windows};
 use crate::EpilogueView;
@@ -44,15 +44,18 @@ impl Product<'_> {
     }
 
     /// Computes it by a cut, and by a B that has been packed before, if there is one.
-    pub(super) fn compute_by(&self, isa: Isa, cut: &Cut, packed_b: Option<&Packed<'_>>, output: &Output<'_>) {
+    pub(super) fn compute_by(&self, isa: Isa, cut: &Cut, packed_b: Option<&PackedFactor<'_>>, output: &Output<'_>) {
         let kernel = Kernel::of(isa, self.a.dtype, self.b.dtype);
         let in_place = self.in_place(kernel);
-        let [mut room_a, mut room_b] = [Kept::take(), Kept::take()];
+        let [mut room_a, mut room_b] = [FactorRoom::take(), FactorRoom::take()];
         let [shares_a, shares_b] = cut.shared;
         let (a, b) = if shares_a || shares_b {
             rayon::join(
-                || shares_a.then(|| Packed::new(isa, kernel, Side::A, self.a, [self.rows, self.k], &mut room_a)),
-                || shares_b.then(|| Packed::new(isa, kernel, Side::B, self.b, [self.columns, self.k], &mut room_b)),
+                || shares_a.then(|| PackedFactor::new(isa, kernel, Side::A, self.a, [self.rows, self.k], &mut room_a)),
+                || {
+                    shares_b
+                        .then(|| PackedFactor::new(isa, kernel, Side::B, self.b, [self.columns, self.k], &mut room_b))
+                },
             )
         } else {
             (None, None)
@@ -102,7 +105,7 @@ struct Task<'a> {
     /// A and B, where they are read in place.
     in_place: [Option<&'a dyn Windows>; 2],
     /// A and B, where tasks share them.
-    packed: [Option<&'a Packed<'a>>; 2],
+    packed: [Option<&'a PackedFactor<'a>>; 2],
 }
 
 /// All columns of a task over a block of k.
@@ -200,7 +203,7 @@ impl Task<'_> {
         let (kernel, width) = (self.kernel, self.width());
         let k = BLOCK.min(self.product.k - block * BLOCK);
         let is_last = block * BLOCK + k == self.product.k;
-        let lies = factors.block(kernel, block, k, rows);
+        let addresses = factors.addresses(kernel, block, k, rows);
         let panels = width / kernel.columns;
         let mut ahead = self.ahead(block, rows);
         for p in 0..panels {
@@ -216,11 +219,11 @@ impl Task<'_> {
                 if is_last {
                     self.ask(rows.start + row..rows.end.min(rows.start + row + tile.rows), column, output);
                 }
-                let far = ahead.next(FAR * lies.units, factors.panel(kernel, p));
+                let far = ahead.next(FAR * addresses.units, factors.panel(kernel, p));
                 let to = Target { at: c.as_mut_ptr(), stride: width, first: block == 0 };
                 let place = [row, p, self.columns.start + column];
                 // SAFETY: the kernel is of this CPU, and there is room for the tile.
-                unsafe { factors.multiply(kernel, tile, &lies, place, to, far) };
+                unsafe { factors.multiply(kernel, tile, &addresses, place, to, far) };
                 row += tile.rows;
             }
         }
