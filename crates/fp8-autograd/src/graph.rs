@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fp8_kernels::{Backend, Buffer};
 
 use crate::gradients::{Gradients, StatisticsUpdate};
-use crate::output::{Output, QNode, quantised};
+use crate::output::{Output, QNode, node_name};
 use crate::tensor::upload_f32;
-use crate::{Error, Loss, ParameterId, Parameters, Recipe, Result, Role, RoleFormat, Scaling, Step, Tensor};
+use crate::{Error, Loss, ParameterId, Parameters, Recipe, Result, Role, Step, Tensor};
 
 /// A tensor in a graph. Dropping it frees its memory unless a backward pass needs it.
 #[derive(Clone, Debug)]
@@ -153,10 +153,8 @@ impl<'a> Graph<'a> {
     /// The same with values that are on the device already, and finite.
     pub fn input_tensor(&mut self, values: &Tensor) -> Result<Var> {
         let input = self.maker("input");
-        let format = *self.recipe().format(Role::Activation, &input.layer);
-        let random = self.step.random(&format!("{}/{}", input.application, Role::Activation));
-        let backend = self.backend();
-        let tensor = quantised(&**backend, &format, random, values.shape.clone(), &values.buffer)?;
+        let node = self.q_node(Role::Activation, &input);
+        let tensor = node.quantised(&**self.backend(), values.shape.clone(), &values.buffer)?;
         Ok(self.constant(tensor))
     }
 
@@ -207,12 +205,16 @@ impl Graph<'_> {
         if *uses == 1 { name.to_string() } else { format!("{name}/{}", *uses - 1) }
     }
 
+    /// The Q node of what `maker` makes, or of the first error of that.
+    fn q_node(&self, role: Role, maker: &Maker) -> QNode {
+        let format = *self.recipe().format(role, &maker.layer);
+        QNode::new(&self.step, format, &node_name(&maker.application, role, 0))
+    }
+
     /// Memory for what `layer` computes.
     pub(crate) fn open(&mut self, layer: &str, role: Role, shape: Vec<usize>) -> Result<(Maker, Output)> {
         let maker = self.maker(layer);
-        let format = *self.recipe().format(role, layer);
-        let random = self.step.random(&format!("{}/{role}", maker.application));
-        let node = QNode { format, random, counted: false };
+        let node = self.q_node(role, &maker);
         let output = Output::open(&**self.backend(), node, shape, None)?;
         Ok((maker, output))
     }
@@ -221,9 +223,7 @@ impl Graph<'_> {
     /// left out.
     pub(crate) fn open_unscaled(&mut self, layer: &str, shape: Vec<usize>) -> Result<(Maker, Output)> {
         let maker = self.maker(layer);
-        let format = RoleFormat { scaling: Scaling::None, ..*self.recipe().format(Role::Activation, layer) };
-        let random = self.step.random(&format!("{}/{}", maker.application, Role::Activation));
-        let node = QNode { format, random, counted: false };
+        let node = self.q_node(Role::Activation, &maker).unscaled();
         let output = Output::open(&**self.backend(), node, shape, None)?;
         Ok((maker, output))
     }
@@ -262,9 +262,7 @@ impl Graph<'_> {
         if !self.step.training {
             return Ok((maker, None));
         }
-        let format = *self.recipe().format(Role::Error, layer);
-        let random = self.step.random(&contribution(&maker.application, Role::Error, 0));
-        let node = QNode { format, random, counted: false };
+        let node = self.q_node(Role::Error, &maker);
         let output = Output::open(&**self.backend(), node, shape, None)?;
         Ok((maker, Some(output)))
     }
@@ -339,11 +337,10 @@ impl Backward<'_> {
         let (recipe, step) = (self.parameters.recipe(), self.step);
         let (maker, arrival) = self.of(var)?;
         let (layer, application) = maker.map_or(("", ""), |maker| (&*maker.layer, &*maker.application));
-        let format = *recipe.format(Role::Error, layer);
-        let random = step.random(&contribution(application, Role::Error, arrival.contributions));
+        let name = node_name(application, Role::Error, arrival.contributions);
+        let node = QNode::new(&step, *recipe.format(Role::Error, layer), &name).counting(&step);
         arrival.contributions += 1;
         let arrived = arrival.sum.take().map(|sum| sum.unscaled(&*backend)).transpose()?;
-        let node = QNode { format, random, counted: self.step.count_flushed };
         Ok((Output::open(&*backend, node, shape.to_vec(), None)?, arrived))
     }
 
@@ -359,8 +356,7 @@ impl Backward<'_> {
     /// Memory for the error of a tensor inside of an operation.
     pub fn open_inner_error(&self, inner: &Inner, shape: Vec<usize>) -> Result<Output> {
         let format = *self.parameters.recipe().format(Role::Error, &inner.layer);
-        let random = self.step.random(&contribution(&inner.name, Role::Error, 0));
-        let node = QNode { format, random, counted: false };
+        let node = QNode::new(&self.step, format, &node_name(&inner.name, Role::Error, 0));
         Output::open(&*self.backend(), node, shape, None)
     }
 
@@ -397,10 +393,9 @@ impl Backward<'_> {
         let backend = self.backend();
         let parameter = self.parameters.get(id);
         let (arrived, contributions) = self.gradients.take(id);
-        let random = self.step.random(&contribution(&parameter.name, Role::Gradient, contributions));
-        let format = parameter.gradient_format;
+        let name = node_name(&parameter.name, Role::Gradient, contributions);
+        let node = QNode::new(&self.step, parameter.gradient_format, &name).counting(&self.step);
         let arrived = arrived.map(|sum| sum.unscaled(&*backend)).transpose()?;
-        let node = QNode { format, random, counted: self.step.count_flushed };
         Ok((Output::open(&*backend, node, parameter.shape.clone(), None)?, arrived))
     }
 
@@ -420,9 +415,4 @@ impl Backward<'_> {
         self.gradients.count_flushed(self.parameters.get(id).layer(), Role::Gradient, zeros);
         Ok(())
     }
-}
-
-/// The name of a Q node that rounds several times: each takes random bits of its own.
-pub(crate) fn contribution(name: &str, role: Role, earlier: u32) -> String {
-    if earlier == 0 { format!("{name}/{role}") } else { format!("{name}/{role}/{earlier}") }
 }

@@ -28,22 +28,22 @@ pub(crate) struct Staging {
 #[derive(Default)]
 struct State {
     /// By size, those given back longest ago first.
-    free: BTreeMap<usize, VecDeque<Block>>,
+    free: BTreeMap<usize, VecDeque<PageLockedBlock>>,
     /// Bytes of all blocks, those in use too.
     bytes: usize,
 }
 
 /// Page-locked memory, and the event of the copy that used it last.
-struct Block {
+struct PageLockedBlock {
     memory: *mut u8,
     size: usize,
     event: sys::CUevent,
 }
 
 // SAFETY: it is owned, and the driver's functions on it may be called from any thread.
-unsafe impl Send for Block {}
+unsafe impl Send for PageLockedBlock {}
 
-impl Block {
+impl PageLockedBlock {
     /// Of a size; `None` where the system has no more memory to lock.
     fn new(size: usize) -> std::result::Result<Option<Self>, DriverError> {
         // SAFETY: plain calls; the memory is given back by `free`.
@@ -92,7 +92,7 @@ impl Staging {
     }
 
     /// A block of at least `len` bytes that no copy uses; `None` where there is no memory for it.
-    fn take(&self, len: usize) -> std::result::Result<Option<Block>, DriverError> {
+    fn take(&self, len: usize) -> std::result::Result<Option<PageLockedBlock>, DriverError> {
         let size = len.next_power_of_two().max(SMALLEST);
         let mut state = self.state();
         if let Some(oldest) = state.free.get(&size).and_then(|blocks| blocks.front())
@@ -105,12 +105,12 @@ impl Staging {
         if state.bytes + size > MOST {
             return Ok(None);
         }
-        let block = Block::new(size)?;
+        let block = PageLockedBlock::new(size)?;
         state.bytes += if block.is_some() { size } else { 0 };
         Ok(block)
     }
 
-    fn give_back(&self, block: Block) {
+    fn give_back(&self, block: PageLockedBlock) {
         self.state().free.entry(block.size).or_default().push_back(block);
     }
 
@@ -145,7 +145,7 @@ impl Staging {
 /// Bytes on their way from a card.
 struct Arriving {
     device: Arc<Device>,
-    block: Option<Block>,
+    block: Option<PageLockedBlock>,
     len: usize,
 }
 

@@ -1,5 +1,17 @@
 //! Sixteen sums side by side, which take the elements in turn and are added as a tree: an order that vectorises and is the same for all paths
 //! (docs/numerics.md, section 6).
+//!
+//! ```text
+//! x:     0   1   2   3   4   5   6   7   8   9  10  11  12  13  14  15
+//!       16  17  18  19  20  21  22  23  24  25  26  27  28  29  30  31     a column is a lane: it adds downwards
+//!       32  33  34                                                         the end of x; the other lanes are done
+//!       ──────────────────────────────────────────────────────────────
+//! tree:  0   1   2   3   4   5   6   7   8   9  10  11  12  13  14  15     lanes
+//!        0   1   2   3   4   5   6   7                                     lane i += lane i + 8
+//!        0   1   2   3                                                     lane i += lane i + 4
+//!        0   1                                                             lane i += lane i + 2
+//!        0                                                                 lane 0 += lane 1: the sum
+//! ```
 
 use std::ops::AddAssign;
 

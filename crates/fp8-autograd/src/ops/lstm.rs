@@ -139,6 +139,7 @@ impl Run {
     }
 }
 
+/// An LSTM's way back.
 struct Recurrence {
     run: Run,
     x: Var,
@@ -151,14 +152,34 @@ struct Recurrence {
     errors: Inner,
 }
 
+/// First the errors of the gates, step by step from the last to the first; then products of all steps at once:
+///
+/// ```text
+/// dgates (steps, batch, 4 hidden) = Q(…)        Backend::lstm_backward, from dy, gates and cells
+/// dW_hidden = Q(dgates_t^T h_{t-1}),   dW_input = Q(dgates^T x),   db = Q(sum over rows of dgates), the same for both
+/// dx = Q(dgates W_input)
+/// ```
+///
+/// where rows are those of all steps, steps x batch. What has arrived from other uses is added before each Q.
 impl Node for Recurrence {
-    fn backward(self: Box<Self>, dy: Tensor, pass: &mut Backward<'_>) -> Result<()> {
-        let Self { run, x, layer, h, cells, gates, errors } = *self;
-        let Lstm { steps, batch, input, hidden, .. } = run.lstm;
+    fn backward(mut self: Box<Self>, dy: Tensor, pass: &mut Backward<'_>) -> Result<()> {
+        let dgates = self.gate_errors(dy, pass)?;
+        self.gradient_of_w_hidden(&dgates, pass)?;
+        self.gradient_of_w_input(&dgates, pass)?;
+        self.gradients_of_biases(&dgates, pass)?;
+        self.error_of_x(&dgates, pass)
+    }
+}
+
+impl Recurrence {
+    /// dgates; afterwards the gates are gone.
+    fn gate_errors(&mut self, dy: Tensor, pass: &mut Backward<'_>) -> Result<Tensor> {
+        let Self { run, cells, gates, errors, .. } = self;
+        let Lstm { steps, batch, hidden, .. } = run.lstm;
         let backend = pass.backend();
-        let (dy, rows) = (dy.unscaled(&*backend)?, steps * batch);
-        let Some(gates) = gates else { return mismatch("lstm", "an evaluation has no backward pass".to_string()) };
-        let mut dgates = pass.open_inner_error(&errors, vec![steps, batch, 4 * hidden])?;
+        let dy = dy.unscaled(&*backend)?;
+        let Some(gates) = gates.take() else { return mismatch("lstm", "an evaluation has no backward pass") };
+        let mut dgates = pass.open_inner_error(errors, vec![steps, batch, 4 * hidden])?;
         let arguments = LstmBackward {
             w_hidden: &run.w_hidden.buffer,
             lengths: run.lengths.as_deref(),
@@ -170,37 +191,63 @@ impl Node for Recurrence {
         };
         backend.lstm_backward(&run.lstm, &arguments, &mut dgates.buffer)?;
         drop(gates);
-        let dgates = dgates.close(&*backend)?;
+        dgates.close(&*backend)
+    }
 
-        let (mut dw, arrived) = pass.open_gradient(layer.w_hidden)?;
+    /// dW_hidden (4 hidden, hidden) = Q(dgates_t^T h_{t-1}), summed over steps.
+    fn gradient_of_w_hidden(&self, dgates: &Tensor, pass: &mut Backward<'_>) -> Result<()> {
+        let (mut dw, arrived) = pass.open_gradient(self.layer.w_hidden)?;
         let residual = arrived.as_ref().map(|gradient| &*gradient.buffer);
         let epilogue = Epilogue { alpha: 1.0 / dgates.scale, residual, ..Epilogue::store(dw.store) };
-        backend.lstm_backward_weight(&run.lstm, &h.buffer, &dgates.buffer, &epilogue, &mut dw.buffer)?;
-        pass.close_gradient(layer.w_hidden, dw)?;
+        let (h, lstm) = (&self.h.buffer, &self.run.lstm);
+        pass.backend().lstm_backward_weight(lstm, h, &dgates.buffer, &epilogue, &mut dw.buffer)?;
+        pass.close_gradient(self.layer.w_hidden, dw)
+    }
 
-        let (mut dw, arrived) = pass.open_gradient(layer.w_input)?;
+    /// dW_input (4 hidden, input) = Q(dgates^T x).
+    fn gradient_of_w_input(&self, dgates: &Tensor, pass: &mut Backward<'_>) -> Result<()> {
+        let Lstm { input, hidden, .. } = self.run.lstm;
+        let x = &self.x.tensor;
+        let (mut dw, arrived) = pass.open_gradient(self.layer.w_input)?;
         let residual = arrived.as_ref().map(|gradient| &*gradient.buffer);
-        let alpha = unscaling(x.tensor.scale, dgates.scale);
+        let alpha = unscaling(x.scale, dgates.scale);
         let epilogue = Epilogue { alpha, residual, ..Epilogue::store(dw.store) };
-        let gemm = Gemm { m: 4 * hidden, n: input, k: rows, layout: Layout::TN };
-        backend.gemm(&gemm, &dgates.buffer, &x.tensor.buffer, &epilogue, &mut dw.buffer)?;
-        pass.close_gradient(layer.w_input, dw)?;
+        let gemm = Gemm { m: 4 * hidden, n: input, k: self.rows(), layout: Layout::TN };
+        pass.backend().gemm(&gemm, &dgates.buffer, &x.buffer, &epilogue, &mut dw.buffer)?;
+        pass.close_gradient(self.layer.w_input, dw)
+    }
 
+    /// db (4 hidden) = Q(sum over rows of dgates), of both.
+    fn gradients_of_biases(&self, dgates: &Tensor, pass: &mut Backward<'_>) -> Result<()> {
+        let backend = pass.backend();
         let unscaled = dgates.unscaled(&*backend)?;
-        for bias in [layer.b_input, layer.b_hidden] {
+        for bias in [self.layer.b_input, self.layer.b_hidden] {
             let mut db = pass.open_gradient_alone(bias)?;
-            backend.sum_rows(rows, 4 * hidden, &unscaled.buffer, &db.store, &mut db.buffer)?;
+            let columns = 4 * self.run.lstm.hidden;
+            backend.sum_rows(self.rows(), columns, &unscaled.buffer, &db.store, &mut db.buffer)?;
             pass.close_gradient(bias, db)?;
         }
+        Ok(())
+    }
+
+    /// dx (steps, batch, input) = Q(dgates W_input), where it is wanted.
+    fn error_of_x(&self, dgates: &Tensor, pass: &mut Backward<'_>) -> Result<()> {
+        let (Lstm { input, hidden, .. }, x) = (self.run.lstm, &self.x);
         if !pass.wants_error(x.id) {
             return Ok(());
         }
+        let w = &self.run.w_input;
         let (mut dx, arrived) = pass.open_error(x.id, x.shape())?;
         let residual = arrived.as_ref().map(|error| &*error.buffer);
-        let alpha = unscaling(run.w_input.scale, dgates.scale);
+        let alpha = unscaling(w.scale, dgates.scale);
         let epilogue = Epilogue { alpha, residual, ..Epilogue::store(dx.store) };
-        let gemm = Gemm { m: rows, n: input, k: 4 * hidden, layout: Layout::NN };
-        backend.gemm(&gemm, &dgates.buffer, &run.w_input.buffer, &epilogue, &mut dx.buffer)?;
+        let gemm = Gemm { m: self.rows(), n: input, k: 4 * hidden, layout: Layout::NN };
+        pass.backend().gemm(&gemm, &dgates.buffer, &w.buffer, &epilogue, &mut dx.buffer)?;
         pass.close_error(x.id, dx)
+    }
+
+    /// Rows of what all steps have.
+    fn rows(&self) -> usize {
+        self.run.lstm.steps * self.run.lstm.batch
     }
 }

@@ -10,9 +10,8 @@ use fp8_kernels::{Backend, Buffer, ParameterUpdate, Store, UpdateRule};
 pub use state::{Array, ParametersState, Values};
 
 use crate::gradients::StatisticsUpdate;
-use crate::graph::contribution;
 use crate::layout::channels_last;
-use crate::output::quantised;
+use crate::output::{node_name, quantised};
 use crate::tensor::{upload_f32, zeros};
 use crate::{Error, Recipe, Result, Role, RoleFormat, Scaling, Step, Tensor};
 
@@ -133,11 +132,11 @@ impl Parameter {
 
     /// How the first or the second moment is stored: each has a stream of its own.
     fn moment_store(&self, which: u32, step: &Step) -> Store {
-        self.moment_format.store(step.random(&contribution(&self.name, Role::Moment, which)), 1.0)
+        self.moment_format.store(step.random(&node_name(&self.name, Role::Moment, which)), 1.0)
     }
 
     fn node(&self, role: Role) -> String {
-        format!("{}/{role}", self.name)
+        node_name(&self.name, role, 0)
     }
 
     fn in_use(&self) -> Error {

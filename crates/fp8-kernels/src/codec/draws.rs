@@ -11,10 +11,10 @@ use crate::per_isa;
 pub(super) const PER_BLOCK: usize = 8;
 
 /// The bytes of one block of Philox, in the form of stores that vectorise.
-pub(super) type Block = [[u8; 8]; 2];
+pub(super) type PhiloxBlock = [[u8; 8]; 2];
 
 /// The 16-bit draws (little-endian) of elements `PER_BLOCK * block` and following, as [`Stream::draw`] gives them.
-pub(super) fn draws(isa: Isa, stream: &Stream, block: u64, out: &mut [Block]) {
+pub(super) fn draws(isa: Isa, stream: &Stream, block: u64, out: &mut [PhiloxBlock]) {
     #[cfg(target_arch = "x86_64")]
     if matches!(isa, Isa::Avx512 | Isa::Amx) {
         let (whole, rest) = out.as_chunks_mut();
@@ -26,7 +26,7 @@ pub(super) fn draws(isa: Isa, stream: &Stream, block: u64, out: &mut [Block]) {
 }
 
 per_isa! {
-    fn blocks(stream: &Stream, block: u64, out: &mut [Block]) {
+    fn blocks(stream: &Stream, block: u64, out: &mut [PhiloxBlock]) {
         let philox = Philox::new(stream.seed);
         for (out, block) in out.iter_mut().zip(block..) {
             let [a, b, c, d] = philox.block([block as u32, (block >> 32) as u32, stream.step, stream.id]).map(u64::from);
@@ -39,7 +39,7 @@ per_isa! {
 pub(crate) fn draws16(isa: Isa, stream: &Stream, first: u64, out: &mut [u16]) {
     debug_assert_eq!(first % PER_BLOCK as u64, 0);
     const TOGETHER: usize = 32;
-    let mut blocks = [Block::default(); TOGETHER];
+    let mut blocks = [PhiloxBlock::default(); TOGETHER];
     for (i, out) in out.chunks_mut(TOGETHER * PER_BLOCK).enumerate() {
         let block = first / PER_BLOCK as u64 + (TOGETHER * i) as u64;
         draws(isa, stream, block, &mut blocks[..out.len().div_ceil(PER_BLOCK)]);

@@ -2,7 +2,7 @@
 
 use fp8_core::{Format, Rounding, Specials, Stream};
 
-use super::draws::{Block, PER_BLOCK, draws};
+use super::draws::{PER_BLOCK, PhiloxBlock, draws};
 use super::target::{Bf16, Code, Directed, Narrow, NearestEven, Round, Stochastic, Target, Units};
 #[cfg(target_arch = "x86_64")]
 use super::{e5m2, half};
@@ -101,7 +101,7 @@ fn drawn<C>(
 ) {
     let mut block = first_index / PER_BLOCK as u64;
     let mut skip = (first_index % PER_BLOCK as u64) as usize;
-    let mut blocks = [Block::default(); 64];
+    let mut blocks = [PhiloxBlock::default(); 64];
     while !x.is_empty() {
         let count = (skip + x.len()).div_ceil(PER_BLOCK).min(blocks.len());
         draws(isa, stream, block, &mut blocks[..count]);

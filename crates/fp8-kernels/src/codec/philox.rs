@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use fp8_core::{Philox, Stream};
 
-use super::draws::Block;
+use super::draws::PhiloxBlock;
 
 /// Blocks in a register, of which each word has the lower half of a lane; what the upper half holds plays no part.
 const LANES: usize = 8;
@@ -15,7 +15,7 @@ pub(super) const BLOCKS: usize = CHAINS * LANES;
 
 /// The blocks `block` and following, as [`super::draws::draws`] gives them.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
-pub(super) fn blocks(stream: &Stream, block: u64, out: &mut [[Block; BLOCKS]]) {
+pub(super) fn blocks(stream: &Stream, block: u64, out: &mut [[PhiloxBlock; BLOCKS]]) {
     let keys = keys(stream.seed);
     let multipliers = Philox::MULTIPLIERS.map(|multiplier| _mm512_set1_epi64(i64::from(multiplier)));
     let fixed = [stream.step, stream.id].map(|word| _mm512_set1_epi64(i64::from(word)));
@@ -68,7 +68,7 @@ fn round([a, b, c, d]: [__m512i; 4], multipliers: [__m512i; 2], key: [__m512i; 2
 /// The words of each block one after the other.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn store(&[a, b, c, d]: &[__m512i; 4], out: &mut [Block; LANES]) {
+fn store(&[a, b, c, d]: &[__m512i; 4], out: &mut [PhiloxBlock; LANES]) {
     let pairs = |low, high| _mm512_mask_blend_epi32(0xAAAA, low, _mm512_slli_epi64::<32>(high));
     let (first, second) = (pairs(a, b), pairs(c, d));
     let (lower, upper) = out.split_at_mut(LANES / 2);

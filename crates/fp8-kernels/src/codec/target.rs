@@ -4,6 +4,19 @@
 //! `2^(e - mantissa bits)`, |x| is an exact f32 below `2^(mantissa bits + 1)`; its neighbours in the format are the
 //! integers around it, and the code is that integer plus `e`'s share: a carry out of the mantissa goes where it belongs,
 //! and subnormals need no case of their own. Formats, roundings and overflow policies differ in numbers only.
+//!
+//! For example E5M2, which has two mantissa bits and 2^-14 as its smallest normal value, by nearest-even:
+//!
+//! | x | e | y = abs(x) / 2^(e - 2) | integer | share of e: 4 (e + 14) | code | value | |
+//! |---|---|---|---|---|---|---|---|
+//! | 0.3 | -2 | 4.8 | 5 | 48 | `35` | 0.3125 | |
+//! | -0.47 | -2 | 7.52 | 8 | 48 | `38`, with the sign `b8` | -0.5 | the carry is in the exponent |
+//! | 2.5 2^-16 | -14 | 2.5 | 2 | 0 | `02` | 2^-15 | subnormal; a tie goes to the even integer |
+//! | 61440 | 15 | 7.5 | 8 | 116 | `7c` | infinity | the largest finite code is `7b` |
+//!
+//! In f32 the integer of 0.3 is that of y + 2^23 = 8388613: the last bits of `4b000005`. By stochastic rounding with 16 bits y is taken in units of
+//! 2^-16: 314572 = 4 * 65536 + 52428, and the draw r, from 0 to 65535, is added. The upper bits of the sum are the integer: 4 (code `34`, 0.25) for
+//! r up to 13107, 5 (code `35`) for the 52428 others, which are 80 %.
 
 use fp8_core::{Format, Overflow, Rounding};
 
@@ -250,5 +263,35 @@ impl Code for [u8; 2] {
     #[inline(always)]
     fn new(code: u32) -> Self {
         (code as u16).to_le_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DType;
+
+    fn target(rounding: Rounding) -> Target {
+        Target::new(Format::E5M2, &Store { rounding, ..Store::nearest(DType::E5M2) })
+    }
+
+    #[test]
+    fn the_example_of_the_module() {
+        let target = target(Rounding::NearestEven);
+        for (x, y, share, code) in
+            [(0.3, 4.8, 48, 0x35), (-0.47, 7.52, 48, 0xB8), (2.5 / 65536.0, 2.5, 0, 0x02), (61440.0, 7.5, 116, 0x7C)]
+        {
+            let (units, base) = Narrow::<true>::split::<NearestEven>(&target, f32::to_bits(x) & (u32::MAX >> 1));
+            assert_eq!((units, base.wrapping_add(INTEGER.to_bits())), (y, share), "{x}");
+            assert_eq!(target.code::<Narrow<true>, NearestEven>(x, 0), code, "{x}");
+        }
+    }
+
+    #[test]
+    fn its_draws() {
+        let target = target(Rounding::STOCHASTIC);
+        let code = |draw: u16| target.code::<Narrow<true>, Stochastic>(0.3, draw);
+        assert_eq!([0, 13107, 13108, u16::MAX].map(code), [0x34, 0x34, 0x35, 0x35]);
+        assert_eq!((0..=u16::MAX).filter(|&draw| code(draw) == 0x35).count(), 52428);
     }
 }

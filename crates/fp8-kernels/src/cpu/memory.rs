@@ -25,7 +25,7 @@ struct State {
     /// The most bytes ever held.
     most: usize,
     /// By length.
-    free: BTreeMap<usize, Vec<Block>>,
+    free: BTreeMap<usize, Vec<MemoryBlock>>,
     free_bytes: usize,
 }
 
@@ -49,7 +49,7 @@ impl Pool {
                 state.free_bytes -= len;
                 block
             }
-            None => Block::new(len)?,
+            None => MemoryBlock::new(len)?,
         };
         state.memory.held += len;
         state.memory.peak = state.memory.peak.max(state.memory.held);
@@ -58,7 +58,7 @@ impl Pool {
         Some(HostMemory { block, pool: self.clone() })
     }
 
-    fn give_back(&self, block: Block) {
+    fn give_back(&self, block: MemoryBlock) {
         let mut state = self.state();
         state.memory.held -= block.len;
         state.free_bytes += block.len;
@@ -87,7 +87,7 @@ impl State {
 
 /// Memory of the system.
 #[derive(Debug)]
-struct Block {
+struct MemoryBlock {
     allocation: NonNull<u8>,
     /// From `allocation` to the boundary.
     start: usize,
@@ -95,13 +95,13 @@ struct Block {
 }
 
 // SAFETY: the memory is owned, and reached through `&self` for reading and `&mut self` for writing only.
-unsafe impl Send for Block {}
+unsafe impl Send for MemoryBlock {}
 // SAFETY: as above.
-unsafe impl Sync for Block {}
+unsafe impl Sync for MemoryBlock {}
 
 const ALIGNMENT: usize = 64;
 
-impl Block {
+impl MemoryBlock {
     const EMPTY: Self = Self { allocation: NonNull::dangling(), start: 0, len: 0 };
 
     fn new(len: usize) -> Option<Self> {
@@ -120,7 +120,7 @@ impl Block {
     }
 }
 
-impl Drop for Block {
+impl Drop for MemoryBlock {
     fn drop(&mut self) {
         if let (1.., Some(layout)) = (self.len, Self::layout(self.len)) {
             // SAFETY: allocated by `new` with this layout.
@@ -131,19 +131,19 @@ impl Drop for Block {
 
 /// Bytes of one buffer.
 pub(super) struct HostMemory {
-    block: Block,
+    block: MemoryBlock,
     pool: Arc<Pool>,
 }
 
 impl HostMemory {
     pub fn bytes(&self) -> &[u8] {
-        let Block { allocation, start, len } = self.block;
+        let MemoryBlock { allocation, start, len } = self.block;
         // SAFETY: allocated with this length after the start, initialised, and borrowed with `self`.
         unsafe { std::slice::from_raw_parts(allocation.as_ptr().add(start), len) }
     }
 
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        let Block { allocation, start, len } = self.block;
+        let MemoryBlock { allocation, start, len } = self.block;
         // SAFETY: as above, and exclusively.
         unsafe { std::slice::from_raw_parts_mut(allocation.as_ptr().add(start), len) }
     }
@@ -151,7 +151,7 @@ impl HostMemory {
 
 impl Drop for HostMemory {
     fn drop(&mut self) {
-        self.pool.give_back(std::mem::replace(&mut self.block, Block::EMPTY));
+        self.pool.give_back(std::mem::replace(&mut self.block, MemoryBlock::EMPTY));
     }
 }
 

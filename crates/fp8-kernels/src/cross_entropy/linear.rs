@@ -1,7 +1,7 @@
 //! The loss of a linear layer's logits, some rows at a time.
 
 use super::{Gradient, of_rows};
-use crate::gemm::{FixedB, Kept, Second};
+use crate::gemm::{FactorRoom, FixedB, Second};
 use crate::isa::Isa;
 use crate::{Activation, CrossEntropy, EpilogueView, Store, View, ViewMut};
 
@@ -42,7 +42,7 @@ pub fn linear(
     let &CrossEntropy { rows, classes, .. } = spec;
     let (residual, activation) = (None, Activation::None);
     let epilogue = EpilogueView { alpha, bias, residual, activation, store: Store::F32 };
-    let mut packed = Kept::take();
+    let mut packed = FactorRoom::take();
     let w = FixedB::new(isa, x.dtype, Second { view: w, n: classes, k: inputs, along_k: true }, &mut packed);
     let step = rows_at_a_time(spec).max(1);
     for (first, losses) in (0..rows).step_by(step).zip(losses.bytes.chunks_mut(step * size_of::<f32>())) {

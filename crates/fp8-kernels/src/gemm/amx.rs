@@ -3,6 +3,24 @@
 //! `tdpbf16ps` multiplies 16 rows by 16 columns over 32 k. It sums upper and lower halves apart, flushes subnormals and is
 //! free in its order, so results differ from the other kernels in the last bits: by no more than any order of FP32 sums may,
 //! k 2^-24 sum |a b|. Hence it runs only where `FP8_ISA=amx` asks for it.
+//!
+//! The eight tile registers, of 1 KiB each. A step is 16 units of k: the registers of A and B are loaded, and each of C takes the products of
+//! the A beside it and the B above it.
+//!
+//! ```text
+//!                                           B, 16 units of k:    tmm6             tmm7
+//!                                                                columns 0..16    columns 16..32
+//!     A, 16 units of k:    tmm4  rows 0..16                   C  tmm0             tmm1
+//!                          tmm5  rows 16..32                  C  tmm2             tmm3
+//! ```
+//!
+//! | registers | a row (64 bytes) is | 16 rows are |
+//! |---|---|---|
+//! | 0 to 3: C | 16 sums of neighbouring columns | rows of C |
+//! | 4, 5: A | 16 units of a row of A: 32 k | rows of A |
+//! | 6, 7: B | a unit of each of 16 columns: 2 k | units of k |
+//!
+//! At the end of k may be fewer units: then rows of A are shorter and B has fewer rows ([`Shape`]).
 
 use std::arch::asm;
 
@@ -23,7 +41,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     ..avx512_bf16::KERNEL
 };
 
-/// What `ldtilecfg` reads: tiles 0 to 3 are C, 4 and 5 are A, 6 and 7 are B.
+/// What `ldtilecfg` reads: the sizes of the tile registers.
 #[repr(C, align(64))]
 struct Shape {
     palette: u8,
@@ -34,13 +52,14 @@ struct Shape {
 }
 
 impl Shape {
-    /// For products over `units`.
+    /// For steps of so many units.
     const fn new(units: u8) -> Self {
         let (mut row_bytes, mut rows) = ([0; 16], [0; 16]);
         let mut tile = 0;
         while tile < 8 {
-            row_bytes[tile] = if tile / 2 == 2 { 4 * units as u16 } else { 64 };
-            rows[tile] = if tile / 2 == 3 { units } else { 16 };
+            let (is_a, is_b) = (tile == 4 || tile == 5, tile == 6 || tile == 7);
+            row_bytes[tile] = if is_a { 4 * units as u16 } else { 64 };
+            rows[tile] = if is_b { units } else { 16 };
             tile += 1;
         }
         Self { palette: 1, start_row: 0, reserved: [0; 14], row_bytes, rows }
@@ -126,7 +145,7 @@ unsafe fn multiply(runs: &[Run], a: A, b: *const u32, c: Target, far: *const u32
     // SAFETY: all memory that is touched lies in the runs, in the tile's rows of A and C and in the panel of B.
     unsafe {
         asm!(
-            // The lower rows of C.
+            // C: zeros at first, else from memory, its lower rows from `at`.
             "mov {at}, {c_stride}",
             "shl {at}, 4",
             "add {at}, {c}",
@@ -143,7 +162,7 @@ unsafe fn multiply(runs: &[Run], a: A, b: *const u32, c: Target, far: *const u32
             "tileloadd tmm2, [{at} + {c_stride}]",
             "tileloadd tmm3, [{at} + {c_stride} + 64]",
             "3:",
-            // Each run: to where it begins from where the one before has ended, and its steps.
+            // Each run: to where it begins from where the one before has ended (`at`, in bytes), and its steps.
             "xor {at:e}, {at:e}",
             "4:",
             "mov {steps}, [{runs}]",
@@ -158,6 +177,7 @@ unsafe fn multiply(runs: &[Run], a: A, b: *const u32, c: Target, far: *const u32
             "jnz 5f",
             // Less than a whole step of a smaller shape.
             "inc {steps}",
+            // Each step: what is asked for, A and B, four products, and on to the next 16 units.
             "5:",
             "prefetcht1 [{far}]",
             "prefetcht1 [{far} + 64]",
@@ -184,6 +204,7 @@ unsafe fn multiply(runs: &[Run], a: A, b: *const u32, c: Target, far: *const u32
             "add {runs}, 24",
             "dec {count}",
             "jnz 4b",
+            // C to memory.
             "mov {at}, {c_stride}",
             "shl {at}, 4",
             "add {at}, {c}",

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::kernel::{BLOCK, Kernel};
-use super::packed::{self, Packed};
+use super::packed::{self, PackedFactor};
 use super::room::ROWS_AT_ONCE;
 
 /// A cut of C (rows, columns) into tasks.
@@ -66,7 +66,7 @@ impl Cut {
             k,
             threads,
             packing: overlaps.map(|overlap| PACKING / overlap.unwrap_or(1).max(1)),
-            fits: [0, 1].map(|i| overlaps[i].is_none() && Packed::fits(kernel, [lines[i], k])),
+            fits: [0, 1].map(|i| overlaps[i].is_none() && PackedFactor::fits(kernel, [lines[i], k])),
             b_in_place: overlaps[1].is_some(),
             has_b,
         };

@@ -16,24 +16,26 @@ pub(super) enum Factors<'a> {
     UnitsInPlace(&'a [u32], &'a Image<'a>),
 }
 
-/// How a block of k lies.
-pub(super) struct Block {
+/// Where the units of a block of k are, for some rows of A.
+pub(super) struct Addresses {
+    /// Units of the block.
     pub units: usize,
-    /// Of what is read in place.
+    /// Their runs, of what is read in place.
     runs: Vec<Run>,
+    /// The beginning of each row that is read in place.
     rows: Vec<*const u32>,
 }
 
 impl Factors<'_> {
-    /// Block `block`, `k` elements long, of some rows.
-    pub fn block(&self, kernel: &Kernel, block: usize, k: usize, rows: &Range<usize>) -> Block {
+    /// Where block `block`, `k` elements long, is, for some rows.
+    pub fn addresses(&self, kernel: &Kernel, block: usize, k: usize, rows: &Range<usize>) -> Addresses {
         let units = k.div_ceil(kernel.per_unit);
         let (runs, rows) = match self {
             Self::Packed(..) => (Vec::new(), Vec::new()),
             Self::RowsInPlace(image, _) => image.rows(block, units, rows.clone()),
             Self::UnitsInPlace(_, image) => (image.units(), Vec::new()),
         };
-        Block { units, runs, rows }
+        Addresses { units, runs, rows }
     }
 
     /// Panel `p` of B; nothing where it is not packed.
@@ -53,12 +55,12 @@ impl Factors<'_> {
         &self,
         kernel: &Kernel,
         tile: &Tile,
-        block: &Block,
+        addresses: &Addresses,
         [row, p, column]: [usize; 3],
         to: Target,
         far: *const u32,
     ) {
-        let Block { units, runs, rows } = block;
+        let Addresses { units, runs, rows } = addresses;
         let a = |all: &[u32]| all[row * kernel.stride()..][..tile.rows * kernel.stride()].as_ptr();
         let b = || self.panel(kernel, p)[..units * kernel.columns].as_ptr();
         // SAFETY: A has the tile's rows, and B the units of all columns; `Image` promises that for what lies in place.

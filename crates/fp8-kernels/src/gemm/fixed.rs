@@ -7,9 +7,9 @@ use super::epilogue::Output;
 use super::kernel::Kernel;
 use super::lines::Dense;
 use super::pack::Factor;
-use super::packed::{Packed, Side};
+use super::packed::{PackedFactor, Side};
 use super::product::Product;
-use super::room::Kept;
+use super::room::FactorRoom;
 use crate::isa::Isa;
 use crate::{DType, EpilogueView, View, ViewMut};
 
@@ -39,18 +39,18 @@ pub(crate) struct FixedB<'a> {
     b: Second<'a>,
     a: DType,
     /// Unless it is too large to be kept.
-    packed: Option<Packed<'a>>,
+    packed: Option<PackedFactor<'a>>,
     /// How the last product was cut, which had so many rows.
     cut: Cell<Option<(usize, Cut)>>,
 }
 
 impl<'a> FixedB<'a> {
     /// Packs it, into `room`, on the threads of the current rayon pool.
-    pub fn new(isa: Isa, a: DType, b: Second<'a>, room: &'a mut Kept) -> Self {
+    pub fn new(isa: Isa, a: DType, b: Second<'a>, room: &'a mut FactorRoom) -> Self {
         let kernel = Kernel::of(isa, a, b.view.dtype);
         let size = [b.n, b.k];
-        let packed =
-            Packed::fits(kernel, size).then(|| Packed::new(isa, kernel, Side::B, b.factor(&b.lines()), size, room));
+        let packed = PackedFactor::fits(kernel, size)
+            .then(|| PackedFactor::new(isa, kernel, Side::B, b.factor(&b.lines()), size, room));
         Self { isa, b, a, packed, cut: Cell::new(None) }
     }
 

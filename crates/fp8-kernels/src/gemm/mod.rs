@@ -7,7 +7,8 @@
 //! | file | |
 //! |---|---|
 //! | `scalar` | the oracle: the order of sums, in plain loops |
-//! | `product`, `cut` | tasks, and into which a product is cut |
+//! | `product`, `cut` | a product, and into which tasks it is cut |
+//! | `task` | what one of them does, step by step |
 //! | `lines`, `turn`, `pack`, `packed` | from codes in memory to packed units, in a task or once for all |
 //! | `windows` | windows of images, decoded as images and read in place |
 //! | `factors` | what a tile multiplies, packed or in place |
@@ -42,6 +43,7 @@ mod product;
 mod room;
 #[cfg(test)]
 pub(crate) mod scalar;
+mod task;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -54,7 +56,7 @@ pub use kernel::BLOCK;
 pub(crate) use lines::{Dense, Lines, Scratch};
 pub(crate) use pack::Factor;
 pub(crate) use product::Product;
-pub(crate) use room::Kept;
+pub(crate) use room::FactorRoom;
 pub(crate) use windows::{ALIGN, Shape, Windows};
 
 use crate::isa::Isa;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::kernel::{BLOCK, Kernel};
 use super::pack::{Factor, Packer};
-use super::room::{Kept, ROOM};
+use super::room::{FactorRoom, ROOM};
 use crate::isa::Isa;
 use crate::tasks;
 
@@ -32,7 +32,7 @@ const PIECES: usize = 4;
 const BEHIND: usize = 32;
 
 /// A whole factor: block after block of k, in each all its lines.
-pub(super) struct Packed<'a> {
+pub(super) struct PackedFactor<'a> {
     units: &'a [u32],
     /// Units of a block, and of a line.
     block: usize,
@@ -63,7 +63,7 @@ impl Side {
     }
 }
 
-impl<'a> Packed<'a> {
+impl<'a> PackedFactor<'a> {
     /// Whether a factor of so many lines over k is small enough.
     pub fn fits(kernel: &Kernel, [lines, k]: [usize; 2]) -> bool {
         packed_units(kernel, lines, k) <= MOST
@@ -76,7 +76,7 @@ impl<'a> Packed<'a> {
         side: Side,
         factor: Factor<'_>,
         [lines, k]: [usize; 2],
-        room: &'a mut Kept,
+        room: &'a mut FactorRoom,
     ) -> Self {
         let line = kernel.stride();
         let block = packed_units(kernel, lines, 1);

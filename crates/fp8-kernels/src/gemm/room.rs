@@ -16,9 +16,9 @@ thread_local! {
 }
 
 /// Memory for a whole packed factor. The thread that drops it keeps it for the next.
-pub(crate) struct Kept(Vec<Line>);
+pub(crate) struct FactorRoom(Vec<Line>);
 
-impl Kept {
+impl FactorRoom {
     pub fn take() -> Self {
         Self(SPARE.with_borrow_mut(Vec::pop).unwrap_or_default())
     }
@@ -29,7 +29,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for FactorRoom {
     fn drop(&mut self) {
         let room = std::mem::take(&mut self.0);
         // Where the thread is ending, it keeps nothing.

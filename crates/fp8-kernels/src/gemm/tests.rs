@@ -89,7 +89,7 @@ fn a_fixed_factor_changes_nothing() {
         let dtype = DType::E5M2;
         let b = codes(2, dtype, k * n);
         in_pools(|isa, threads| {
-            let mut room = Kept::take();
+            let mut room = FactorRoom::take();
             let second = Second { view: View { dtype, bytes: &b }, n, k, along_k };
             let fixed = FixedB::new(isa, dtype, second, &mut room);
             for (a_type, m) in [(dtype, 1), (dtype, 40), (DType::F16, 7), (dtype, 200)] {

@@ -111,9 +111,9 @@ pub(super) trait Rows: Copy {
 
 /// Rows that are STRIDE apart.
 #[derive(Clone, Copy)]
-pub(super) struct Packed<const STRIDE: usize>(pub *const u32);
+pub(super) struct Strided<const STRIDE: usize>(pub *const u32);
 
-impl<const STRIDE: usize> Rows for Packed<STRIDE> {
+impl<const STRIDE: usize> Rows for Strided<STRIDE> {
     // SAFETY: promised by the caller, as the trait asks.
     #[inline(always)]
     unsafe fn row(self, i: usize) -> *const u32 {
@@ -238,14 +238,14 @@ unsafe fn step<V: Vector, const ROWS: usize, const COLUMNS: usize>(
 macro_rules! tiles {
     (#[$attribute:meta] $vector:ty, columns: $columns:literal, stride: $stride:expr, singles: $singles:literal, asks: $asks:literal, rows: $($rows:literal),+) => {
         &[$({
-            use $crate::gemm::tile::{Apart, Packed, Run, Target, Tile, Vector, tile};
+            use $crate::gemm::tile::{Apart, Run, Strided, Target, Tile, Vector, tile};
 
             const WIDTH: usize = $columns * <$vector as Vector>::LANES;
 
             #[$attribute]
             // SAFETY: promised by the caller, as `tile` asks.
             unsafe fn packed(units: usize, a: *const u32, b: *const u32, c: Target, far: *const u32) {
-                let (runs, a) = ([Run { a: 0, b: 0, units }], Packed::<{ $stride }>(a));
+                let (runs, a) = ([Run { a: 0, b: 0, units }], Strided::<{ $stride }>(a));
                 // SAFETY: the caller's promises.
                 unsafe { tile::<$vector, $rows, $columns, $asks>(&runs, a, b, WIDTH, c, far) }
             }
@@ -264,7 +264,7 @@ macro_rules! tiles {
             // SAFETY: promised by the caller, as `tile` asks.
             unsafe fn units_apart(runs: &[Run], a: *const u32, b: *const u32, distance: usize, c: Target, far: *const u32) {
                 // SAFETY: the caller's promises.
-                unsafe { tile::<$vector, $rows, $columns, $asks>(runs, Packed::<{ $stride }>(a), b, distance, c, far) }
+                unsafe { tile::<$vector, $rows, $columns, $asks>(runs, Strided::<{ $stride }>(a), b, distance, c, far) }
             }
 
             Tile { rows: $rows, packed, rows_apart, units_apart: if $singles { Some(units_apart) } else { None } }

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use crate::arithmetic::add;
 use crate::blocks::floats;
-use crate::gemm::{FixedB, Kept, Second, gemm};
+use crate::gemm::{FactorRoom, FixedB, Second, gemm};
 use crate::isa::Isa;
 use crate::math::{canonical, sigmoid, tanh};
 use crate::reduce::store_floats;
@@ -77,7 +77,7 @@ pub fn forward(
     outputs: Outputs<'_>,
 ) {
     let Outputs { h, cells, gates: mut kept } = outputs;
-    let mut rooms = [Kept::take(), Kept::take()];
+    let mut rooms = [FactorRoom::take(), FactorRoom::take()];
     let order = Order { isa, lstm, lengths: operands.lengths };
     let products = Products::new(&order, operands, h.dtype, &mut rooms);
     let (state, size) = (lstm.batch * lstm.hidden, h.dtype.size());
@@ -112,7 +112,7 @@ pub fn forward(
 ///
 /// with i, f, g, o after their functions and dgates_{t+1} as stored.
 pub fn backward(isa: Isa, lstm: &Lstm, arguments: &Backward<'_>, dgates: ViewMut<'_>) {
-    let mut room = Kept::take();
+    let mut room = FactorRoom::take();
     let order = Order { isa, lstm, lengths: arguments.lengths };
     let (state, size, hidden) = (lstm.batch * lstm.hidden, dgates.dtype.size(), lstm.hidden);
     let from_gates = Second { view: arguments.w_hidden, n: hidden, k: 4 * hidden, along_k: false };
@@ -314,7 +314,7 @@ struct Products<'a> {
 
 impl<'a> Products<'a> {
     /// For states of type `h`; packs both factors into `rooms`.
-    fn new(order: &Order<'a>, operands: &'a Operands<'a>, h: DType, rooms: &'a mut [Kept; 2]) -> Self {
+    fn new(order: &Order<'a>, operands: &'a Operands<'a>, h: DType, rooms: &'a mut [FactorRoom; 2]) -> Self {
         let &Order { isa, lstm, .. } = order;
         let [room_hidden, room_input] = rooms;
         let from_hidden = Second { view: operands.w_hidden, n: 4 * lstm.hidden, k: lstm.hidden, along_k: true };

@@ -1,8 +1,22 @@
 //! Reductions to one number, and over rows.
 //!
-//! Order of sums (docs/numerics.md, section 6). A single number: chunks of 32,768 elements, in each 16 interleaved FP32 sums, added as a tree;
-//! over chunks FP64, ascending. Columns, all FP64: chunks of 32 rows, ascending; groups of 32 chunks, as a tree; over groups 32 interleaved
-//! sums, as a tree.
+//! Order of sums (docs/numerics.md, section 6). Chunks are cut by the shape alone, and threads take them:
+//!
+//! ```text
+//! one number
+//!     elements   0 … 32,767   32,768 … 65,535   …
+//!     chunks          0               1         …     FP32: 16 lanes, then their tree (crate::lanes)
+//!     result          0       +       1      +  …     FP64: ascending
+//!
+//! each column, all in FP64
+//!     rows       0 … 31   32 … 63   …   992 … 1023   1024 … 1055   …
+//!     chunks        0        1      …       31            32       …     rows, ascending
+//!     groups        └─────── 0 ─────────────┘             └── 1 ── …     32 chunks, as a tree
+//!     sums       0: groups 0, 32, 64, …   1: groups 1, 33, …   … 31      ascending
+//!     result     the 32 sums, as a tree
+//! ```
+//!
+//! Trees of 32 add i + 16 to i, then i + 8, + 4, + 2, + 1; what is missing counts as zero.
 
 use std::ops::Range;
 
