@@ -112,22 +112,26 @@ impl<'de> de::Deserializer<'de> for Node {
         }
     }
 
-    /// Without their names, fields would be taken by their order.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _name: &'static str,
         _fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, FieldError> {
+        self.deserialize_map(visitor)
+    }
+
+    /// Of a list, fields would be taken by their order.
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         match self.0 {
-            Value::Array(_) => Err(de::Error::custom(format_args!("a section is wanted, not {}", self.0))),
-            _ => self.deserialize_any(visitor),
+            Value::Table(_) => self.deserialize_any(visitor),
+            other => Err(de::Error::custom(format_args!("a section is wanted, {{ FIELD = VALUE, … }}, not {other}"))),
         }
     }
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
-        newtype_struct seq tuple tuple_struct map identifier ignored_any
+        newtype_struct seq tuple tuple_struct identifier ignored_any
     }
 }
 
