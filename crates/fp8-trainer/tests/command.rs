@@ -137,6 +137,29 @@ fn a_file_may_be_the_standard_output() {
     assert!(fs::symlink_metadata(place.path().join("link")).unwrap().is_symlink());
 }
 
+/// So it may the standard error, and a file that the shell has opened under a number.
+#[cfg(unix)]
+#[test]
+fn a_file_may_be_open_already() {
+    let place = Place::new("tiny.toml", TINY);
+    place.tensors("in.safetensors", &[("w", Dtype::F32, &[100], noise(100))]);
+    place.succeeds(&["cast", "in.safetensors", "out.safetensors", "--format", "bf16"]);
+    let cast = |name: &str| format!("{} cast in.safetensors {name} --format bf16", env!("CARGO_BIN_EXE_fp8-trainer"));
+    let shell = |script: &str| Command::new("sh").args(["-c", script]).current_dir(place.path()).output().unwrap();
+    for (number, name) in [(2, "error"), (3, "other")] {
+        std::os::unix::fs::symlink(format!("/dev/fd/{number}"), place.path().join(name)).unwrap();
+        let file = format!("written by {number}");
+        // Were it renamed over, the shell's own line would be lost.
+        let output = shell(&format!("exec {number}>>'{file}'; {} || exit 1; echo end >&{number}", cast(name)));
+        let expected = [&place.read("out.safetensors")[..], b"end\n"].concat();
+        assert!(place.read(&file) == expected, "{number}: {}", String::from_utf8_lossy(&place.read(&file)));
+        assert!(output.status.success() && output.stdout.starts_with(b"1 tensors to bf16"), "{output:?}");
+        assert!(fs::symlink_metadata(place.path().join(name)).unwrap().is_symlink());
+    }
+    assert!(shell(&format!("{} > both 2>&1", cast("error"))).status.success());
+    assert_eq!(place.read("both"), place.read("out.safetensors"), "and no summary");
+}
+
 /// Nobody listens on the standard error, or there is no room for what it says: the run goes on, and says what to say on the standard output.
 #[cfg(target_os = "linux")]
 #[test]
