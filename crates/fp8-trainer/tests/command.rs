@@ -275,8 +275,12 @@ fn step_names_what_is_wrong_with_its_files() {
         &[("input", Dtype::F32, &[6, 1, 8, 8], good.clone()), ("target", Dtype::I64, &[6], i64s(&[0; 6]))],
     );
     place.tensors("other weights", &[("conv1.weight", Dtype::F32, &[4, 3, 3, 3], noise(108))]);
-    place.tensors("no channels", &[("conv1.weight", Dtype::F32, &[0, 1 << 60], vec![])]);
-    place.tensors("no classes", &[("fc.weight", Dtype::F32, &[1 << 40, 0], vec![])]);
+    place.tensors("no channels", &[("conv1.weight", Dtype::F32, &[4, 0, 3, 3], vec![])]);
+    place.tensors("no classes", &[("fc.weight", Dtype::F32, &[0, 32], vec![])]);
+    // Networks of these sizes would need terabytes.
+    place.tensors("channels", &[("conv1.weight", Dtype::F32, &[0, 1 << 60], vec![])]);
+    place.tensors("classes", &[("fc.weight", Dtype::I8, &[1 << 22, 1], vec![1; 1 << 22])]);
+    place.tensors("axes", &[("fc.weight", Dtype::F32, &[], vec![0; 4])]);
     fs::write(place.path().join("cut"), &place.read("run/weights.safetensors")[..5000]).unwrap();
     fs::write(place.path().join("text"), "no tensors here").unwrap();
     let own = "run/weights.safetensors";
@@ -296,8 +300,15 @@ fn step_names_what_is_wrong_with_its_files() {
             "good",
             "error: other weights: weights of another model:\n  missing: bn1.bias, bn1.running_mean",
         ),
-        ("no channels", "good", "error: no channels: \"conv1.weight\" is F32 [0, 1152921504606846976]: it is empty"),
-        ("no classes", "good", "error: no classes: \"fc.weight\" is F32 [1099511627776, 0]: it is empty"),
+        ("no channels", "good", "error: no channels: \"conv1.weight\" is F32 [4, 0, 3, 3]: it is empty"),
+        ("no classes", "good", "error: no classes: \"fc.weight\" is F32 [0, 32]: it is empty"),
+        (
+            "channels",
+            "good",
+            "conv1.weight is [0, 1152921504606846976] where the model has [4, 1152921504606846976, 3, 3]",
+        ),
+        ("classes", "good", "fc.weight is [4194304, 1] where the model has [4194304, 32]"),
+        ("axes", "good", "fc.weight is [] where the model has [10, 32]"),
         ("cut", "good", "error: cut: not a valid safetensors file"),
         ("nowhere", "good", "error: reading nowhere: "),
     ] {
@@ -318,6 +329,6 @@ fn step_names_what_is_wrong_with_its_files() {
     place.fails(&arguments, &["error: writing no/out: "]);
     place.fails(
         &[&arguments[..], &["--set", "model.width=8"]].concat(),
-        &["of another shape: bn1.bias is [4] where the model has [8]"],
+        &["of another shape: conv1.weight is [4, 3, 3, 3] where the model has [8, 3, 3, 3]"],
     );
 }

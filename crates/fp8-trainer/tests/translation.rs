@@ -265,4 +265,9 @@ fn a_step_names_what_is_wrong_with_its_tokens() {
         let files = ["--weights", "run/weights.safetensors", "--batch", batch, "--output", "out"];
         place.fails(&[&["step", "--config", "tiny.toml"], &files[..]].concat(), &[message]);
     }
+    // Such a network would need gigabytes.
+    place.tensors("wide", &[("embedder.weight", Dtype::I8, &[1 << 26, 1], vec![1; 1 << 26])]);
+    let files = ["--weights", "wide", "--batch", "none", "--output", "out"];
+    let message = "embedder.weight is [67108864, 1] where the model has [67108864, 8]";
+    place.fails(&[&["step", "--config", "tiny.toml"], &files[..]].concat(), &[message]);
 }
