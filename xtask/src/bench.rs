@@ -22,6 +22,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::provenance::Provenance;
+use crate::repository;
 use crate::table::Table;
 use memory::Footprint;
 use peer::Peer;
@@ -42,9 +43,9 @@ pub struct Arguments {
     /// Turns of each contender, after a warm-up; the median counts
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
-    /// Folder for bench.json and bench.md
-    #[arg(long, default_value = "runs/bench")]
-    output: PathBuf,
+    /// Folder for bench.json and bench.md [default: runs/bench]
+    #[arg(long)]
+    output: Option<PathBuf>,
     /// Only what has this text in its line of the table, such as "batch 256: fp8"
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     only: String,
@@ -88,6 +89,7 @@ struct Report {
 
 /// Measures, prints the tables and writes them down.
 pub fn run(arguments: &Arguments) -> Result<()> {
+    let output = repository::output(arguments.output.as_deref(), "runs/bench")?;
     let ours = Ours { device: arguments.device, threads: usize::from(arguments.threads) };
     // For what is measured without a backend.
     rayon::ThreadPoolBuilder::new().num_threads(ours.threads).build_global().context("starting threads")?;
@@ -125,7 +127,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             failures.iter().for_each(|failure| println!("failed: {failure}"));
             report.speeds.extend(speeds);
             report.failures.extend(failures);
-            report.write(&arguments.output)?;
+            report.write(&output)?;
         }
     }
     let only = &arguments.only;
@@ -134,9 +136,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if is_wanted(Topic::Memory) {
         report.memory = memory::footprints(&ours)?;
         memory::tables(&report.memory).iter().for_each(|table| print!("\n{}", table.text()));
-        report.write(&arguments.output)?;
+        report.write(&output)?;
     }
-    println!("\nWritten to {}.", arguments.output.join("bench.md").display());
+    println!("\nWritten to {}.", output.join("bench.md").display());
     ensure!(report.failures.is_empty(), "not all could be measured:\n{}", report.failures.join("\n"));
     Ok(())
 }

@@ -155,7 +155,7 @@ struct Example {
 /// Every example but the slow ones. They are built as by the tests' step, so that after it there is nothing left to do: `cargo run --package` would
 /// build all crates below once more for each package, with fewer features of what they need.
 fn examples() -> Result<Vec<Example>> {
-    let output = command()
+    let output = command()?
         .args(["test", "--workspace", "--no-run", "--quiet", "--message-format", "json-render-diagnostics"])
         .stderr(Stdio::inherit())
         .output()
@@ -173,7 +173,7 @@ fn examples() -> Result<Vec<Example>> {
 fn run_example(example: &Example) -> Result<()> {
     let Example { name, program } = example;
     println!("-- {name}");
-    let status = Command::new(program).current_dir(repository::root()).status();
+    let status = Command::new(program).current_dir(repository::root()?).status();
     let status = status.with_context(|| format!("starting {}", program.display()))?;
     if !status.success() {
         bail!("example {name}: {status}");
@@ -192,15 +192,15 @@ impl Example {
     }
 }
 
-fn command() -> Command {
+fn command() -> Result<Command> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(repository::root());
-    command
+    command.current_dir(repository::root()?);
+    Ok(command)
 }
 
 /// Runs cargo, passing its output on and adding up the tests that it reports.
 fn cargo(arguments: &[&str], environment: &[(&str, &str)], tests: &mut Tests) -> Result<()> {
-    let mut child = command()
+    let mut child = command()?
         .args(arguments)
         .envs(environment.iter().copied())
         .stdout(Stdio::piped())

@@ -9,7 +9,7 @@ mod unpack;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use fp8_data::{Source, Split};
 
 use crate::repository;
@@ -31,8 +31,8 @@ pub struct Arguments {
 
 /// Fetches, unpacks and checks a data set; what is already there and whole is left alone.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let manifest = Manifest::named(&repository::root().join("datasets"), &arguments.name)?;
-    let into = arguments.into.clone().unwrap_or_else(|| repository::data().join(&arguments.name));
+    let manifest = Manifest::named(&repository::root()?.join("datasets"), &arguments.name)?;
+    let into = arguments.into.clone().map_or_else(|| Ok(repository::data()?.join(&arguments.name)), Ok::<_, Error>)?;
     let into = std::path::absolute(&into).with_context(|| format!("{}", into.display()))?;
     fetch(&manifest, arguments.mirror.as_deref(), &into)
 }

@@ -92,7 +92,7 @@ struct Results {
 /// Makes the runs that are missing in the output folder, and prints a table.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let stem = arguments.config.file_stem().unwrap_or_default();
-    let folder = arguments.output.clone().unwrap_or_else(|| repository::root().join("runs/sweep").join(stem));
+    let folder = repository::output(arguments.output.as_deref(), Path::new("runs/sweep").join(stem))?;
     let (combinations, plans) = plans(arguments)?;
     let stop = runs::stop_after(arguments.effort.minutes)?;
     let backends = arguments.effort.backends(&arguments.device)?;

@@ -34,7 +34,7 @@ pub fn run() -> Result<()> {
 }
 
 fn findings() -> Result<Vec<Finding>> {
-    let root = repository::root();
+    let root = repository::root()?;
     let sources = repository::files()?.into_iter().map(|path| Source::read(&root, path)).collect::<Result<Vec<_>>>()?;
     let mut findings: Vec<Finding> = sources.iter().flat_map(rules::check).collect();
     findings.extend(manifests::check(&sources));

@@ -40,7 +40,7 @@ impl Reproduction {
         }
         runs::tell_apart(&self.plans)?;
         let backends = making.effort.backends(&making.device)?;
-        let folder = making.output.clone().unwrap_or_else(|| self.default_folder());
+        let folder = repository::output(making.output.as_deref(), self.usual_folder())?;
         let _lock = FolderLock::take(&folder)?;
         let Self { experiment, data, scale, about, plans, .. } = self;
         let fresh = Results {
@@ -88,9 +88,10 @@ impl Reproduction {
         Ok(if results.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    fn default_folder(&self) -> PathBuf {
+    /// From the checkout's root.
+    fn usual_folder(&self) -> PathBuf {
         let Self { experiment, scale, kind, .. } = self;
-        repository::root().join("runs").join(experiment.name).join(format!("{scale}-{kind}"))
+        Path::new("runs").join(experiment.name).join(format!("{scale}-{kind}"))
     }
 }
 

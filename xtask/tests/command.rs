@@ -1,0 +1,46 @@
+//! The program itself, in folders that are no checkout and in those of this one.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn xtask(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(arguments).current_dir(folder).env_remove("FP8_DATA").output().unwrap()
+}
+
+/// What it says on the standard error, having failed.
+fn failure(folder: &Path, arguments: &[&str]) -> String {
+    let output = xtask(folder, arguments);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn outside_any_checkout_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path().canonicalize().unwrap();
+    fs::write(here.join("c.toml"), "[data]\nkind = 'generated'\n").unwrap();
+    let none = format!("error: {} lies in no checkout of fp8: go into one", here.display());
+    let output = ", or choose a folder with --output\n";
+    for (arguments, advice) in [
+        (&["tidy"][..], "\n"),
+        (&["fetch", "cifar10"], "\n"),
+        (&["bench", "casts"], output),
+        (&["sweep", "c.toml", "--vary", "training.epochs=1,2"], output),
+        (&["reproduce", "imagenet", "--data", "synthetic"], output),
+        (
+            &["reproduce", "imagenet"],
+            ", or name the folder of data sets in FP8_DATA; --data synthetic does without it\n",
+        ),
+    ] {
+        assert_eq!(failure(&here, arguments), format!("{none}{advice}"), "{arguments:?}");
+    }
+    assert_eq!(fs::read_dir(&here).unwrap().count(), 1);
+}
+
+#[test]
+fn a_folder_of_a_checkout_will_do() {
+    let said = failure(Path::new(env!("CARGO_MANIFEST_DIR")), &["fetch", "no-such-data"]);
+    assert!(said.contains("cifar10"), "{said}");
+}
