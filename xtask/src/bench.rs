@@ -24,6 +24,7 @@ use serde::Serialize;
 use crate::provenance::Provenance;
 use crate::repository;
 use crate::table::Table;
+use crate::terminal::{say, width};
 use memory::Footprint;
 use peer::Peer;
 use work::{Measured, Speed, Work};
@@ -122,9 +123,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             }
             // As they come, for who waits and for who must end it early.
             if !speeds.is_empty() {
-                print!("\n{}", work::table(&speeds).text());
+                say(&format!("\n{}", work::table(&speeds).within(width())))?;
             }
-            failures.iter().for_each(|failure| println!("failed: {failure}"));
+            failures.iter().try_for_each(|failure| say(&format!("failed: {failure}")))?;
             report.speeds.extend(speeds);
             report.failures.extend(failures);
             report.write(&output)?;
@@ -135,10 +136,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     ensure!(only.is_empty() || found, "--only {only:?}: no line of the tables has this text");
     if is_wanted(Topic::Memory) {
         report.memory = memory::footprints(&ours)?;
-        memory::tables(&report.memory).iter().for_each(|table| print!("\n{}", table.text()));
+        let tables = memory::tables(&report.memory);
+        tables.iter().try_for_each(|table| say(&format!("\n{}", table.within(width()))))?;
         report.write(&output)?;
     }
-    println!("\nWritten to {}.", output.join("bench.md").display());
+    say(&format!("\nWritten to {}.", output.join("bench.md").display()))?;
     ensure!(report.failures.is_empty(), "not all could be measured:\n{}", report.failures.join("\n"));
     Ok(())
 }

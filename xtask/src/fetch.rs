@@ -13,6 +13,7 @@ use anyhow::{Context, Error, Result, bail, ensure};
 use fp8_data::{Source, Split};
 
 use crate::repository;
+use crate::terminal::say;
 use download::Origin;
 use manifest::{Manifest, Text};
 
@@ -38,13 +39,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn fetch(manifest: &Manifest, mirror: Option<&str>, into: &Path) -> Result<()> {
-    println!("{}: {}\nLicence: {}\nHomepage: {}", manifest.title, manifest.about, manifest.licence, manifest.homepage);
+    let Manifest { title, about, licence, homepage, .. } = manifest;
+    say(&format!("{title}: {about}\nLicence: {licence}\nHomepage: {homepage}"))?;
     if is_filled(into)? {
         let found = standing(manifest, into).with_context(|| {
             format!("{} is not the whole data set: complete it, or move it away and fetch again", into.display())
         })?;
-        println!("Already there, {found}: {}", into.display());
-        return Ok(());
+        return say(&format!("Already there, {found}: {}", into.display()));
     }
     if manifest.files.is_empty() {
         bail!("{}", by_hand(manifest, into));
@@ -68,8 +69,7 @@ fn fetch(manifest: &Manifest, mirror: Option<&str>, into: &Path) -> Result<()> {
     }
     fs::rename(&staging, into).with_context(|| format!("renaming {} to {}", staging.display(), into.display()))?;
     fs::remove_dir_all(&downloads).with_context(|| format!("removing {}", downloads.display()))?;
-    println!("Ready: {} ({})", into.display(), manifest.layout.join(", "));
-    Ok(())
+    say(&format!("Ready: {} ({})", into.display(), manifest.layout.join(", ")))
 }
 
 /// How what is there was found, by its examples and by the digests of the files that are kept as they came.

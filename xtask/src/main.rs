@@ -10,6 +10,7 @@ mod reproduce;
 mod runs;
 mod sweep;
 mod table;
+mod terminal;
 mod tidy;
 
 use std::io::{self, Write};

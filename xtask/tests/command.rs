@@ -44,3 +44,16 @@ fn a_folder_of_a_checkout_will_do() {
     let said = failure(Path::new(env!("CARGO_MANIFEST_DIR")), &["fetch", "no-such-data"]);
     assert!(said.contains("cifar10"), "{said}");
 }
+
+/// A reader that has seen enough ends nothing.
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    let into = tempfile::tempdir().unwrap();
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(["fetch", "imagenet", "--into"]).arg(into.path()).stdout(closed);
+    let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && said.starts_with("error: nothing in "), "{said}");
+}

@@ -13,6 +13,7 @@ use super::experiment::Experiment;
 use super::results::{DataSet, Results};
 use crate::provenance::Provenance;
 use crate::runs::{self, List, Outcome, Plan, Run, count, spoken};
+use crate::terminal::{say, width, within};
 use crate::{report, repository};
 
 /// An experiment on some data, at some scale.
@@ -55,7 +56,7 @@ impl Reproduction {
             compared: Vec::new(),
         };
         let mut results = continued(fresh, &folder, &plans)?;
-        println!("{}", introduction(experiment, &results, &folder));
+        say(&within(width(), &introduction(experiment, &results, &folder)))?;
         let start = Instant::now();
         // What is there is replaced when a run has ended, not before.
         if !folder.join("results.json").exists() {
@@ -78,13 +79,13 @@ impl Reproduction {
         if finished {
             report::write(&results, folder)?;
         }
-        print!("{}", report::terminal(&results)?);
+        say(&report::terminal(&results, width())?)?;
         if !finished {
-            println!("Interrupted. The same command goes on from here: {}", results.provenance.command);
+            say(&format!("Interrupted. The same command goes on from here: {}", results.provenance.command))?;
             return Ok(ExitCode::from(130));
         }
         let page = folder.join("report.html");
-        println!("\n{} in {}; open {}.", count(plans.len(), "run"), spoken(start.elapsed()), page.display());
+        say(&format!("\n{} in {}; open {}.", count(plans.len(), "run"), spoken(start.elapsed()), page.display()))?;
         Ok(if results.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
