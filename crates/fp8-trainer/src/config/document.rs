@@ -3,11 +3,13 @@
 use std::fmt;
 
 use serde::de::value::StringDeserializer;
-use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 use serde::forward_to_deserialize_any;
 use toml::{Table, Value};
 
-use super::FieldError;
+use super::{FieldError, words};
 
 /// Reads a `T`.
 ///
@@ -59,6 +61,18 @@ fn fields<'a>(value: &'a mut Value, path: &str) -> Option<&'a mut Table> {
 impl de::Error for FieldError {
     fn custom<M: fmt::Display>(message: M) -> Self {
         Self::Invalid { field: String::new(), reason: message.to_string() }
+    }
+
+    fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::custom(format_args!("{} is wanted, not {}", words::wanted(expected), words::found(unexpected)))
+    }
+
+    fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::invalid_type(unexpected, expected)
+    }
+
+    fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
+        Self::custom(format_args!("{} is wanted, not a list of length {length}", words::wanted(expected)))
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
