@@ -81,6 +81,15 @@ fn a_truncated_cifar_file_is_named() {
 }
 
 #[test]
+fn formats_fit_into_a_terminal() {
+    let place = Place::new("tiny.toml", TINY);
+    let said = place.succeeds(&["formats"]);
+    assert!(said.lines().count() > 9 && said.lines().all(|line| line.chars().count() <= 80), "{said}");
+    let codes = place.succeeds(&["formats", "--format", "e4m3"]);
+    assert!(codes.lines().count() == 64 && codes.ends_with("ff  1 1111 111  NaN\n"), "{codes}");
+}
+
+#[test]
 fn a_folder_that_cannot_be_made_is_named() {
     let place = Place::new("tiny.toml", TINY);
     fs::write(place.path().join("file"), "").unwrap();
