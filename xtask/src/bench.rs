@@ -39,7 +39,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = Device::Cpu)]
     device: Device,
     /// Threads, ours and the peer's
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
     /// Turns of each contender, after a warm-up; the median counts
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
@@ -91,6 +91,8 @@ struct Report {
 /// Measures, prints the tables and writes them down.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let output = repository::output(arguments.output.as_deref(), "runs/bench")?;
+    // What cannot be written is told before it is measured.
+    make_folder(&output)?;
     let ours = Ours { device: arguments.device, threads: usize::from(arguments.threads) };
     // For what is measured without a backend.
     rayon::ThreadPoolBuilder::new().num_threads(ours.threads).build_global().context("starting threads")?;
@@ -178,6 +180,10 @@ impl Ours {
     }
 }
 
+fn make_folder(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))
+}
+
 impl Report {
     fn tables(&self) -> Vec<Table> {
         let tables = [work::table(&self.speeds)].into_iter().chain(memory::tables(&self.memory));
@@ -185,7 +191,7 @@ impl Report {
     }
 
     fn write(&self, folder: &Path) -> Result<()> {
-        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        make_folder(folder)?;
         let tables: Vec<String> = self.tables().iter().map(Table::markdown).collect();
         let lines: Vec<String> =
             self.provenance.lines().iter().map(|(name, value)| format!("- {name}: {value}")).collect();

@@ -45,6 +45,25 @@ fn a_folder_of_a_checkout_will_do() {
     assert!(said.contains("cifar10"), "{said}");
 }
 
+/// What cannot be written is told before anything is measured.
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("file"), "").unwrap();
+    for output in ["file", "file/run"] {
+        let said = failure(folder.path(), &["bench", "gemm", "--output", output]);
+        assert!(said.starts_with(&format!("error: making the folder {output}: ")), "{said}");
+    }
+}
+
+#[test]
+fn it_is_called_as_people_call_it() {
+    let output = xtask(Path::new("."), &["bench", "--threads", "0"]);
+    assert_eq!(output.status.code(), Some(2));
+    let help = xtask(Path::new("."), &["fetch", "--help"]);
+    assert!(String::from_utf8(help.stdout).unwrap().contains("Usage: cargo xtask fetch "));
+}
+
 /// A reader that has seen enough ends nothing.
 #[test]
 fn a_closed_pipe_is_no_failure() {
