@@ -158,7 +158,7 @@ type Prepare = Box<dyn FnOnce(&Ours) -> Result<Work>>;
 /// Measures under a progress bar, which is shown on terminals only.
 fn measure(work: Work, peer: Option<&mut Peer>, rounds: usize) -> Result<Measured> {
     let bar = ProgressBar::new(work.turns(rounds) as u64);
-    bar.set_style(ProgressStyle::with_template("{bar:24} {pos:>3}/{len} {msg}").context("a progress bar")?);
+    bar.set_style(ProgressStyle::with_template("{bar:24} {pos:>3}/{len} {wide_msg}").context("a progress bar")?);
     let name = work.name.clone();
     let measured = work.measure(peer, rounds, &|contender| {
         bar.set_message(format!("{name}: {contender}"));

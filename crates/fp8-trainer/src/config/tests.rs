@@ -81,6 +81,11 @@ fn a_translation_reads_back_as_itself() {
         ("loader.longest=5000", "`loader.longest`: must not be larger than training.batch"),
         ("loader.ratio=0.5", "`loader.ratio`: must be at least 1"),
         ("data.kind=cifar10", "`data.kind`: unknown \"cifar10\""),
+        ("model={architecture = 'transformer', tied = 3}", "`model.tied`: a text is wanted, not 3"),
+        (
+            "data={kind = 'parallel', training = ['a.en'], validation = []}",
+            "`data.training`: a section is wanted, not \"a.en\"",
+        ),
         ("schedule.kind=inverse-square-root", "`training.warmup_epochs`: must be above 0"),
         ("task=translations", "`task`: unknown \"translations\" (did you mean `translation`?)"),
     ] {
@@ -183,6 +188,7 @@ fn mistakes_are_named() {
         (&["optimizer={kind = 'sgd', momentum = 'x'}"], "`optimizer.momentum`: a number is wanted, not \"x\""),
         (&["loss_scaling={kind = 'constant', scale = []}"], "`loss_scaling.scale`: a number is wanted, not a list"),
         (&["schedule={kind = 'step', milestones = 3}"], "`schedule.milestones`: a list is wanted, not 3"),
+        (&["optimizer={kind = ['sgd']}"], "`optimizer.kind`: a text is wanted, not a list"),
         (&["loader.augment=1"], "`loader.augment`: true or false is wanted, not 1"),
         (&["training.learning_rate={}"], "`training.learning_rate`: a number is wanted, not a section"),
         (&["seed=0.5"], "`seed`: a whole number from 0 on is wanted, not 0.5"),

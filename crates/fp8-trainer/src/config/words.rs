@@ -14,10 +14,11 @@ pub fn wanted(expected: &dyn Expected) -> Cow<'static, str> {
         "u8" => "a whole number from 0 to 255",
         "f32" | "f64" => "a number",
         "a boolean" => "true or false",
-        "a string" | "path string" => "a text",
+        "a string" | "path string" | "variant identifier" | "string or map" => "a text",
         "a sequence" => "a list",
         "a map" => "a section",
         "a tuple of size 2" => "a pair",
+        section if section.starts_with("struct ") => "a section",
         _ => return Cow::Owned(name),
     })
 }
