@@ -188,6 +188,23 @@ fn a_deaf_standard_error_ends_no_run() {
     assert_eq!(run("none", full().into(), &["--set", "training.batch=33"]).status.code(), Some(1));
 }
 
+/// Why the last checkpoint is of no use stands in the log.
+#[cfg(unix)]
+#[test]
+fn a_checkpoint_that_cannot_be_read_is_told_of() {
+    let place = Place::new("tiny.toml", TINY);
+    let train = ["train", "tiny.toml", "--output", "run"];
+    place.succeeds(&train);
+    fs::remove_file(place.path().join("run/checkpoint")).unwrap();
+    fs::create_dir(place.path().join("run/checkpoint")).unwrap();
+    let output = place.command(&[&train[..], &["--resume"]].concat()).output().unwrap();
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    for part in ["going on from run/checkpoint.previous", "reading run/checkpoint", "Is a directory"] {
+        assert!(said.contains(part), "{said}");
+    }
+}
+
 /// Stopped by SIGINT, resumed: the same weights as never stopped.
 #[cfg(unix)]
 #[test]
