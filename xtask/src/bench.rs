@@ -22,7 +22,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::provenance::Provenance;
+use crate::repository;
 use crate::table::Table;
+use crate::terminal::{say, width};
 use memory::Footprint;
 use peer::Peer;
 use work::{Measured, Speed, Work};
@@ -37,14 +39,14 @@ pub struct Arguments {
     #[arg(long, default_value_t = Device::Cpu)]
     device: Device,
     /// Threads, ours and the peer's
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
     /// Turns of each contender, after a warm-up; the median counts
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
-    /// Folder for bench.json and bench.md
-    #[arg(long, default_value = "runs/bench")]
-    output: PathBuf,
+    /// Folder for bench.json and bench.md [default: runs/bench]
+    #[arg(long)]
+    output: Option<PathBuf>,
     /// Only what has this text in its line of the table, such as "batch 256: fp8"
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     only: String,
@@ -88,6 +90,9 @@ struct Report {
 
 /// Measures, prints the tables and writes them down.
 pub fn run(arguments: &Arguments) -> Result<()> {
+    let output = repository::output(arguments.output.as_deref(), "runs/bench")?;
+    // What cannot be written is told before it is measured.
+    make_folder(&output)?;
     let ours = Ours { device: arguments.device, threads: usize::from(arguments.threads) };
     // For what is measured without a backend.
     rayon::ThreadPoolBuilder::new().num_threads(ours.threads).build_global().context("starting threads")?;
@@ -120,12 +125,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             }
             // As they come, for who waits and for who must end it early.
             if !speeds.is_empty() {
-                print!("\n{}", work::table(&speeds).text());
+                say(&format!("\n{}", work::table(&speeds).within(width())))?;
             }
-            failures.iter().for_each(|failure| println!("failed: {failure}"));
+            failures.iter().try_for_each(|failure| say(&format!("failed: {failure}")))?;
             report.speeds.extend(speeds);
             report.failures.extend(failures);
-            report.write(&arguments.output)?;
+            report.write(&output)?;
         }
     }
     let only = &arguments.only;
@@ -133,10 +138,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     ensure!(only.is_empty() || found, "--only {only:?}: no line of the tables has this text");
     if is_wanted(Topic::Memory) {
         report.memory = memory::footprints(&ours)?;
-        memory::tables(&report.memory).iter().for_each(|table| print!("\n{}", table.text()));
-        report.write(&arguments.output)?;
+        let tables = memory::tables(&report.memory);
+        tables.iter().try_for_each(|table| say(&format!("\n{}", table.within(width()))))?;
+        report.write(&output)?;
     }
-    println!("\nWritten to {}.", arguments.output.join("bench.md").display());
+    say(&format!("\nWritten to {}.", output.join("bench.md").display()))?;
     ensure!(report.failures.is_empty(), "not all could be measured:\n{}", report.failures.join("\n"));
     Ok(())
 }
@@ -152,7 +158,7 @@ type Prepare = Box<dyn FnOnce(&Ours) -> Result<Work>>;
 /// Measures under a progress bar, which is shown on terminals only.
 fn measure(work: Work, peer: Option<&mut Peer>, rounds: usize) -> Result<Measured> {
     let bar = ProgressBar::new(work.turns(rounds) as u64);
-    bar.set_style(ProgressStyle::with_template("{bar:24} {pos:>3}/{len} {msg}").context("a progress bar")?);
+    bar.set_style(ProgressStyle::with_template("{bar:24} {pos:>3}/{len} {wide_msg}").context("a progress bar")?);
     let name = work.name.clone();
     let measured = work.measure(peer, rounds, &|contender| {
         bar.set_message(format!("{name}: {contender}"));
@@ -174,6 +180,10 @@ impl Ours {
     }
 }
 
+fn make_folder(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))
+}
+
 impl Report {
     fn tables(&self) -> Vec<Table> {
         let tables = [work::table(&self.speeds)].into_iter().chain(memory::tables(&self.memory));
@@ -181,7 +191,7 @@ impl Report {
     }
 
     fn write(&self, folder: &Path) -> Result<()> {
-        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        make_folder(folder)?;
         let tables: Vec<String> = self.tables().iter().map(Table::markdown).collect();
         let lines: Vec<String> =
             self.provenance.lines().iter().map(|(name, value)| format!("- {name}: {value}")).collect();

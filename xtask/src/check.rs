@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::terminal::say;
 use crate::{repository, tidy};
 
 /// Options of `cargo xtask check`.
@@ -92,16 +93,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             break;
         }
     }
-    print_table(&rows);
-    println!("{} passed, {} failed", tests.passed, tests.failed);
+    say(&table(&rows))?;
+    say(&format!("{} passed, {} failed", tests.passed, tests.failed))?;
     failure.map_or(Ok(()), Err)
 }
 
-fn print_table(rows: &[(&str, &str, Duration)]) {
-    println!("\n{:<16} {:>8}  result", "step", "seconds");
-    for (name, result, time) in rows {
-        println!("{name:<16} {:>8.1}  {result}", time.as_secs_f64());
-    }
+fn table(rows: &[(&str, &str, Duration)]) -> String {
+    let line =
+        |(name, result, time): &(&str, &str, Duration)| format!("{name:<16} {:>8.1}  {result}\n", time.as_secs_f64());
+    format!("\n{:<16} {:>8}  result\n", "step", "seconds") + &rows.iter().map(line).collect::<String>()
 }
 
 /// What came of a step that did not fail.
@@ -155,7 +155,7 @@ struct Example {
 /// Every example but the slow ones. They are built as by the tests' step, so that after it there is nothing left to do: `cargo run --package` would
 /// build all crates below once more for each package, with fewer features of what they need.
 fn examples() -> Result<Vec<Example>> {
-    let output = command()
+    let output = command()?
         .args(["test", "--workspace", "--no-run", "--quiet", "--message-format", "json-render-diagnostics"])
         .stderr(Stdio::inherit())
         .output()
@@ -172,8 +172,8 @@ fn examples() -> Result<Vec<Example>> {
 
 fn run_example(example: &Example) -> Result<()> {
     let Example { name, program } = example;
-    println!("-- {name}");
-    let status = Command::new(program).current_dir(repository::root()).status();
+    say(&format!("-- {name}"))?;
+    let status = Command::new(program).current_dir(repository::root()?).status();
     let status = status.with_context(|| format!("starting {}", program.display()))?;
     if !status.success() {
         bail!("example {name}: {status}");
@@ -192,15 +192,15 @@ impl Example {
     }
 }
 
-fn command() -> Command {
+fn command() -> Result<Command> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(repository::root());
-    command
+    command.current_dir(repository::root()?);
+    Ok(command)
 }
 
 /// Runs cargo, passing its output on and adding up the tests that it reports.
 fn cargo(arguments: &[&str], environment: &[(&str, &str)], tests: &mut Tests) -> Result<()> {
-    let mut child = command()
+    let mut child = command()?
         .args(arguments)
         .envs(environment.iter().copied())
         .stdout(Stdio::piped())
@@ -209,7 +209,7 @@ fn cargo(arguments: &[&str], environment: &[(&str, &str)], tests: &mut Tests) ->
     let output = child.stdout.take().context("cargo's output")?;
     for line in BufReader::new(output).lines() {
         let line = line.context("reading cargo's output")?;
-        println!("{line}");
+        say(&line)?;
         if let Some(counted) = Tests::parse(&line) {
             tests.passed += counted.passed;
             tests.failed += counted.failed;

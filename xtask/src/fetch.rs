@@ -9,10 +9,11 @@ mod unpack;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use fp8_data::{Source, Split};
 
 use crate::repository;
+use crate::terminal::say;
 use download::Origin;
 use manifest::{Manifest, Text};
 
@@ -31,20 +32,20 @@ pub struct Arguments {
 
 /// Fetches, unpacks and checks a data set; what is already there and whole is left alone.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let manifest = Manifest::named(&repository::root().join("datasets"), &arguments.name)?;
-    let into = arguments.into.clone().unwrap_or_else(|| repository::data().join(&arguments.name));
+    let manifest = Manifest::named(&repository::root()?.join("datasets"), &arguments.name)?;
+    let into = arguments.into.clone().map_or_else(|| Ok(repository::data()?.join(&arguments.name)), Ok::<_, Error>)?;
     let into = std::path::absolute(&into).with_context(|| format!("{}", into.display()))?;
     fetch(&manifest, arguments.mirror.as_deref(), &into)
 }
 
 fn fetch(manifest: &Manifest, mirror: Option<&str>, into: &Path) -> Result<()> {
-    println!("{}: {}\nLicence: {}\nHomepage: {}", manifest.title, manifest.about, manifest.licence, manifest.homepage);
+    let Manifest { title, about, licence, homepage, .. } = manifest;
+    say(&format!("{title}: {about}\nLicence: {licence}\nHomepage: {homepage}"))?;
     if is_filled(into)? {
         let found = standing(manifest, into).with_context(|| {
             format!("{} is not the whole data set: complete it, or move it away and fetch again", into.display())
         })?;
-        println!("Already there, {found}: {}", into.display());
-        return Ok(());
+        return say(&format!("Already there, {found}: {}", into.display()));
     }
     if manifest.files.is_empty() {
         bail!("{}", by_hand(manifest, into));
@@ -68,8 +69,7 @@ fn fetch(manifest: &Manifest, mirror: Option<&str>, into: &Path) -> Result<()> {
     }
     fs::rename(&staging, into).with_context(|| format!("renaming {} to {}", staging.display(), into.display()))?;
     fs::remove_dir_all(&downloads).with_context(|| format!("removing {}", downloads.display()))?;
-    println!("Ready: {} ({})", into.display(), manifest.layout.join(", "));
-    Ok(())
+    say(&format!("Ready: {} ({})", into.display(), manifest.layout.join(", ")))
 }
 
 /// How what is there was found, by its examples and by the digests of the files that are kept as they came.

@@ -10,6 +10,7 @@ mod reproduce;
 mod runs;
 mod sweep;
 mod table;
+mod terminal;
 mod tidy;
 
 use std::io::{self, Write};
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Development commands of the fp8 workspace")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Development commands of the fp8 workspace")]
 enum Command {
     /// Measure our speeds and, with --peer, PyTorch's beside them
     Bench(bench::Arguments),

@@ -26,7 +26,8 @@ pub struct Provenance {
 impl Provenance {
     /// Of this process, on this machine, now.
     pub fn here(backend: String) -> Self {
-        let compiler = Command::new("rustc").arg("--version").current_dir(repository::root()).output();
+        let root = repository::root().unwrap_or_else(|_| ".".into());
+        let compiler = Command::new("rustc").arg("--version").current_dir(root).output();
         Self {
             command: provenance::command("cargo xtask", std::env::args().skip(1)),
             date: jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string(),

@@ -20,6 +20,7 @@ use serde_json::json;
 use crate::reproduce::experiment::{Curve, Experiment};
 use crate::reproduce::results::Results;
 use crate::table::Table;
+use crate::terminal::{say, width, within};
 use chart::{Chart, Series, thinned};
 pub use statistics::Estimate;
 
@@ -34,8 +35,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let results = Results::read(&arguments.folder)?;
     write(&results, &arguments.folder)?;
-    print!("{}", terminal(&results)?);
-    Ok(())
+    say(&terminal(&results, width())?)
 }
 
 /// Writes `report.md` and `report.html` into `folder`.
@@ -49,17 +49,17 @@ pub fn write(results: &Results, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What the terminal shows at the end.
-pub fn terminal(results: &Results) -> Result<String> {
+/// What the terminal shows at the end, within its width.
+pub fn terminal(results: &Results, width: Option<usize>) -> Result<String> {
     let experiment = Experiment::named(&results.experiment)?;
     let mut text = String::new();
     for (title, table, note) in sections(experiment, results) {
-        text += &format!("\n{title}\n\n{}", table.text());
+        text += &format!("\n{}\n\n{}", within(width, &title), table.within(width));
         if !note.is_empty() {
-            text += &format!("{note}\n");
+            text += &format!("{}\n", within(width, note));
         }
     }
-    text += &format!("\n{}\n", summary::reading(experiment, results).join("\n"));
+    text += &format!("\n{}\n", within(width, &summary::reading(experiment, results).join("\n")));
     Ok(text)
 }
 

@@ -46,9 +46,10 @@ impl Plan {
         failure.run == self.name && failure.config == self.settings()
     }
 
-    /// The resolved configuration, TOML, with paths from the repository's root: the same in every checkout.
+    /// The resolved configuration, TOML, with paths from the checkout's root: the same in every one.
     pub fn settings(&self) -> String {
-        self.config.to_toml().replace(&format!("{}/", repository::root().display()), "")
+        let text = self.config.to_toml();
+        repository::root().map_or_else(|_| text.clone(), |root| text.replace(&format!("{}/", root.display()), ""))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::report::Estimate;
 use crate::repository;
 use crate::runs::{self, Device, Effort, Failure, List, Outcome, Plan, Run, count, inherit, sources};
 use crate::table::Table;
+use crate::terminal::{say, width};
 
 /// Options of `cargo xtask sweep`.
 #[derive(clap::Args)]
@@ -92,7 +93,7 @@ struct Results {
 /// Makes the runs that are missing in the output folder, and prints a table.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let stem = arguments.config.file_stem().unwrap_or_default();
-    let folder = arguments.output.clone().unwrap_or_else(|| repository::root().join("runs/sweep").join(stem));
+    let folder = repository::output(arguments.output.as_deref(), Path::new("runs/sweep").join(stem))?;
     let (combinations, plans) = plans(arguments)?;
     let stop = runs::stop_after(arguments.effort.minutes)?;
     let backends = arguments.effort.backends(&arguments.device)?;
@@ -106,7 +107,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         runs: made.clone(),
         failures: diverged.clone(),
     };
-    println!("{} on {}, into {}.", count(plans.len(), "run"), results.provenance.backend, folder.display());
+    say(&format!("{} on {}, into {}.", count(plans.len(), "run"), results.provenance.backend, folder.display()))?;
     let (backends, folder, provenance) = (&backends[..], &folder, &results.provenance.clone());
     let list = List { plans: &plans, made: &made, failures: &diverged, backends, folder, provenance };
     let finished = runs::make_until(stop, &list, |outcome| {
@@ -116,9 +117,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         write(&results, folder)
     })?;
-    print!("\n{}", table(&results).text());
+    say(&format!("\n{}", table(&results).within(width())))?;
     if !finished {
-        println!("Interrupted. The same command goes on from here: {}", results.provenance.command);
+        say(&format!("Interrupted. The same command goes on from here: {}", results.provenance.command))?;
         return Ok(ExitCode::from(130));
     }
     Ok(if results.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

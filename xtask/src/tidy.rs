@@ -9,6 +9,7 @@ mod tests;
 use anyhow::{Result, bail};
 
 use crate::repository;
+use crate::terminal::say;
 use source::Source;
 
 /// One broken invariant.
@@ -25,7 +26,7 @@ struct Finding {
 pub fn run() -> Result<()> {
     let findings = findings()?;
     for Finding { path, line, rule, advice } in &findings {
-        println!("{path}:{line}: {rule}: {advice}");
+        say(&format!("{path}:{line}: {rule}: {advice}"))?;
     }
     match findings.len() {
         0 => Ok(()),
@@ -34,7 +35,7 @@ pub fn run() -> Result<()> {
 }
 
 fn findings() -> Result<Vec<Finding>> {
-    let root = repository::root();
+    let root = repository::root()?;
     let sources = repository::files()?.into_iter().map(|path| Source::read(&root, path)).collect::<Result<Vec<_>>>()?;
     let mut findings: Vec<Finding> = sources.iter().flat_map(rules::check).collect();
     findings.extend(manifests::check(&sources));

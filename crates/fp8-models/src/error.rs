@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not a safetensors file, or a damaged one.
-    #[error("not a valid safetensors file: {0}")]
+    #[error("not a valid safetensors file")]
     Format(#[from] safetensors::SafeTensorError),
     /// Names or shapes of another model.
     #[error("weights of another model:{0}")]

@@ -34,7 +34,7 @@ impl Architecture {
     }
 
     /// How many times its own width a block's output has.
-    fn expansion(self) -> usize {
+    const fn expansion(self) -> usize {
         match self {
             Self::ResNet18 | Self::ResNet34 => 1,
             Self::ResNet50 => 4,
@@ -110,6 +110,20 @@ impl ResNetConfig {
     pub const fn new(architecture: Architecture, stem: Stem, classes: usize) -> Self {
         Self { architecture, stem, channels: 3, classes, width: 64, zero_init_residual: false }
     }
+
+    /// Shape of `conv1.weight`: (width, channels, K, K).
+    pub const fn first_shape(&self) -> [usize; 4] {
+        let kernel = match self.stem {
+            Stem::ImageNet => 7,
+            Stem::Cifar => 3,
+        };
+        [self.width, self.channels, kernel, kernel]
+    }
+
+    /// Shape of `fc.weight`: (classes, features).
+    pub const fn last_shape(&self) -> [usize; 2] {
+        [self.classes, (self.width << 3) * self.architecture.expansion()]
+    }
 }
 
 /// A residual network. Its parameters live in [`Parameters`].
@@ -143,11 +157,9 @@ impl ResNet {
     /// A network with first weights from `seed`, added to `parameters`.
     pub fn new(config: &ResNetConfig, parameters: &mut Parameters, seed: u64) -> Result<Self> {
         let mut builder = Builder { parameters, seed };
-        let (kernel, stride) = match config.stem {
-            Stem::ImageNet => (7, 2),
-            Stem::Cifar => (3, 1),
-        };
-        let first = builder.conv_norm("conv1", "bn1", [config.channels, config.width], kernel, stride, 1.0)?;
+        let [width, channels, kernel, _] = config.first_shape();
+        let stride = if config.stem == Stem::ImageNet { 2 } else { 1 };
+        let first = builder.conv_norm("conv1", "bn1", [channels, width], kernel, stride, 1.0)?;
         let (expansion, gamma) = (config.architecture.expansion(), if config.zero_init_residual { 0.0 } else { 1.0 });
         let mut blocks = Vec::new();
         let mut inputs = config.width;
@@ -160,8 +172,9 @@ impl ResNet {
                 inputs = width * expansion;
             }
         }
+        let [classes, features] = config.last_shape();
         // As torch.nn.Linear.
-        let (fc_weight, fc_bias) = builder.linear("fc", inputs, config.classes, 1.0 / (inputs as f64).sqrt())?;
+        let (fc_weight, fc_bias) = builder.linear("fc", features, classes, 1.0 / (features as f64).sqrt())?;
         Ok(Self { stem: config.stem, first, blocks, fc_weight, fc_bias })
     }
 

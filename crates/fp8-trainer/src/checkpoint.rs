@@ -86,7 +86,8 @@ pub fn load(folder: &Path) -> Result<Option<Checkpoint>> {
         (false, true) => read(&previous).map(Some),
         (true, true) => read_or(&path, "")
             .or_else(|error| {
-                tracing::warn!("{error}: going on from {}", previous.display());
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "going on from {}", previous.display());
                 let checkpoint = read(&previous)?;
                 fs::rename(&path, folder.join(DAMAGED)).map_err(Error::file("renaming", &path))?;
                 Ok(checkpoint)

@@ -9,11 +9,11 @@ use crate::{Error, Result};
 /// Writes `bytes` beside `path`, flushes them to the disk, and renames them to `path`: at any time there is the old file or
 /// the new one, with the old one's permissions. What was written beside it is removed when anything fails.
 ///
-/// A link stays, and the file that it names is replaced. What is neither file nor folder (a device, a pipe), and what the standard output
-/// is, are written into and stay what they are.
+/// A link stays, and the file that it names is replaced. What is neither file nor folder (a device, a pipe), and what this process was given open,
+/// are written into and stay what they are: what the standard output or the standard error is, under whatever name, and `/dev/fd/3`.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let written = match fs::metadata(path) {
-        _ if is_standard_output(path) => standard_output().and_then(|mut output| output.write_all(bytes)),
+        Ok(found) if let Some(open) = opened(path, &found) => open.and_then(|mut open| open.write_all(bytes)),
         Ok(found) if found.is_file() => {
             fs::canonicalize(path).and_then(|target| replace(&target, bytes, Some(found.permissions())))
         }
@@ -29,8 +29,33 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Whether this is what the standard output writes into, under whatever name. Only Unix tells.
 pub fn is_standard_output(path: &Path) -> bool {
-    let output = standard_output().and_then(|output| output.metadata());
-    fs::metadata(path).is_ok_and(|path| output.is_ok_and(|output| are_one(&path, &output)))
+    fs::metadata(path).is_ok_and(|found| is(&found, standard_output()))
+}
+
+/// As [`is_standard_output`], of the standard error.
+pub fn is_standard_error(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| is(&found, standard_error()))
+}
+
+/// Where to write what this path names, if it names something that this process was given open.
+fn opened(path: &Path, found: &fs::Metadata) -> Option<io::Result<File>> {
+    match (is(found, standard_output()), is(found, standard_error())) {
+        (true, _) => Some(standard_output()),
+        (_, true) => Some(standard_error()),
+        // On Linux that opens the file anew: it goes on where it ends.
+        _ => is_descriptor(path).then(|| OpenOptions::new().append(true).open(path)),
+    }
+}
+
+/// Whether this is a name such as `/dev/fd/3`, or a link to one.
+fn is_descriptor(path: &Path) -> bool {
+    let (folder, descriptors) = (path.parent().map(fs::canonicalize), fs::canonicalize("/dev/fd"));
+    let is_one = matches!((folder, descriptors), (Some(Ok(folder)), Ok(descriptors)) if folder == descriptors);
+    is_one || fs::read_link(path).is_ok_and(|link| is_descriptor(&path.with_file_name(link)))
+}
+
+fn is(found: &fs::Metadata, stream: io::Result<File>) -> bool {
+    stream.and_then(|stream| stream.metadata()).is_ok_and(|stream| are_one(found, &stream))
 }
 
 #[cfg(unix)]
@@ -39,8 +64,19 @@ fn standard_output() -> io::Result<File> {
     io::stdout().as_fd().try_clone_to_owned().map(File::from)
 }
 
+#[cfg(unix)]
+fn standard_error() -> io::Result<File> {
+    use std::os::fd::AsFd;
+    io::stderr().as_fd().try_clone_to_owned().map(File::from)
+}
+
 #[cfg(not(unix))]
 fn standard_output() -> io::Result<File> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(unix))]
+fn standard_error() -> io::Result<File> {
     Err(ErrorKind::Unsupported.into())
 }
 

@@ -36,7 +36,7 @@ pub mod translate;
 pub use config::Config;
 pub use device::Device;
 pub use error::{Error, Result};
-pub use files::is_standard_output;
+pub use files::{is_standard_error, is_standard_output};
 pub use lock::FolderLock;
 pub use provenance::Provenance;
 pub use run::{Event, RunOptions, RunResult, train};

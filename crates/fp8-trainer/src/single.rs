@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use fp8_autograd::{Array, Graph, ScalerState};
 use fp8_kernels::Backend;
-use fp8_models::state_dict;
+use fp8_models::{Mismatch, state_dict};
 use safetensors::SafeTensors;
 
 use self::batch::BatchFile;
@@ -54,13 +54,14 @@ pub fn step(config: &Config, backend: Arc<dyn Backend>, files: &StepFiles<'_>, n
     let weights = files::read(files.weights)?;
     match &config.task {
         config::Task::Images(own) => {
-            let shape = shape_of(files.weights, &weights)?;
+            let shape = shape_of(&own.model, files.weights, &weights)?;
             let network = |parameters: &mut _| images::network(&own.model, shape, config.seed, parameters);
             let state = State::new(config, backend, network)?;
             step_of(config, state, files, &weights, number, |file| batch::images(file, shape))
         }
         config::Task::Translation(own) => {
-            let vocabulary = axis(files.weights, &weights, "embedder.weight", 0)?.unwrap_or(own.loader.vocabulary);
+            let expected = [own.loader.vocabulary, own.model.width()];
+            let vocabulary = axis(files.weights, &weights, "embedder.weight", 0, &expected)?;
             let network = |parameters: &mut _| SequenceNetwork::new(&own.model, vocabulary, config.seed, parameters);
             let state = State::new(config, backend, network)?;
             step_of(config, state, files, &weights, number, |file| batch::tokens(file, vocabulary))
@@ -166,20 +167,26 @@ fn prefixed(prefix: &str, array: Array) -> Array {
     Array { name: format!("{prefix}.{}", array.name), ..array }
 }
 
-/// The size of an axis of a state dict's tensor, where it has it. No larger than the file, which an empty tensor's could be.
-fn axis(path: &Path, weights: &[u8], name: &str, axis: usize) -> Result<Option<usize>> {
-    let Ok(file) = SafeTensors::deserialize(weights) else { return Ok(None) };
-    let Ok(tensor) = file.tensor(name) else { return Ok(None) };
-    if tensor.shape().contains(&0) {
-        let reason = format!("{name:?} is {:?} {:?}: it is empty", tensor.dtype(), tensor.shape());
-        return Err(Error::content(path, reason));
+/// The size of an axis of a state dict's tensor, which must be as `expected` otherwise: so a network is no larger than its configuration and the
+/// file ask for. Without such a tensor the size is that of `expected`, and then loading says what is missing.
+fn axis(path: &Path, weights: &[u8], name: &str, axis: usize, expected: &[usize]) -> Result<usize> {
+    let Ok(file) = SafeTensors::deserialize(weights) else { return Ok(expected[axis]) };
+    let Ok(tensor) = file.tensor(name) else { return Ok(expected[axis]) };
+    let (found, mut expected) = (tensor.shape(), expected.to_vec());
+    expected[axis] = found.get(axis).copied().unwrap_or(expected[axis]);
+    if found != expected {
+        let mismatch = Mismatch { shapes: vec![(name.into(), found.to_vec(), expected)], ..Mismatch::default() };
+        return Err(Error::Weights { path: path.into(), source: fp8_models::Error::Mismatch(mismatch) });
     }
-    Ok(tensor.shape().get(axis).copied())
+    if found.contains(&0) {
+        return Err(Error::content(path, format!("{name:?} is {:?} {found:?}: it is empty", tensor.dtype())));
+    }
+    Ok(expected[axis])
 }
 
-/// Channels and classes that a ResNet's state dict was made for; three and ten where it does not tell, and then loading
-/// says what is missing.
-fn shape_of(path: &Path, weights: &[u8]) -> Result<Shape> {
-    let axis = |name, number| axis(path, weights, name, number);
-    Ok(Shape { channels: axis("conv1.weight", 1)?.unwrap_or(3), classes: axis("fc.weight", 0)?.unwrap_or(10) })
+/// Channels and classes that a ResNet's state dict was made for; three and ten where it does not tell.
+fn shape_of(model: &config::Model, path: &Path, weights: &[u8]) -> Result<Shape> {
+    let network = images::outline(model, Shape { channels: 3, classes: 10 });
+    let channels = axis(path, weights, "conv1.weight", 1, &network.first_shape())?;
+    Ok(Shape { channels, classes: axis(path, weights, "fc.weight", 0, &network.last_shape())? })
 }

@@ -81,6 +81,15 @@ fn a_truncated_cifar_file_is_named() {
 }
 
 #[test]
+fn formats_fit_into_a_terminal() {
+    let place = Place::new("tiny.toml", TINY);
+    let said = place.succeeds(&["formats"]);
+    assert!(said.lines().count() > 9 && said.lines().all(|line| line.chars().count() <= 80), "{said}");
+    let codes = place.succeeds(&["formats", "--format", "e4m3"]);
+    assert!(codes.lines().count() == 64 && codes.ends_with("ff  1 1111 111  NaN\n"), "{codes}");
+}
+
+#[test]
 fn a_folder_that_cannot_be_made_is_named() {
     let place = Place::new("tiny.toml", TINY);
     fs::write(place.path().join("file"), "").unwrap();
@@ -137,6 +146,29 @@ fn a_file_may_be_the_standard_output() {
     assert!(fs::symlink_metadata(place.path().join("link")).unwrap().is_symlink());
 }
 
+/// So it may the standard error, and a file that the shell has opened under a number.
+#[cfg(unix)]
+#[test]
+fn a_file_may_be_open_already() {
+    let place = Place::new("tiny.toml", TINY);
+    place.tensors("in.safetensors", &[("w", Dtype::F32, &[100], noise(100))]);
+    place.succeeds(&["cast", "in.safetensors", "out.safetensors", "--format", "bf16"]);
+    let cast = |name: &str| format!("{} cast in.safetensors {name} --format bf16", env!("CARGO_BIN_EXE_fp8-trainer"));
+    let shell = |script: &str| Command::new("sh").args(["-c", script]).current_dir(place.path()).output().unwrap();
+    for (number, name) in [(2, "error"), (3, "other")] {
+        std::os::unix::fs::symlink(format!("/dev/fd/{number}"), place.path().join(name)).unwrap();
+        let file = format!("written by {number}");
+        // Were it renamed over, the shell's own line would be lost.
+        let output = shell(&format!("exec {number}>>'{file}'; {} || exit 1; echo end >&{number}", cast(name)));
+        let expected = [&place.read("out.safetensors")[..], b"end\n"].concat();
+        assert!(place.read(&file) == expected, "{number}: {}", String::from_utf8_lossy(&place.read(&file)));
+        assert!(output.status.success() && output.stdout.starts_with(b"1 tensors to bf16"), "{output:?}");
+        assert!(fs::symlink_metadata(place.path().join(name)).unwrap().is_symlink());
+    }
+    assert!(shell(&format!("{} > both 2>&1", cast("error"))).status.success());
+    assert_eq!(place.read("both"), place.read("out.safetensors"), "and no summary");
+}
+
 /// Nobody listens on the standard error, or there is no room for what it says: the run goes on, and says what to say on the standard output.
 #[cfg(target_os = "linux")]
 #[test]
@@ -154,6 +186,23 @@ fn a_deaf_standard_error_ends_no_run() {
         assert!(output.status.success() && output.stdout.starts_with(b"validation loss "), "{name}: {output:?}");
     }
     assert_eq!(run("none", full().into(), &["--set", "training.batch=33"]).status.code(), Some(1));
+}
+
+/// Why the last checkpoint is of no use stands in the log.
+#[cfg(unix)]
+#[test]
+fn a_checkpoint_that_cannot_be_read_is_told_of() {
+    let place = Place::new("tiny.toml", TINY);
+    let train = ["train", "tiny.toml", "--output", "run"];
+    place.succeeds(&train);
+    fs::remove_file(place.path().join("run/checkpoint")).unwrap();
+    fs::create_dir(place.path().join("run/checkpoint")).unwrap();
+    let output = place.command(&[&train[..], &["--resume"]].concat()).output().unwrap();
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    for part in ["going on from run/checkpoint.previous", "reading run/checkpoint", "Is a directory"] {
+        assert!(said.contains(part), "{said}");
+    }
 }
 
 /// Stopped by SIGINT, resumed: the same weights as never stopped.
@@ -252,8 +301,12 @@ fn step_names_what_is_wrong_with_its_files() {
         &[("input", Dtype::F32, &[6, 1, 8, 8], good.clone()), ("target", Dtype::I64, &[6], i64s(&[0; 6]))],
     );
     place.tensors("other weights", &[("conv1.weight", Dtype::F32, &[4, 3, 3, 3], noise(108))]);
-    place.tensors("no channels", &[("conv1.weight", Dtype::F32, &[0, 1 << 60], vec![])]);
-    place.tensors("no classes", &[("fc.weight", Dtype::F32, &[1 << 40, 0], vec![])]);
+    place.tensors("no channels", &[("conv1.weight", Dtype::F32, &[4, 0, 3, 3], vec![])]);
+    place.tensors("no classes", &[("fc.weight", Dtype::F32, &[0, 32], vec![])]);
+    // Networks of these sizes would need terabytes.
+    place.tensors("channels", &[("conv1.weight", Dtype::F32, &[0, 1 << 60], vec![])]);
+    place.tensors("classes", &[("fc.weight", Dtype::I8, &[1 << 22, 1], vec![1; 1 << 22])]);
+    place.tensors("axes", &[("fc.weight", Dtype::F32, &[], vec![0; 4])]);
     fs::write(place.path().join("cut"), &place.read("run/weights.safetensors")[..5000]).unwrap();
     fs::write(place.path().join("text"), "no tensors here").unwrap();
     let own = "run/weights.safetensors";
@@ -273,8 +326,15 @@ fn step_names_what_is_wrong_with_its_files() {
             "good",
             "error: other weights: weights of another model:\n  missing: bn1.bias, bn1.running_mean",
         ),
-        ("no channels", "good", "error: no channels: \"conv1.weight\" is F32 [0, 1152921504606846976]: it is empty"),
-        ("no classes", "good", "error: no classes: \"fc.weight\" is F32 [1099511627776, 0]: it is empty"),
+        ("no channels", "good", "error: no channels: \"conv1.weight\" is F32 [4, 0, 3, 3]: it is empty"),
+        ("no classes", "good", "error: no classes: \"fc.weight\" is F32 [0, 32]: it is empty"),
+        (
+            "channels",
+            "good",
+            "conv1.weight is [0, 1152921504606846976] where the model has [4, 1152921504606846976, 3, 3]",
+        ),
+        ("classes", "good", "fc.weight is [4194304, 1] where the model has [4194304, 32]"),
+        ("axes", "good", "fc.weight is [] where the model has [10, 32]"),
         ("cut", "good", "error: cut: not a valid safetensors file"),
         ("nowhere", "good", "error: reading nowhere: "),
     ] {
@@ -295,6 +355,6 @@ fn step_names_what_is_wrong_with_its_files() {
     place.fails(&arguments, &["error: writing no/out: "]);
     place.fails(
         &[&arguments[..], &["--set", "model.width=8"]].concat(),
-        &["of another shape: bn1.bias is [4] where the model has [8]"],
+        &["of another shape: conv1.weight is [4, 3, 3, 3] where the model has [8, 3, 3, 3]"],
     );
 }

@@ -143,7 +143,10 @@ fn what_belongs_to_another_run_is_refused() {
 
     place.write("run/tokenizer.json", &tokenizer);
     place.write("run/weights.safetensors", &weights[..weights.len() - 9]);
-    place.fails(&["translate", "run"], &["error: run/weights.safetensors: not a valid safetensors file"]);
+    place.fails(
+        &["translate", "run"],
+        &["error: run/weights.safetensors: not a valid safetensors file: incomplete metadata, file not fully covered\n"],
+    );
     assert!(place.run(&arguments, "the dog\n").status.success());
 
     place.write("images.toml", common::TINY);
@@ -265,4 +268,9 @@ fn a_step_names_what_is_wrong_with_its_tokens() {
         let files = ["--weights", "run/weights.safetensors", "--batch", batch, "--output", "out"];
         place.fails(&[&["step", "--config", "tiny.toml"], &files[..]].concat(), &[message]);
     }
+    // Such a network would need gigabytes.
+    place.tensors("wide", &[("embedder.weight", Dtype::I8, &[1 << 26, 1], vec![1; 1 << 26])]);
+    let files = ["--weights", "wide", "--batch", "none", "--output", "out"];
+    let message = "embedder.weight is [67108864, 1] where the model has [67108864, 8]";
+    place.fails(&[&["step", "--config", "tiny.toml"], &files[..]].concat(), &[message]);
 }

@@ -30,7 +30,7 @@ impl Peer {
             Device::Cuda { ordinal, .. } => ("gpu.py", Some(ordinal.to_string())),
         };
         let mut process = Command::new(python)
-            .arg(repository::root().join("tools/peer").join(program))
+            .arg(repository::root()?.join("tools/peer").join(program))
             .args(["--threads", &threads.to_string()])
             .args(card.iter().flat_map(|card| ["--card", card]))
             .env("PYTHONDONTWRITEBYTECODE", "1")

@@ -23,7 +23,7 @@ pub fn find() -> Result<PathBuf> {
         return Ok(named.into());
     }
     ensure!(cfg!(all(target_os = "linux", target_arch = "x86_64")), "the package is for Linux on x86-64");
-    let folder = repository::root().join("target/nvrtc-13.0.88");
+    let folder = repository::root()?.join("target/nvrtc-13.0.88");
     let places = LIBRARIES.map(|name| folder.join(name));
     if !places.iter().all(|place| place.exists()) {
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;

@@ -175,7 +175,7 @@ fn serve(bytes: Vec<u8>, manner: Manner) -> (String, Arc<Mutex<Vec<String>>>) {
 
 #[test]
 fn manifests_are_well_formed() {
-    let folder = repository::root().join("datasets");
+    let folder = repository::root().unwrap().join("datasets");
     for entry in fs::read_dir(&folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let manifest = Manifest::named(&folder, name.strip_suffix(".toml").unwrap()).unwrap();
@@ -341,7 +341,7 @@ fn an_archive_of_something_else_is_refused() {
 #[test]
 fn what_cannot_be_downloaded_says_where_to_put_it() {
     let place = Place::new(b"");
-    let manifest = Manifest::named(&repository::root().join("datasets"), "imagenet").unwrap();
+    let manifest = Manifest::named(&repository::root().unwrap().join("datasets"), "imagenet").unwrap();
     let error = fetch(&manifest, None, &place.target()).unwrap_err().to_string();
     let words = ["data/tiny/train/WNID/*.JPEG", "data/tiny/val/WNID/*.JPEG", "again to check it"];
     assert!(words.iter().all(|word| error.contains(word)), "{error}");

@@ -86,26 +86,28 @@ fn html(results: &Results) -> String {
 fn a_stand_in_is_never_shown_as_imagenet() {
     let results = results(false, 1);
     let markdown = render(&results, "report.md", include_str!("report.md.j2")).unwrap();
-    for text in [html(&results), markdown, terminal(&results).unwrap()] {
+    for text in [html(&results), markdown, terminal(&results, None).unwrap()] {
         assert!(text.contains("NOT ImageNet"), "{text}");
         assert!(text.contains("not those of ImageNet"), "{text}");
         assert!(text.contains("ImageNet, paper"), "{text}");
     }
-    assert!(!terminal(&super::tests::results(true, 1)).unwrap().contains("NOT ImageNet"));
+    assert!(!terminal(&super::tests::results(true, 1), None).unwrap().contains("NOT ImageNet"));
 }
 
 #[test]
 fn differences_carry_an_interval_when_there_are_seeds() {
-    assert!(terminal(&results(false, 1)).unwrap().contains("+0.25 "));
-    assert!(terminal(&results(false, 3)).unwrap().contains("+0.25 ± 0.00"));
+    assert!(terminal(&results(false, 1), None).unwrap().contains("+0.25 "));
+    let narrow = terminal(&results(false, 3), Some(50)).unwrap();
+    assert!(narrow.lines().all(|line| line.chars().count() <= 50), "{narrow}");
+    assert!(terminal(&results(false, 3), None).unwrap().contains("+0.25 ± 0.00"));
 }
 
 #[test]
 fn uneven_seeds_are_counted() {
     let mut results = results(false, 3);
-    assert!(terminal(&results).unwrap().contains("Means over 3 seeds"));
+    assert!(terminal(&results, None).unwrap().contains("Means over 3 seeds"));
     results.runs.pop();
-    assert!(terminal(&results).unwrap().contains("Means over 2 to 3 seeds"));
+    assert!(terminal(&results, None).unwrap().contains("Means over 2 to 3 seeds"));
     results.runs[0].variant = "fp32, constant".into();
     let table = tables::scalings(Experiment::named("imagenet").unwrap(), &results);
     let seeds: Vec<&str> = table.rows.iter().map(|row| row[1].as_str()).collect();
@@ -138,8 +140,8 @@ fn lines_of_many_variants_differ() {
 
 #[test]
 fn equivalence_is_tested_where_there_are_pairs() {
-    assert!(!terminal(&results(false, 1)).unwrap().contains("Equivalence"));
-    let said = terminal(&results(false, 3)).unwrap();
+    assert!(!terminal(&results(false, 1), None).unwrap().contains("Equivalence"));
+    let said = terminal(&results(false, 3), None).unwrap();
     let row = said.lines().find(|line| line.starts_with("resnet50, fp8 − fp32")).unwrap();
     assert!(row.contains("+0.25 ± 0.00") && row.ends_with("  shown") && said.contains("within ±1"), "{said}");
     let mut results = results(false, 3);
@@ -220,7 +222,7 @@ fn loss_scalings_have_a_table_of_their_own() {
         run.lowest_scale = 2_f64.powi(-12);
     }
     let results = Results { experiment: "wmt16".into(), runs, ..base };
-    let said = terminal(&results).unwrap();
+    let said = terminal(&results, None).unwrap();
     for part in ["24.50", "24.25", "-0.25", "WMT16, paper: fp32", "24.3", "24.6", "+0.3", "NOT WMT16"] {
         assert!(said.contains(part), "{part}\n{said}");
     }
@@ -247,7 +249,7 @@ fn what_is_flushed_is_shown_layer_by_layer() {
     assert_eq!(flushed.late(), 28.5);
     let runs = vec![Run { flushed, variant: "fp8, spurious overflows".into(), ..run("gnmt", "fp8", 1, 0.0) }];
     let results = Results { experiment: "loss-scaling".into(), runs, ..results(false, 1) };
-    let said = terminal(&results).unwrap();
+    let said = terminal(&results, None).unwrap();
     assert!(said.contains("decoder.0     error                     50.0"), "{said}");
     assert!(said.lines().any(|line| line.starts_with("gnmt, fp8, spurious") && line.contains(" 28.5 ")), "{said}");
     assert!(said.lines().any(|line| line.split_whitespace().eq(["30", "256", "50.0", "7.0"])), "{said}");

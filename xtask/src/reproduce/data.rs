@@ -49,21 +49,21 @@ impl Choice {
         let name = match self {
             Self::Synthetic => return Ok(None),
             Self::Auto => {
-                let found = papers.found(&open).transpose();
+                let found = papers.found(&open);
                 return found.map_err(|error| anyhow!("{error:#}; --data synthetic does without it"));
             }
             Self::Other(name) => name,
         };
         if let Some(known) = others.iter().find(|known| known.name == name) {
-            let Some(found) = known.found(&open) else {
+            let Some(found) = known.found(&open)? else {
                 bail!(
                     "no {} in {}: `cargo xtask fetch {name}` downloads it or says where it is to be had, and --data PATH takes it from \
                      elsewhere",
                     known.title,
-                    repository::data().join(name).display()
+                    repository::data()?.join(name).display()
                 )
             };
-            return found.map(Some);
+            return Ok(Some(found));
         }
         let folder = PathBuf::from(name);
         if folder.is_file() {
@@ -81,11 +81,12 @@ impl Choice {
 
 impl Known {
     /// The first of the folders `NAME/INSIDE` that exists with the data set in it.
-    fn found<T>(&self, open: &impl Fn(&Path) -> Result<T>) -> Option<Result<T>> {
-        let folders = self.inside.iter().map(|inside| repository::data().join(self.name).join(inside));
+    fn found<T>(&self, open: &impl Fn(&Path) -> Result<T>) -> Result<Option<T>> {
+        let data = repository::data()?;
+        let folders = self.inside.iter().map(|inside| data.join(self.name).join(inside));
         let mut opened = folders.filter(|folder| folder.is_dir()).map(|folder| absolute(&folder, open));
-        let first = opened.next()?;
-        Some(if first.is_ok() { first } else { opened.find(Result::is_ok).unwrap_or(first) })
+        let Some(first) = opened.next() else { return Ok(None) };
+        if first.is_ok() { first } else { opened.find(Result::is_ok).unwrap_or(first) }.map(Some)
     }
 }
 

@@ -13,6 +13,7 @@ use super::experiment::Experiment;
 use super::results::{DataSet, Results};
 use crate::provenance::Provenance;
 use crate::runs::{self, List, Outcome, Plan, Run, count, spoken};
+use crate::terminal::{say, width, within};
 use crate::{report, repository};
 
 /// An experiment on some data, at some scale.
@@ -40,7 +41,7 @@ impl Reproduction {
         }
         runs::tell_apart(&self.plans)?;
         let backends = making.effort.backends(&making.device)?;
-        let folder = making.output.clone().unwrap_or_else(|| self.default_folder());
+        let folder = repository::output(making.output.as_deref(), self.usual_folder())?;
         let _lock = FolderLock::take(&folder)?;
         let Self { experiment, data, scale, about, plans, .. } = self;
         let fresh = Results {
@@ -55,7 +56,7 @@ impl Reproduction {
             compared: Vec::new(),
         };
         let mut results = continued(fresh, &folder, &plans)?;
-        println!("{}", introduction(experiment, &results, &folder));
+        say(&within(width(), &introduction(experiment, &results, &folder)))?;
         let start = Instant::now();
         // What is there is replaced when a run has ended, not before.
         if !folder.join("results.json").exists() {
@@ -78,19 +79,20 @@ impl Reproduction {
         if finished {
             report::write(&results, folder)?;
         }
-        print!("{}", report::terminal(&results)?);
+        say(&report::terminal(&results, width())?)?;
         if !finished {
-            println!("Interrupted. The same command goes on from here: {}", results.provenance.command);
+            say(&format!("Interrupted. The same command goes on from here: {}", results.provenance.command))?;
             return Ok(ExitCode::from(130));
         }
         let page = folder.join("report.html");
-        println!("\n{} in {}; open {}.", count(plans.len(), "run"), spoken(start.elapsed()), page.display());
+        say(&format!("\n{} in {}; open {}.", count(plans.len(), "run"), spoken(start.elapsed()), page.display()))?;
         Ok(if results.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    fn default_folder(&self) -> PathBuf {
+    /// From the checkout's root.
+    fn usual_folder(&self) -> PathBuf {
         let Self { experiment, scale, kind, .. } = self;
-        repository::root().join("runs").join(experiment.name).join(format!("{scale}-{kind}"))
+        Path::new("runs").join(experiment.name).join(format!("{scale}-{kind}"))
     }
 }
 

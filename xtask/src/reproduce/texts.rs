@@ -47,7 +47,7 @@ fn open(folder: &Path) -> Result<Source> {
 }
 
 fn text_of(name: &str) -> Result<Text> {
-    let manifest = Manifest::named(&repository::root().join("datasets"), name)?;
+    let manifest = Manifest::named(&repository::root()?.join("datasets"), name)?;
     manifest.text.with_context(|| format!("{name} holds no text"))
 }
 

@@ -64,8 +64,9 @@ impl Progress {
             let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
             BARS.add(ProgressBar::new(1000).with_style(style.progress_chars("━╸─")))
         };
-        let run = bar("{prefix:<22} {bar:30} step {pos}/{len}  {msg}");
-        let all = bar("{prefix:<22} {bar:30} {msg}");
+        // Each on one line of whatever width: of messages there is what has room.
+        let run = bar("{prefix:<22} {bar:18} step {pos}/{len}  {wide_msg}");
+        let all = bar("{prefix:<22} {bar:18} {wide_msg}");
         let start = Instant::now();
         let (title, steps, work, done, skipped) = (String::new(), 1, 0.0, 0.0, 0);
         Self { all, run, start, total, before: done_before, done, steps, work, title, unit: "", skipped }
@@ -108,8 +109,8 @@ impl Progress {
                 self.skipped += u64::from(record.skipped());
                 let loss = record.loss.map_or("Inf or NaN".into(), |loss| format!("{loss:.3}"));
                 self.run.set_message(format!(
-                    "loss {loss}  scale {}  skipped {}  {:.0} {}/s",
-                    record.loss_scale, self.skipped, record.per_second, self.unit
+                    "loss {loss}  {:.0} {}/s  scale {}  skipped {}",
+                    record.per_second, self.unit, record.loss_scale, self.skipped
                 ));
                 self.run.inc(1);
                 self.done += self.work / self.steps as f64;

@@ -3,11 +3,13 @@
 use std::fmt;
 
 use serde::de::value::StringDeserializer;
-use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 use serde::forward_to_deserialize_any;
 use toml::{Table, Value};
 
-use super::FieldError;
+use super::{FieldError, words};
 
 /// Reads a `T`.
 ///
@@ -61,6 +63,18 @@ impl de::Error for FieldError {
         Self::Invalid { field: String::new(), reason: message.to_string() }
     }
 
+    fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::custom(format_args!("{} is wanted, not {}", words::wanted(expected), words::found(unexpected)))
+    }
+
+    fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::invalid_type(unexpected, expected)
+    }
+
+    fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
+        Self::custom(format_args!("{} is wanted, not a list of length {length}", words::wanted(expected)))
+    }
+
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
         Self::Unknown { field: field.into(), known: expected.iter().map(|name| (*name).into()).collect() }
     }
@@ -112,22 +126,26 @@ impl<'de> de::Deserializer<'de> for Node {
         }
     }
 
-    /// Without their names, fields would be taken by their order.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _name: &'static str,
         _fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, FieldError> {
+        self.deserialize_map(visitor)
+    }
+
+    /// Of a list, fields would be taken by their order.
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         match self.0 {
-            Value::Array(_) => Err(de::Error::custom(format_args!("a section is wanted, not {}", self.0))),
-            _ => self.deserialize_any(visitor),
+            Value::Table(_) => self.deserialize_any(visitor),
+            other => Err(de::Error::custom(format_args!("a section is wanted, {{ FIELD = VALUE, … }}, not {other}"))),
         }
     }
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
-        newtype_struct seq tuple tuple_struct map identifier ignored_any
+        newtype_struct seq tuple tuple_struct identifier ignored_any
     }
 }
 

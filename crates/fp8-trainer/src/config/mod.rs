@@ -10,6 +10,7 @@ mod sizes;
 mod task;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::fmt;
 use std::path::Path;

@@ -4,12 +4,15 @@ use toml::{Table, Value};
 
 use super::FieldError;
 
+/// Parts of a path, at most.
+const DEEPEST: usize = 16;
+
 /// Sets the field at the dotted path `KEY` of `KEY=VALUE`. The value is TOML (`0.1`, `[30, 60]`, `{ kind = "cosine" }`);
 /// what is not is taken as text, so that texts need no quotes. Another `kind` takes the section's other fields with it, as they belong to
 /// the old one.
 ///
 /// # Errors
-/// When there is no `=`, a part of the path is empty, or a part other than the last is no table.
+/// When there is no `=`, a part of the path is empty, there are too many parts, or a part other than the last is no table.
 pub fn set(document: &mut Table, assignment: &str) -> Result<(), FieldError> {
     let invalid = |field: &str, reason: &str| FieldError::Invalid { field: field.into(), reason: reason.into() };
     let Some((path, value)) = assignment.split_once('=') else {
@@ -18,6 +21,10 @@ pub fn set(document: &mut Table, assignment: &str) -> Result<(), FieldError> {
     let path = path.trim();
     if path.split('.').any(str::is_empty) {
         return Err(invalid(path, "a part of the path is empty"));
+    }
+    // What is nested without end would be read, and dropped, by recursion without end.
+    if path.split('.').count() > DEEPEST {
+        return Err(invalid(path.split('.').next().unwrap_or(path), "no field lies so deep"));
     }
     let (sections, name) = path.rsplit_once('.').map_or((None, path), |(sections, name)| (Some(sections), name));
     let mut table = document;
@@ -80,6 +87,8 @@ mod tests {
         for assignment in ["epochs", "=3", "training.=3", ".epochs=3", "seed.low=3"] {
             set(&mut document, assignment).unwrap_err();
         }
+        let deep = format!("{}b=1", "a.".repeat(100_000));
+        assert!(matches!(set(&mut document, &deep), Err(FieldError::Invalid { field, .. }) if field == "a"));
         assert_eq!(document, "seed = 3".parse::<Table>().unwrap());
     }
 }

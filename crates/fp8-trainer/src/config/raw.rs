@@ -1,13 +1,13 @@
 //! The configuration as written: every field may be missing, none may be unknown.
 
-use fp8_autograd::{LossScaling, OptimizerRule};
 use fp8_data::Unreadable;
 use fp8_models::{Architecture, Stem};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use super::{Diagnostics, Schedule};
+use super::Diagnostics;
 
+/// Sections whose fields depend on one of them, or on the task, are tables as yet.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -22,9 +22,9 @@ pub struct Config {
     pub loader: Table,
     #[serde(default)]
     pub training: Training,
-    pub schedule: Option<Schedule>,
-    pub optimizer: Option<OptimizerRule>,
-    pub loss_scaling: Option<LossScaling>,
+    pub schedule: Option<Table>,
+    pub optimizer: Option<Table>,
+    pub loss_scaling: Option<Table>,
     #[serde(default)]
     pub diagnostics: Diagnostics,
     #[serde(default)]

@@ -18,7 +18,7 @@ type Result<T> = std::result::Result<T, FieldError>;
 
 pub fn resolve(raw: raw::Config) -> Result<Config> {
     let recipe = recipe(raw.recipe.unwrap_or_else(|| raw::Recipe::Name("fp8".into())))?;
-    let loss_scaling = raw.loss_scaling.unwrap_or_else(|| recipe.recipe.loss_scaling.clone());
+    let loss_scaling = given("loss_scaling", raw.loss_scaling)?.unwrap_or_else(|| recipe.recipe.loss_scaling.clone());
     let task = match raw.task {
         raw::Task::Images => Task::Images(images(raw.model, raw.data, raw.loader)?),
         raw::Task::Translation => Task::Translation(translation(raw.model, raw.data, raw.loader)?),
@@ -28,8 +28,8 @@ pub fn resolve(raw: raw::Config) -> Result<Config> {
         recipe,
         training: training(&raw.training, &task),
         task,
-        schedule: raw.schedule.unwrap_or(Schedule::Constant {}),
-        optimizer: raw.optimizer.unwrap_or(OptimizerRule::Sgd {
+        schedule: given("schedule", raw.schedule)?.unwrap_or(Schedule::Constant {}),
+        optimizer: given("optimizer", raw.optimizer)?.unwrap_or(OptimizerRule::Sgd {
             momentum: 0.9,
             dampening: 0.0,
             nesterov: false,
@@ -68,13 +68,18 @@ fn recipe(source: raw::Recipe) -> Result<RecipeSource> {
     Ok(RecipeSource { source, recipe })
 }
 
-/// A section of a task's own.
+/// As [`section`], of one that may be left out.
+fn given<T: DeserializeOwned>(name: &str, table: Option<Table>) -> Result<Option<T>> {
+    table.map(|table| section(name, table)).transpose()
+}
+
+/// A section that was left as a table.
 fn section<T: DeserializeOwned>(name: &str, table: Table) -> Result<T> {
     document::read(Value::Table(table)).map_err(|error| error.within(name))
 }
 
 fn images(model: Table, data: Option<Table>, loader: Table) -> Result<Images> {
-    let data: Source = data.map_or_else(|| Ok(Source::default()), |data| section("data", data))?;
+    let data: Source = given("data", data)?.unwrap_or_default();
     let loader: raw::Loader = section("loader", loader)?;
     let size = loader.size.or(data.size()).unwrap_or(224);
     Ok(Images {
@@ -95,7 +100,7 @@ fn translation(mut model: Table, data: Option<Table>, loader: Table) -> Result<T
     model.entry("architecture").or_insert_with(|| "gnmt".into());
     Ok(Translation {
         model: section("model", model)?,
-        data: data.map_or_else(|| Ok(fp8_data::text::Source::default()), |data| section("data", data))?,
+        data: given("data", data)?.unwrap_or_default(),
         loader: section("loader", loader)?,
     })
 }

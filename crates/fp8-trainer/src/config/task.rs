@@ -174,6 +174,14 @@ impl SequenceModel {
             Self::Transformer(_) => "transformer",
         }
     }
+
+    /// Width of embeddings.
+    pub const fn width(&self) -> usize {
+        match self {
+            Self::Gnmt { hidden, .. } => *hidden,
+            Self::Transformer(model) => model.width,
+        }
+    }
 }
 
 const SMALL: GnmtConfig = GnmtConfig::small(0);

@@ -22,13 +22,17 @@ pub struct Shape {
 
 /// The network of a configuration.
 pub fn network(model: &config::Model, shape: Shape, seed: u64, parameters: &mut Parameters) -> Result<ResNet> {
-    let config = ResNetConfig {
+    Ok(ResNet::new(&outline(model, shape), parameters, seed)?)
+}
+
+/// What it is like, without values.
+pub const fn outline(model: &config::Model, shape: Shape) -> ResNetConfig {
+    ResNetConfig {
         channels: shape.channels,
         width: model.width,
         zero_init_residual: model.zero_init_residual,
         ..ResNetConfig::new(model.architecture, model.stem, shape.classes)
-    };
-    Ok(ResNet::new(&config, parameters, seed)?)
+    }
 }
 
 /// Images with their classes.

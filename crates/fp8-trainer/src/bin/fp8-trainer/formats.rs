@@ -1,6 +1,7 @@
 //! `fp8-trainer formats`.
 
 use std::fmt::Write;
+use std::io;
 
 use anyhow::Result;
 use fp8_core::{E8M0, Format, decode};
@@ -40,19 +41,29 @@ fn table(name: &str) -> Result<Table, String> {
 pub fn run(arguments: &Arguments) -> Result<()> {
     say(match arguments.format {
         None => properties(),
-        Some(Table::Signed(format)) => codes(|code| (bits(format, code), decode(format, code.into()).to_string())),
-        Some(Table::E8m0) => codes(|code| (format!("{code:08b}"), format!("{:e}", E8M0::from_bits(code).to_f64()))),
+        Some(Table::Signed(format)) => {
+            codes(columns(), |code| (bits(format, code), decode(format, code.into()).to_string()))
+        }
+        Some(Table::E8m0) => {
+            codes(columns(), |code| (format!("{code:08b}"), format!("{:e}", E8M0::from_bits(code).to_f64())))
+        }
     }
     .trim_end())
 }
 
-/// One row a format.
+/// One row a format; 80 characters wide.
 fn properties() -> String {
-    let headings =
-        ["format", "exponent", "mantissa", "bias", "largest", "smallest normal", "smallest", "infinity", "NaN"];
+    const WIDTHS: [usize; 9] = [10, 10, 10, 6, 10, 10, 10, 8, 6];
+    let headings = ["format", "exponent", "mantissa", "bias", "largest", "smallest", "smallest", "Inf", "NaN"];
+    let below = ["", "", "", "", "", "normal", "", "", ""];
     let e8m0 = ["e8m0", "8", "0", "127", "2^127", "2^-127", "2^-127", "none", "0xff"].map(String::from);
-    let rows = [headings.map(String::from)].into_iter().chain(Format::ALL.map(property_row)).chain([e8m0]);
-    rows.fold(String::new(), |text, row| text + row.map(|cell| format!("{cell:<17}")).concat().trim_end() + "\n")
+    let rows = [headings, below].map(|row| row.map(String::from)).into_iter();
+    let rows = rows.chain(Format::ALL.map(property_row)).chain([e8m0]);
+    let line = |row: [String; 9]| {
+        let cells: String = row.iter().zip(WIDTHS).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.trim_end().to_string() + "\n"
+    };
+    rows.map(line).collect()
 }
 
 fn property_row(format: Format) -> [String; 9] {
@@ -82,11 +93,18 @@ fn bits(format: Format, code: u8) -> String {
     format!("{sign} {exponent} {mantissa}")
 }
 
-/// All 256 codes in four columns.
-fn codes(show: impl Fn(u8) -> (String, String)) -> String {
-    let mut text = String::new();
-    for row in 0..64_u8 {
-        for code in (0..4_u8).map(|column| row + 64 * column) {
+/// Columns of codes: four, or two on a terminal that is too narrow for them.
+fn columns() -> u16 {
+    const FOUR: u16 = 152;
+    let terminal = terminal_size::terminal_size_of(io::stdout());
+    if terminal.is_some_and(|(width, _)| (1..FOUR).contains(&width.0)) { 2 } else { 4 }
+}
+
+/// All 256 codes in so many columns.
+fn codes(columns: u16, show: impl Fn(u8) -> (String, String)) -> String {
+    let (mut text, rows) = (String::new(), 256 / columns);
+    for row in 0..rows {
+        for code in (0..columns).map(|column| (row + rows * column) as u8) {
             let (bits, value) = show(code);
             // Writing to a text cannot fail.
             let _ = write!(text, "{code:02x}  {bits}  {value:<24}");

@@ -82,13 +82,14 @@ impl Place {
     }
 }
 
-/// Says what was written into `output`; on the standard error where that is the standard output itself.
+/// Says what was written into `output`; on the standard error where that is the standard output itself, and nowhere where it is both.
 fn say_of(output: &Path, text: &str) -> Result<()> {
-    if fp8_trainer::is_standard_output(output) {
-        note(text);
-        return Ok(());
+    match [fp8_trainer::is_standard_output(output), fp8_trainer::is_standard_error(output)] {
+        [true, true] => {}
+        [true, false] => note(text),
+        [false, _] => say(text)?,
     }
-    say(text)
+    Ok(())
 }
 
 /// Prints to the standard error, if anybody listens: no run ends for want of a reader.

@@ -4,7 +4,8 @@ use fp8_trainer::Event;
 use fp8_trainer::metrics::{EpochRecord, StepRecord};
 use indicatif::{ProgressBar, ProgressStyle};
 
-const STYLE: &str = "{prefix} {bar:24} {pos}/{len} {msg} eta {eta}";
+/// On one line of whatever width: of the message there is what has room.
+const STYLE: &str = "{prefix} {bar:16} {pos}/{len} eta {eta} {wide_msg}";
 
 /// Turns events into what is shown.
 pub struct Progress {
@@ -56,7 +57,7 @@ impl Progress {
         let loss = record.loss.map_or("not finite".into(), |loss| format!("{loss:.4}"));
         let (scale, skipped, unit) = (record.loss_scale, self.skipped, self.unit);
         self.bar.set_prefix(format!("epoch {}/{}", record.epoch, self.epochs));
-        self.bar.set_message(format!("loss {loss}  scale {scale}  overflows {skipped}  {speed:.0} {unit}/s"));
+        self.bar.set_message(format!("loss {loss}  {speed:.0} {unit}/s  scale {scale}  overflows {skipped}"));
         self.bar.set_position(record.step + 1);
     }
 
