@@ -83,9 +83,14 @@ pub fn equivalence(experiment: &Experiment, results: &Results) -> Table {
     for Compared { model, variant, baseline, equivalence, is_shown } in compared(experiment, results) {
         let Equivalence { pairs, mean, half_width, p, .. } = equivalence;
         let difference = format!("{:+}", Estimate { mean, half_width: Some(half_width) });
-        let verdict = if is_shown { "shown" } else { "not shown" };
+        let verdict = match (is_shown, p) {
+            (true, _) => "shown",
+            (false, Some(_)) => "not shown",
+            (false, None) => "not shown: all equal",
+        };
+        let p = p.map_or("–".into(), |p| format!("{p:.4}"));
         let run = format!("{model}, {variant} − {baseline}");
-        table.push([run, pairs.to_string(), difference, format!("{p:.4}"), verdict.into()]);
+        table.push([run, pairs.to_string(), difference, p, verdict.into()]);
     }
     table
 }
