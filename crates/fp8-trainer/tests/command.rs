@@ -125,6 +125,24 @@ fn a_cast_from_f64_to_f32_takes_no_rounding() {
     place.succeeds(&["cast", "half", "back", "--format", "f32", "--rounding", "sr", "--overflow", "saturate"]);
 }
 
+/// Scales of F8_E8M0 are numbers as others are, exact in f32. There is no way back, for other numbers are no scales.
+#[test]
+fn scales_are_cast_from_and_not_to() {
+    let place = Place::new("tiny.toml", TINY);
+    place.tensors("in", &[("scale", Dtype::F8_E8M0, &[4], vec![0, 126, 254, 255])]);
+    let said = place.succeeds(&["cast", "in", "out", "--format", "f32"]);
+    assert!(said.contains("1 tensors to f32, 0 left as they are"), "{said}");
+    let bytes = fs::read(place.path().join("out")).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let expected = f32s(&[2_f32.powi(-127), 0.5, 2_f32.powi(127), f32::NAN]);
+    assert_eq!(tensors.tensor("scale").unwrap().dtype(), Dtype::F32);
+    assert_eq!(tensors.tensor("scale").unwrap().data(), expected);
+    let refused = place.run(&["cast", "out", "back", "--format", "e8m0"], "");
+    assert_eq!(refused.status.code(), Some(2), "a mistake on the command line");
+    let said = stderr(&refused);
+    assert!(said.contains("e8m0 is for scales: powers of two, no sign, no zero; choose one of e5m2, e4m3,"), "{said}");
+}
+
 /// What is written to the standard output is the file alone, wherever that goes; the summary stands on the standard error.
 #[cfg(unix)]
 #[test]

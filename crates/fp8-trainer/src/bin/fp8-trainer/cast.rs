@@ -19,7 +19,8 @@ use crate::say_of;
   fp8-trainer cast model-e5m2.safetensors back.safetensors --format f32
 
 E5M2, E4M3, F16, BF16 and F32 are stored as the safetensors types of these names; codes of other formats as U8, and the \
-file's metadata says which format (fp8.format) and which tensors (fp8.tensors). Each value is rounded once. The random bits of \
+file's metadata says which format (fp8.format) and which tensors (fp8.tensors). F8_E8M0 is read, but not \
+written: it is for scales, powers of two. Each value is rounded once. The random bits of \
 element i (row-major) of the tensor NAME depend on seed, step, the 32-bit FNV-1a hash of NAME, and i alone.")]
 pub struct Arguments {
     /// Safetensors file to read
@@ -47,8 +48,12 @@ pub struct Arguments {
 }
 
 fn format(name: &str) -> Result<DType, String> {
-    let names = || FORMATS.map(DType::name).join(", ");
-    FORMATS.into_iter().find(|format| format.name() == name).ok_or_else(|| format!("choose one of {}", names()))
+    let choices = format!("choose one of {}", FORMATS.map(DType::name).join(", "));
+    match FORMATS.into_iter().find(|format| format.name() == name) {
+        Some(format) => Ok(format),
+        None if name == "e8m0" => Err(format!("e8m0 is for scales: powers of two, no sign, no zero; {choices}")),
+        None => Err(choices),
+    }
 }
 
 /// Casts the file.
