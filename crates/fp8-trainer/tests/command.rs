@@ -143,6 +143,37 @@ fn scales_are_cast_from_and_not_to() {
     assert!(said.contains("e8m0 is for scales: powers of two, no sign, no zero; choose one of e5m2, e4m3,"), "{said}");
 }
 
+/// What only stochastic rounding takes is refused where it would do nothing.
+#[test]
+fn random_bits_go_with_stochastic_rounding() {
+    let place = Place::new("tiny.toml", TINY);
+    place.tensors("in", &[("w", Dtype::F32, &[100], noise(100))]);
+    let cast = |more: &[&'static str]| [&["cast", "in", "out", "--format", "e5m2"], more].concat();
+    let before = place.files();
+    for option in ["--seed", "--step", "--random-bits"] {
+        let message = |rounding| {
+            format!("error: {option} is for stochastic rounding, not {rounding}: give --rounding sr, or leave it out")
+        };
+        place.fails(&cast(&[option, "3"]), &[&message("rne")]);
+        place.fails(&cast(&[option, "3", "--rounding", "rtz"]), &[&message("rtz")]);
+        assert_eq!(place.files(), before);
+    }
+    let mut written = Vec::new();
+    for more in [
+        ["--seed", "3"],
+        ["--step", "3"],
+        ["--random-bits", "3"],
+        ["--seed", "0"],
+        ["--step", "0"],
+        ["--random-bits", "16"],
+    ] {
+        place.succeeds(&cast(&[&["--rounding", "sr"], &more[..]].concat()));
+        written.push(fs::read(place.path().join("out")).unwrap());
+    }
+    assert!(written[3] == written[4] && written[4] == written[5], "0, 0 and 16 are the defaults");
+    assert!((0..3).all(|i| (i + 1..4).all(|j| written[i] != written[j])), "each makes a difference");
+}
+
 /// What is written to the standard output is the file alone, wherever that goes; the summary stands on the standard error.
 #[cfg(unix)]
 #[test]

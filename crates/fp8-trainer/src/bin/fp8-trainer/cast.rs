@@ -36,12 +36,12 @@ pub struct Arguments {
     /// What becomes of values past the largest finite one: infinity, saturate
     #[arg(long, default_value = "infinity")]
     overflow: Overflow,
-    /// Seed of stochastic rounding
-    #[arg(long, value_name = "S", default_value_t = 0)]
-    seed: u64,
-    /// Step of stochastic rounding
-    #[arg(long, value_name = "T", default_value_t = 0)]
-    step: u32,
+    /// Seed of stochastic rounding [default: 0]
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Step of stochastic rounding [default: 0]
+    #[arg(long, value_name = "T")]
+    step: Option<u32>,
     /// Random bits of stochastic rounding, 1 to 32 [default: 16]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
     random_bits: Option<u8>,
@@ -56,15 +56,30 @@ fn format(name: &str) -> Result<DType, String> {
     }
 }
 
+impl Arguments {
+    /// The rounding with its random bits.
+    fn rounding(&self) -> Result<Rounding> {
+        let rounding = self.rounding;
+        if let Rounding::Stochastic { bits } = rounding {
+            return Ok(Rounding::Stochastic { bits: self.random_bits.unwrap_or(bits) });
+        }
+        let given = [
+            ("--seed", self.seed.is_some()),
+            ("--step", self.step.is_some()),
+            ("--random-bits", self.random_bits.is_some()),
+        ];
+        if let Some((option, _)) = given.into_iter().find(|(_, given)| *given) {
+            bail!("{option} is for stochastic rounding, not {rounding}: give --rounding sr, or leave it out");
+        }
+        Ok(rounding)
+    }
+}
+
 /// Casts the file.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { format, overflow, seed, step, .. } = *arguments;
-    let rounding = match (arguments.rounding, arguments.random_bits) {
-        (Rounding::Stochastic { .. }, Some(bits)) => Rounding::Stochastic { bits },
-        (rounding, Some(_)) => bail!("--random-bits goes with --rounding sr, not {rounding}"),
-        (rounding, None) => rounding,
-    };
-    let cast = Cast { format, rounding, overflow, seed, step };
+    let rounding = arguments.rounding()?;
+    let cast = Cast { format, rounding, overflow, seed: seed.unwrap_or(0), step: step.unwrap_or(0) };
     let summary = cast_file(&arguments.input, &arguments.output, &cast)?;
     let text = format!(
         "{} tensors to {format}, {} left as they are; {} bytes to {}",
