@@ -1,8 +1,8 @@
 //! E8M0: the scales of the OCP MX formats.
 
 use core::cmp::Ordering;
-use core::fmt;
 
+use crate::traits::{compare, numbers};
 use crate::{Format, Overflow, Rounding, Specials, decode, encode};
 
 /// A power of two: code `c` is `2^(c - 127)`, `0xFF` is NaN. No sign, no zero, no infinity
@@ -18,6 +18,8 @@ impl E8M0 {
     pub const MAX: Self = Self(254);
     /// 2^-127.
     pub const MIN: Self = Self(0);
+    /// The smallest positive value, 2^-127: [`Self::MIN`], as all values are positive and normal.
+    pub const MIN_POSITIVE: Self = Self::MIN;
     /// NaN.
     pub const NAN: Self = Self(255);
 
@@ -56,9 +58,15 @@ impl E8M0 {
         Self::round(x as f64, Rounding::TowardPositive, Overflow::Saturate, 0)
     }
 
-    /// The nearest power of two, ties upward; NaN past the largest.
+    /// The nearest power of two, ties (1.5 times a power of two) upward, as [`Self::round`] to nearest: what is below 2^-127, zero
+    /// included, becomes 2^-127; negative numbers, NaN, and what rounds past 2^127 (from 1.5 * 2^127 on) become NaN.
+    pub const fn from_f64(x: f64) -> Self {
+        Self::round(x, Rounding::NearestEven, Overflow::Infinity, 0)
+    }
+
+    /// As [`Self::from_f64`].
     pub const fn from_f32(x: f32) -> Self {
-        Self::round(x as f64, Rounding::NearestEven, Overflow::Infinity, 0)
+        Self::from_f64(x as f64)
     }
 
     /// The exact value.
@@ -77,8 +85,8 @@ impl E8M0 {
     }
 
     /// The order of the values, NaN last.
-    pub fn total_cmp(&self, other: &Self) -> Ordering {
-        self.0.cmp(&other.0)
+    pub const fn total_cmp(&self, other: &Self) -> Ordering {
+        compare(self.0 as i16, other.0 as i16)
     }
 }
 
@@ -104,32 +112,4 @@ impl PartialOrd for E8M0 {
     }
 }
 
-impl fmt::Debug for E8M0 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.to_f32(), f)
-    }
-}
-
-impl fmt::Display for E8M0 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.to_f32(), f)
-    }
-}
-
-impl fmt::LowerExp for E8M0 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::LowerExp::fmt(&self.to_f32(), f)
-    }
-}
-
-impl From<E8M0> for f32 {
-    fn from(x: E8M0) -> f32 {
-        x.to_f32()
-    }
-}
-
-impl From<E8M0> for f64 {
-    fn from(x: E8M0) -> f64 {
-        x.to_f64()
-    }
-}
+numbers!(E8M0, POWERS.name);

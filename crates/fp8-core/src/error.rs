@@ -14,7 +14,7 @@ pub struct UnknownName {
 
 /// A value that a format does not have.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-#[error("{value} is not a value of {format}; the nearest is {nearest}")]
+#[error("{value:?} is not a value of {format}; it rounds to {nearest:?}")]
 pub struct InexactError {
     /// Name of the format.
     pub format: &'static str,

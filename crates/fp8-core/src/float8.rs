@@ -1,13 +1,12 @@
 //! The 8-bit formats as types.
 
 use core::cmp::Ordering;
-use core::fmt;
 use core::num::FpCategory;
-use core::str::FromStr;
 
 use half::{bf16, f16};
 
-use crate::{Format, InexactError, Overflow, ParseError, Rounding, Specials, decode, encode};
+use crate::traits::{compare, numbers};
+use crate::{Format, Overflow, Rounding, Specials, decode, encode};
 
 /// A type over the codes of one format.
 macro_rules! float8 {
@@ -147,13 +146,18 @@ macro_rules! float8 {
 
             /// The total order of IEEE 754-2008, section 5.10: negative NaNs, negative values, -0, +0, positive values,
             /// positive NaNs. A NaN without a sign comes first.
-            pub fn total_cmp(&self, other: &Self) -> Ordering {
-                let without_sign = |code: u8| Self::FORMAT.specials == Specials::Fnuz && Self(code).is_nan();
-                let key = |code: u8| match (code as i8) ^ (((code as i8) >> 7) as u8 >> 1) as i8 {
-                    _ if without_sign(code) => i16::MIN,
-                    key => i16::from(key),
-                };
-                key(self.0).cmp(&key(other.0))
+            pub const fn total_cmp(&self, other: &Self) -> Ordering {
+                compare(self.place(), other.place())
+            }
+
+            /// The place in the total order.
+            const fn place(self) -> i16 {
+                let code = self.0 as i8;
+                match Self::FORMAT.specials {
+                    Specials::Fnuz if self.is_nan() => i16::MIN,
+                    // Negative codes grow away from zero: their magnitudes are turned round.
+                    _ => (code ^ ((code >> 7) as u8 >> 1) as i8) as i16,
+                }
             }
         }
 
@@ -177,40 +181,6 @@ macro_rules! float8 {
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&self.to_f32(), f)
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(&self.to_f32(), f)
-            }
-        }
-
-        /// The f64 nearest to the text (as Rust parses f64), rounded by [`Self::from_f64`].
-        impl FromStr for $name {
-            type Err = ParseError;
-
-            fn from_str(text: &str) -> Result<Self, ParseError> {
-                let value = text.parse::<f64>();
-                value.map(Self::from_f64).map_err(|source| ParseError { format: Self::FORMAT.name, source })
-            }
-        }
-
-        impl From<$name> for f64 {
-            fn from(x: $name) -> f64 {
-                x.to_f64()
-            }
-        }
-
-        impl From<$name> for f32 {
-            fn from(x: $name) -> f32 {
-                x.to_f32()
-            }
-        }
-
         impl From<$name> for f16 {
             fn from(x: $name) -> f16 {
                 x.to_f16()
@@ -223,29 +193,7 @@ macro_rules! float8 {
             }
         }
 
-        /// Only values of the format; NaN is one.
-        impl TryFrom<f64> for $name {
-            type Error = InexactError;
-
-            fn try_from(value: f64) -> Result<Self, InexactError> {
-                let rounded = Self::from_f64(value);
-                let nearest = rounded.to_f64();
-                if nearest == value || value.is_nan() {
-                    Ok(rounded)
-                } else {
-                    Err(InexactError { format: Self::FORMAT.name, value, nearest })
-                }
-            }
-        }
-
-        /// Only values of the format; NaN is one.
-        impl TryFrom<f32> for $name {
-            type Error = InexactError;
-
-            fn try_from(value: f32) -> Result<Self, InexactError> {
-                Self::try_from(f64::from(value))
-            }
-        }
+        numbers!($name, Self::FORMAT.name);
     };
 }
 

@@ -43,6 +43,7 @@ pub mod float8;
 pub mod format;
 pub mod philox;
 pub mod rounding;
+mod traits;
 
 pub use convert::{decode, encode};
 pub use e8m0::E8M0;

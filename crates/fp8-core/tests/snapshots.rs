@@ -54,6 +54,40 @@ fn all_boundaries() {
     }
 }
 
+/// The same of E8M0's neighbours, which have no sign: negative numbers are NaN. The first row is what lies below the smallest,
+/// and becomes it (1); the last is the boundary to NaN (x), which saturation leaves at the largest.
+#[test]
+fn all_boundaries_of_e8m0() {
+    let mut text = String::from("neighbours");
+    ROUNDINGS.iter().for_each(|rounding| write!(text, " {rounding:>5}").unwrap());
+    for high in 0..=255 {
+        let [below, above] = match high {
+            0 => [0.0, E8M0::MIN.to_f64()],
+            255 => [E8M0::MAX.to_f64(), 2.0 * E8M0::MAX.to_f64()],
+            _ => [high - 1, high].map(|code| E8M0::from_bits(code).to_f64()),
+        };
+        write!(text, "\n{below:e} {above:e}").unwrap();
+        for rounding in ROUNDINGS {
+            let codes = inputs(below, above).map(|x| outcome_of_e8m0(high, x, rounding));
+            write!(text, " {}", codes.iter().collect::<String>()).unwrap();
+        }
+    }
+    insta::assert_snapshot!("boundaries_e8m0", text);
+}
+
+fn outcome_of_e8m0(high: u8, x: f64, rounding: Rounding) -> char {
+    let code = |overflow| E8M0::round(x, rounding, overflow, 0x8000);
+    let (code, saturated) = (code(Overflow::Infinity), code(Overflow::Saturate));
+    assert!(E8M0::round(-x, rounding, Overflow::Saturate, 0x8000).is_nan(), "{rounding} -{x:e}");
+    match code.to_bits() {
+        _ if code.is_nan() && high == 255 && saturated == E8M0::MAX => 'x',
+        bits if bits != saturated.to_bits() => '?',
+        bits if bits == high => '1',
+        bits if high > 0 && bits == high - 1 => '0',
+        _ => '?',
+    }
+}
+
 fn inputs(below: f64, above: f64) -> [f64; 5] {
     let middle = (below + above) / 2.0;
     [below.next_up(), middle.next_down(), middle, middle.next_up(), above.next_down()]

@@ -2,7 +2,9 @@
 //!
 //! E5M2, E4M3, F16, BF16 and F32 have safetensors types of their own. Codes of the other formats are stored as U8; the file's
 //! metadata then says which format (`fp8.format`) and which tensors (`fp8.tensors`, a JSON list of names), and this module
-//! reads them back. Tensors that are not floating stay as they are.
+//! reads them back. F8_E8M0, powers of two that scale others, is a floating type to read, exact in F32 and BF16, but none to
+//! cast to: it has no sign and no zero. Tensors that are not floating stay as they are, and so do complex ones and those of
+//! floating types of fewer than 8 bits.
 //!
 //! Stochastic rounding of a tensor takes the random bits of docs/numerics.md, section 4, with the seed and step given and
 //! as stream the 32-bit FNV-1a hash of the tensor's name; element `i` in row-major order takes draw `i`.
@@ -11,7 +13,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use fp8_core::{Format, Overflow, Rounding, Stream};
+use fp8_core::{E8M0, Format, Overflow, Rounding, Stream};
 use fp8_kernels::isa::{self, Isa};
 use fp8_kernels::{DType, Store, codec};
 use safetensors::tensor::TensorView;
@@ -103,6 +105,8 @@ pub fn cast_file(input: &Path, output: &Path, cast: &Cast) -> Result<Summary> {
 enum Source {
     F64,
     Codes(DType),
+    /// Codes of E8M0.
+    Scales,
 }
 
 impl Cast {
@@ -126,13 +130,22 @@ impl Cast {
             Source::Codes(dtype) => {
                 let mut values = vec![0.0; data.len() / dtype.size()];
                 codec::decode(isa, dtype, data, &mut values);
-                let Self { format, rounding, overflow, .. } = *self;
-                let mut codes = vec![0; values.len() * format.size()];
-                let store = Store { dtype: format, rounding, overflow, scale: 1.0, random };
-                codec::encode(isa, &store, 0, &values, &mut codes);
-                codes
+                self.encode(isa, random, &values)
+            }
+            Source::Scales => {
+                let values: Vec<f32> = data.iter().map(|&code| E8M0::from_bits(code).to_f32()).collect();
+                self.encode(isa, random, &values)
             }
         }
+    }
+
+    /// The codes of f32s, rounded once.
+    fn encode(&self, isa: Isa, random: Stream, values: &[f32]) -> Vec<u8> {
+        let Self { format, rounding, overflow, .. } = *self;
+        let mut codes = vec![0; values.len() * format.size()];
+        let store = Store { dtype: format, rounding, overflow, scale: 1.0, random };
+        codec::encode(isa, &store, 0, values, &mut codes);
+        codes
     }
 
     /// The code of an f64, rounded once.
@@ -191,6 +204,7 @@ impl Coded {
     fn format(&self, name: &str, dtype: Dtype) -> Option<Source> {
         let codes = match dtype {
             Dtype::F64 => return Some(Source::F64),
+            Dtype::F8_E8M0 => return Some(Source::Scales),
             Dtype::F32 => DType::F32,
             Dtype::F16 => DType::F16,
             Dtype::BF16 => DType::Bf16,

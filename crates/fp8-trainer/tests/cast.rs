@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use fp8_core::{Format, Overflow, Rounding, Stream, decode, encode};
+use fp8_core::{E8M0, Format, Overflow, Rounding, Stream, decode, encode};
 use fp8_kernels::DType;
 use fp8_trainer::cast::{Cast, FORMATS, cast_file};
 use half::{bf16, f16};
@@ -37,6 +37,7 @@ fn write_input(path: &Path) -> Vec<(&'static str, Vec<f64>)> {
         ("half", narrow(&|x| f16::from_f64(x).to_f64())),
         ("brain", narrow(&|x| bf16::from_f64(x).to_f64())),
         ("e5m2", (0..=255).map(|code| decode(Format::E5M2, code)).collect()),
+        ("scale", (0..=255).map(|code| E8M0::from_bits(code).to_f64()).collect()),
     ];
     let data = [
         (Dtype::F64, bytes(exact[0].1.iter(), |x| x.to_le_bytes())),
@@ -44,6 +45,7 @@ fn write_input(path: &Path) -> Vec<(&'static str, Vec<f64>)> {
         (Dtype::F16, bytes(exact[2].1.iter(), |x| f16::from_f64(*x).to_le_bytes())),
         (Dtype::BF16, bytes(exact[3].1.iter(), |x| bf16::from_f64(*x).to_le_bytes())),
         (Dtype::F8_E5M2, (0..=255).collect()),
+        (Dtype::F8_E8M0, (0..=255).collect()),
     ];
     let mut views: Vec<_> = exact
         .iter()
@@ -81,7 +83,7 @@ fn every_value_is_rounded_once() {
         {
             let cast = Cast { format: dtype, rounding, overflow, seed: 5, step: 9 };
             let summary = cast_file(&input, &output, &cast).unwrap();
-            assert_eq!((summary.cast, summary.copied), (5, 2));
+            assert_eq!((summary.cast, summary.copied), (6, 2));
             let bytes = fs::read(&output).unwrap();
             let file = SafeTensors::deserialize(&bytes).unwrap();
             for (name, values) in &exact {
@@ -130,6 +132,7 @@ fn files_go_back() {
         let bytes = fs::read(&back).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         for (name, values) in &exact {
+            assert_eq!(file.tensor(name).unwrap().dtype(), Dtype::F32, "{name} {format}");
             let found = file.tensor(name).unwrap().data().as_chunks().0.iter().map(|&code| f32::from_le_bytes(code));
             for (found, value) in found.zip(values) {
                 let expected = match format.format() {

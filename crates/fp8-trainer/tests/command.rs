@@ -125,6 +125,57 @@ fn a_cast_from_f64_to_f32_takes_no_rounding() {
     place.succeeds(&["cast", "half", "back", "--format", "f32", "--rounding", "sr", "--overflow", "saturate"]);
 }
 
+/// Scales of F8_E8M0 are numbers as others are, exact in f32. There is no way back, for other numbers are no scales.
+#[test]
+fn scales_are_cast_from_and_not_to() {
+    let place = Place::new("tiny.toml", TINY);
+    place.tensors("in", &[("scale", Dtype::F8_E8M0, &[4], vec![0, 126, 254, 255])]);
+    let said = place.succeeds(&["cast", "in", "out", "--format", "f32"]);
+    assert!(said.contains("1 tensors to f32, 0 left as they are"), "{said}");
+    let bytes = fs::read(place.path().join("out")).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let expected = f32s(&[2_f32.powi(-127), 0.5, 2_f32.powi(127), f32::NAN]);
+    assert_eq!(tensors.tensor("scale").unwrap().dtype(), Dtype::F32);
+    assert_eq!(tensors.tensor("scale").unwrap().data(), expected);
+    let refused = place.run(&["cast", "out", "back", "--format", "e8m0"], "");
+    assert_eq!(refused.status.code(), Some(2), "a mistake on the command line");
+    let said = stderr(&refused);
+    assert!(said.contains("e8m0 is for scales: powers of two, no sign, no zero; choose one of e5m2, e4m3,"), "{said}");
+}
+
+/// What only stochastic rounding takes is said to do nothing elsewhere.
+#[test]
+fn random_bits_go_with_stochastic_rounding() {
+    let place = Place::new("tiny.toml", TINY);
+    place.tensors("in", &[("w", Dtype::F32, &[100], noise(100))]);
+    let cast = |more: &[&'static str]| [&["cast", "in", "out", "--format", "e5m2"], more].concat();
+    let codes = || fs::read(place.path().join("out")).unwrap();
+    place.succeeds(&cast(&[]));
+    let nearest = codes();
+    for option in ["--seed", "--step", "--random-bits"] {
+        let said = place.succeeds(&cast(&[option, "3"]));
+        assert!(
+            said.contains(&format!("{option} changes nothing, as rounding is rne: it is for --rounding sr")),
+            "{said}"
+        );
+        assert_eq!(codes(), nearest);
+    }
+    let mut written = Vec::new();
+    for more in [
+        ["--seed", "3"],
+        ["--step", "3"],
+        ["--random-bits", "3"],
+        ["--seed", "0"],
+        ["--step", "0"],
+        ["--random-bits", "16"],
+    ] {
+        place.succeeds(&cast(&[&["--rounding", "sr"], &more[..]].concat()));
+        written.push(fs::read(place.path().join("out")).unwrap());
+    }
+    assert!(written[3] == written[4] && written[4] == written[5], "0, 0 and 16 are the defaults");
+    assert!((0..3).all(|i| (i + 1..4).all(|j| written[i] != written[j])), "each makes a difference");
+}
+
 /// What is written to the standard output is the file alone, wherever that goes; the summary stands on the standard error.
 #[cfg(unix)]
 #[test]
