@@ -53,6 +53,14 @@ impl Variant {
         }
     }
 
+    /// Records of an official file of this part.
+    fn records(self, split: Split) -> usize {
+        match (self, split) {
+            (Self::Cifar100, Split::Training) => 50_000,
+            _ => 10_000,
+        }
+    }
+
     /// Of all training images, as computed over the official files.
     fn normalization(self) -> Normalization {
         match self {
@@ -86,8 +94,24 @@ impl Cifar {
     /// Opens the folder of the official binary files.
     ///
     /// CIFAR-10 is validated on `test_batch.bin`, or, with `held_out` from 1 to 5, on that training batch, which then is not trained on.
-    /// Every size and every label is checked here.
+    /// Every size and every label is checked here, and that each file has as many records as the official one: a part of it may end where a record does.
     pub fn open(folder: &Path, variant: Variant, split: Split, held_out: Option<u8>) -> Result<Self> {
+        Self::read(folder, variant, split, held_out, Some(variant.records(split)))
+    }
+
+    /// As [`Cifar::open`], of a set made by oneself, whose files may have any number of records.
+    pub fn open_any_size(folder: &Path, variant: Variant, split: Split, held_out: Option<u8>) -> Result<Self> {
+        Self::read(folder, variant, split, held_out, None)
+    }
+
+    /// `wanted`: records of each file.
+    fn read(
+        folder: &Path,
+        variant: Variant,
+        split: Split,
+        held_out: Option<u8>,
+        wanted: Option<usize>,
+    ) -> Result<Self> {
         if let Some(batch) = held_out
             && (variant != Variant::Cifar10 || !(1..=5).contains(&batch))
         {
@@ -98,7 +122,7 @@ impl Cifar {
         let files = variant.files(split, held_out);
         let mut records = Vec::new();
         for file in &files {
-            read_records(folder.join(file), variant, &mut records)?;
+            read_records(folder.join(file), variant, wanted, &mut records)?;
         }
         let description = format!("{} {split} ({})", variant.name(), files.join(", "));
         Ok(Self { description, variant, classes, records })
@@ -122,12 +146,18 @@ fn class_names(path: &Path, expected: usize) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Appends the records of a file.
-fn read_records(path: PathBuf, variant: Variant, records: &mut Vec<u8>) -> Result<()> {
+/// Appends the records of a file, which are as many as `wanted` if that is said.
+fn read_records(path: PathBuf, variant: Variant, wanted: Option<usize>, records: &mut Vec<u8>) -> Result<()> {
     let bytes = fs::read(&path).map_err(Error::io(&path))?;
     let record = record_len(variant);
     if bytes.is_empty() || !bytes.len().is_multiple_of(record) {
         return Err(Error::Records { path, record, found: bytes.len() });
+    }
+    let found = bytes.len() / record;
+    if let Some(wanted) = wanted
+        && found != wanted
+    {
+        return Err(Error::RecordCount { path, found, wanted, name: variant.name() });
     }
     let labels = bytes.iter().skip(variant.label_bytes() - 1).step_by(record);
     if let Some((index, label)) =

@@ -24,6 +24,21 @@ pub enum Error {
         /// Bytes of the file.
         found: usize,
     },
+    /// A file of whole records that has not as many of them as the official one.
+    #[error(
+        "{}: holds {found} images, where that of {name} holds {wanted}: fetch it anew if it is truncated; if the set is your own, `data.any_size = true` takes it",
+        path.display()
+    )]
+    RecordCount {
+        /// The file.
+        path: PathBuf,
+        /// Records of the file.
+        found: usize,
+        /// Records of the official file.
+        wanted: usize,
+        /// Name of the data set.
+        name: &'static str,
+    },
     /// A label past the last class.
     #[error("{}: example {index} has label {label}, but there are {classes} classes", path.display())]
     Label {

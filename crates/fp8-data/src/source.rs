@@ -26,11 +26,17 @@ pub enum Source {
         /// Training batch, 1 to 5, that serves for validation in place of the test batch.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         held_out: Option<u8>,
+        /// Whether files may have other numbers of images than the official ones.
+        #[serde(default, skip_serializing_if = "is_false")]
+        any_size: bool,
     },
     /// CIFAR-100, binary version, fine labels.
     Cifar100 {
         /// Folder of `train.bin` and `test.bin`.
         folder: PathBuf,
+        /// Whether files may have other numbers of images than the official ones.
+        #[serde(default, skip_serializing_if = "is_false")]
+        any_size: bool,
     },
     /// MNIST.
     Mnist {
@@ -49,6 +55,22 @@ pub enum Source {
     },
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn cifar(
+    folder: &Path,
+    variant: Variant,
+    split: Split,
+    held_out: Option<u8>,
+    any_size: bool,
+) -> Result<Arc<dyn Dataset>> {
+    let open = if any_size { Cifar::open_any_size } else { Cifar::open };
+    Ok(Arc::new(open(folder, variant, split, held_out)?))
+}
+
 impl Default for Source {
     fn default() -> Self {
         Self::Generated(generated::Options::default())
@@ -65,9 +87,9 @@ impl Source {
         let path = folder.to_path_buf();
         if has("data_batch_1.bin") {
             let held_out = (!has("test_batch.bin")).then_some(5);
-            Ok(Self::Cifar10 { folder: path, held_out })
+            Ok(Self::Cifar10 { folder: path, held_out, any_size: false })
         } else if has("train.bin") {
-            Ok(Self::Cifar100 { folder: path })
+            Ok(Self::Cifar100 { folder: path, any_size: false })
         } else if has("train-images-idx3-ubyte") || has("train-images-idx3-ubyte.gz") {
             let name = folder.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
             Ok(if name.contains("fashion") {
@@ -86,12 +108,23 @@ impl Source {
     pub fn open(&self, split: Split) -> Result<Arc<dyn Dataset>> {
         Ok(match self {
             Self::Generated(options) => Arc::new(Generated::new(options.clone(), split)?),
-            Self::Cifar10 { folder, held_out } => Arc::new(Cifar::open(folder, Variant::Cifar10, split, *held_out)?),
-            Self::Cifar100 { folder } => Arc::new(Cifar::open(folder, Variant::Cifar100, split, None)?),
+            Self::Cifar10 { folder, held_out, any_size } => {
+                cifar(folder, Variant::Cifar10, split, *held_out, *any_size)?
+            }
+            Self::Cifar100 { folder, any_size } => cifar(folder, Variant::Cifar100, split, None, *any_size)?,
             Self::Mnist { folder } => Arc::new(Idx::open(folder, idx::Variant::Mnist, split)?),
             Self::FashionMnist { folder } => Arc::new(Idx::open(folder, idx::Variant::FashionMnist, split)?),
             Self::Folder { folder } => Arc::new(Folder::open(folder, split)?),
         })
+    }
+
+    /// The same where files may have other numbers of images than the official ones.
+    #[must_use]
+    pub fn of_any_size(mut self) -> Self {
+        if let Self::Cifar10 { any_size, .. } | Self::Cifar100 { any_size, .. } = &mut self {
+            *any_size = true;
+        }
+        self
     }
 
     /// Rows and columns of its images, where all have the same.

@@ -23,7 +23,7 @@ fn labels(dataset: &dyn Dataset) -> Vec<u32> {
 }
 
 fn open_cifar(path: &Path, split: Split, held_out: Option<u8>) -> Result<Cifar, Error> {
-    Cifar::open(path, Variant::Cifar10, split, held_out)
+    Cifar::open_any_size(path, Variant::Cifar10, split, held_out)
 }
 
 #[test]
@@ -48,7 +48,10 @@ fn a_training_batch_can_be_held_out() {
     assert_eq!(labels(&training), [1, 2, 2, 3, 3, 3, 5, 5, 5, 5, 5]);
     assert_eq!(labels(&open_cifar(folder.path(), Split::Validation, Some(4)).unwrap()), [4; 4]);
     refused(open_cifar(folder.path(), Split::Training, Some(6)), &["held_out = 6", "1 to 5"]);
-    refused(Cifar::open(folder.path(), Variant::Cifar100, Split::Training, Some(1)), &["held_out = 1", "CIFAR-100"]);
+    refused(
+        Cifar::open_any_size(folder.path(), Variant::Cifar100, Split::Training, Some(1)),
+        &["held_out = 1", "CIFAR-100"],
+    );
 }
 
 #[test]
@@ -57,10 +60,42 @@ fn cifar100_has_fine_labels() {
     write(folder.path().join("train.bin"), [cifar_record(&[3, 99]), cifar_record(&[19, 0])].concat());
     let names: Vec<String> = (0..100).map(|class| format!("class {class}")).collect();
     write(folder.path().join("fine_label_names.txt"), names.join("\n"));
-    let training = Cifar::open(folder.path(), Variant::Cifar100, Split::Training, None).unwrap();
+    let training = Cifar::open_any_size(folder.path(), Variant::Cifar100, Split::Training, None).unwrap();
     assert_eq!(labels(&training), [99, 0]);
     assert_eq!(training.get(1).unwrap().image.pixels[..3], [0, 1, 2]);
-    refused(Cifar::open(folder.path(), Variant::Cifar100, Split::Validation, None), &["test.bin", "No such file"]);
+    refused(
+        Cifar::open_any_size(folder.path(), Variant::Cifar100, Split::Validation, None),
+        &["test.bin", "No such file"],
+    );
+}
+
+/// A file may have been cut where a record ends.
+#[test]
+fn a_part_of_cifar_is_refused_unless_asked_for() {
+    let folder = folder();
+    let path = folder.path();
+    let names = |classes| (0..classes).map(|class| format!("class {class}\n")).collect::<String>();
+    write(path.join("batches.meta.txt"), names(10));
+    write(path.join("fine_label_names.txt"), names(100));
+    let folder = path.to_path_buf();
+    let cifar10 = Source::Cifar10 { folder: folder.clone(), held_out: None, any_size: false };
+    let cifar100 = Source::Cifar100 { folder, any_size: false };
+    let (training, validation) = (Split::Training, Split::Validation);
+    let fill = |file: &str, labels: &[u8], records| write(path.join(file), cifar_record(labels).repeat(records));
+    for (file, source, split, labels, whole, other) in [
+        ("test_batch.bin", &cifar10, validation, &[3][..], 10_000, 5_000),
+        ("test.bin", &cifar100, validation, &[1, 3], 10_000, 10_001),
+        ("train.bin", &cifar100, training, &[1, 3], 50_000, 10_000),
+    ] {
+        fill(file, labels, other);
+        let text = common::text(&source.open(split).err().expect("it should have been refused"));
+        let expected = format!("{file}: holds {other} images, where that of CIFAR-");
+        assert!(text.contains(&expected) && text.contains(&format!(" holds {whole}: ")), "{text}");
+        assert!(text.contains("data.any_size = true"), "{text}");
+        assert_eq!(source.clone().of_any_size().open(split).unwrap().len(), other);
+        fill(file, labels, whole);
+        assert_eq!(source.open(split).unwrap().len(), whole);
+    }
 }
 
 #[test]
@@ -263,9 +298,12 @@ fn a_folder_tells_what_it_holds() {
     assert_eq!(Source::detect(&fashion).unwrap(), Source::FashionMnist { folder: fashion });
     let cifar = root.path().join("cifar");
     common::cifar10(&cifar);
-    assert_eq!(Source::detect(&cifar).unwrap(), Source::Cifar10 { folder: cifar.clone(), held_out: None });
+    assert_eq!(
+        Source::detect(&cifar).unwrap(),
+        Source::Cifar10 { folder: cifar.clone(), held_out: None, any_size: false }
+    );
     fs::remove_file(cifar.join("test_batch.bin")).unwrap();
-    assert_eq!(Source::detect(&cifar).unwrap(), Source::Cifar10 { folder: cifar, held_out: Some(5) });
+    assert_eq!(Source::detect(&cifar).unwrap(), Source::Cifar10 { folder: cifar, held_out: Some(5), any_size: false });
     let tree = root.path().join("tree");
     common::tree(&tree);
     let source = Source::detect(&tree).unwrap();

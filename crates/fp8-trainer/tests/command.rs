@@ -77,7 +77,13 @@ fn a_truncated_cifar_file_is_named() {
     (1..=5).for_each(|batch| fs::write(folder.join(format!("data_batch_{batch}.bin")), vec![0; 3073 * 2]).unwrap());
     fs::write(folder.join("test_batch.bin"), vec![0; 3073 + 5]).unwrap();
     let set = "data={kind = 'cifar10', folder = 'cifar'}";
-    place.fails(&["train", "tiny.toml", "--set", set], &["error: data: ", "test_batch.bin: 3078 bytes"]);
+    place.fails(
+        &["train", "tiny.toml", "--set", set],
+        &["error: data: ", "data_batch_1.bin: holds 2 images, where that of CIFAR-10 holds 10000"],
+    );
+    let any_size = [set, "--set", "data.any_size=true"];
+    let train = [&["train", "tiny.toml", "--set"], &any_size[..]].concat();
+    place.fails(&train, &["error: data: ", "test_batch.bin: 3078 bytes"]);
 }
 
 #[test]

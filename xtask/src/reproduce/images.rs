@@ -20,8 +20,8 @@ const IMAGENET: (usize, usize, usize) = (1000, 1_281_167, 50_000);
 pub fn source(choice: &Choice, setting: &Setting) -> Result<Source> {
     let found = choice.open(&PAPERS, &[CIFAR10, PAPERS], |folder| Ok(Source::detect(folder)?))?;
     match found {
-        Some(Source::Cifar10 { folder, held_out }) => {
-            Ok(Source::Cifar10 { folder, held_out: setting.held_out.or(held_out) })
+        Some(Source::Cifar10 { folder, held_out, any_size }) => {
+            Ok(Source::Cifar10 { folder, held_out: setting.held_out.or(held_out), any_size })
         }
         Some(source) => Ok(source),
         None => Ok(Source::Generated(setting.generated.clone().try_into().context("the images to generate")?)),
@@ -33,7 +33,7 @@ pub fn kind(source: &Source) -> String {
     match source {
         Source::Generated(_) => "synthetic".into(),
         Source::Cifar10 { .. } => "cifar10".into(),
-        Source::Cifar100 { folder }
+        Source::Cifar100 { folder, .. }
         | Source::Mnist { folder }
         | Source::FashionMnist { folder }
         | Source::Folder { folder } => last(folder),
