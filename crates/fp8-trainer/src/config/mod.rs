@@ -174,7 +174,7 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] names the field.
     pub fn parse(text: &str, overrides: &[impl AsRef<str>]) -> Result<Self> {
-        Self::read_text(text, overrides).map_err(|source| Error::Config { origin: "configuration".into(), source })
+        Self::read_text(text, overrides).map_err(|source| source.at("configuration"))
     }
 
     /// As [`Config::parse`], from a file.
@@ -183,7 +183,7 @@ impl Config {
     /// [`Error::Config`] names the file and the field, [`Error::File`] the file that cannot be read.
     pub fn load(path: &Path, overrides: &[impl AsRef<str>]) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::file("reading", path))?;
-        Self::read_text(&text, overrides).map_err(|source| Error::Config { origin: path.display().to_string(), source })
+        Self::read_text(&text, overrides).map_err(|source| source.at(path.display()))
     }
 
     fn read_text(text: &str, overrides: &[impl AsRef<str>]) -> std::result::Result<Self, FieldError> {
@@ -228,9 +228,25 @@ pub enum FieldError {
         /// What is wrong.
         reason: String,
     },
+    /// What is wrong with another file that the configuration names.
+    #[error("{file}: {source}")]
+    Elsewhere {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        source: Box<FieldError>,
+    },
 }
 
 impl FieldError {
+    /// The error of a configuration that stands in `origin`; of the other file, where it is that file's.
+    fn at(self, origin: impl fmt::Display) -> Error {
+        match self {
+            Self::Elsewhere { file, source } => Error::Config { origin: file, source: *source },
+            source => Error::Config { origin: origin.to_string(), source },
+        }
+    }
+
     fn within(mut self, section: &str) -> Self {
         if let Self::Unknown { field, .. } | Self::Invalid { field, .. } = &mut self
             && !section.is_empty()
