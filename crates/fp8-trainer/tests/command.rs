@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::TINY;
+use common::{TINY, TINY_TEXT};
 use place::{Place, i64s, stderr};
 use safetensors::{Dtype, SafeTensors};
 
@@ -84,6 +84,33 @@ fn a_truncated_cifar_file_is_named() {
     let any_size = [set, "--set", "data.any_size=true"];
     let train = [&["train", "tiny.toml", "--set"], &any_size[..]].concat();
     place.fails(&train, &["error: data: ", "test_batch.bin: 3078 bytes"]);
+}
+
+/// The built-in recipes name layers of several kinds of networks: nothing is said of those.
+#[test]
+fn exempt_layers_that_there_are_not_are_told() {
+    let place = Place::new("tiny.toml", TINY);
+    place.write("text.toml", TINY_TEXT);
+    let said = |configuration, recipe: &str| {
+        place.write("own.toml", recipe);
+        let set = ["--set", "recipe=own.toml", "--set", "training.epochs=1", "--output", "run"];
+        let output = place.run(&[&["train", configuration], &set[..]].concat(), "");
+        fs::remove_dir_all(place.path().join("run")).unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let warnings = stderr(&output);
+        warnings.lines().filter(|line| line.contains("exempt.layers")).map(String::from).collect::<Vec<_>>()
+    };
+    let warnings = said("tiny.toml", "base = 'fp8'\nexempt.layers = ['nolayer', 'layer1', 'fcc', 'fc', 'layer2.*']");
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    assert!(warnings[0].contains("WARN") && warnings[0].contains("no layer of the network is called \"nolayer\"; "));
+    assert!(warnings[1].contains("\"layer1\" (did you mean \"layer1.*\""), "{warnings:?}");
+    assert!(warnings[2].contains("\"fcc\" (did you mean \"fc\"?)"), "{warnings:?}");
+    for layers in ["", "exempt.layers = ['input', 'conv1', 'avgpool', 'fc']", "exempt.layers = ['*']"] {
+        for configuration in ["tiny.toml", "text.toml"] {
+            let warnings = said(configuration, &format!("base = 'fp8'\n{layers}"));
+            assert!(warnings.is_empty(), "{configuration} {layers} {warnings:?}");
+        }
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use fp8_autograd::{LossScaling, OptimizerRule, Recipe, nearest};
+use fp8_autograd::{Exempt, LossScaling, OptimizerRule, Recipe, nearest};
 use serde::{Deserialize, Serialize, Serializer};
 use toml::Table;
 
@@ -63,6 +63,19 @@ impl RecipeSource {
     /// The recipe.
     pub fn recipe(&self) -> &Arc<Recipe> {
         &self.recipe
+    }
+
+    /// The exempt layers that a recipe of one's own names, but for those that its base names too: the lists of built-in recipes are for several
+    /// kinds of networks.
+    pub(crate) fn own_exempt(&self) -> Exempt {
+        let mut exempt = self.recipe.exempt.clone();
+        let base = match &self.source {
+            raw::Recipe::Name(_) => Some(&*self.recipe.name),
+            raw::Recipe::Own(table) => table.get("base").and_then(toml::Value::as_str),
+        };
+        let of_base = base.and_then(|base| Recipe::named(base).ok()).map_or_else(Vec::new, |base| base.exempt.layers);
+        exempt.layers.retain(|name| !of_base.contains(name));
+        exempt
     }
 }
 
