@@ -168,6 +168,11 @@ fn check(config: &Config) -> Result<()> {
         ("training.learning_rate", training.learning_rate <= f64::from(f32::MAX), "must be at most 3.4e38"),
         ("training.warmup_epochs", at_least_zero(training.warmup_epochs), "must be a finite number from 0 on"),
         ("training.warmup_epochs", training.warmup_epochs <= f64::from(u32::MAX), "must be at most 4294967295"),
+        (
+            "training.warmup_epochs",
+            training.warmup_epochs <= f64::from(training.epochs),
+            "must be at most training.epochs, or the learning rate never reaches its largest",
+        ),
         ("training.label_smoothing", (0.0..1.0).contains(&training.label_smoothing), "must be at least 0 and below 1"),
         (
             "training.clip_norm",

@@ -178,6 +178,10 @@ fn mistakes_are_named() {
         (&["training.epochs=many"], "`training.epochs`: a whole number from 0 to 4294967295 is wanted, not \"many\""),
         (&["training.epochs=-1"], "`training.epochs`: a whole number from 0 to 4294967295 is wanted, not -1"),
         (&["training.batch=0"], "`training.batch`: must be at least 1"),
+        (
+            &["training.epochs=2", "training.warmup_epochs=2.5"],
+            "`training.warmup_epochs`: must be at most training.epochs",
+        ),
         (&["training.learning_rate=nan"], "`training.learning_rate`: must be a finite number"),
         (&["training.label_smoothing=1.0"], "`training.label_smoothing`: must be at least 0 and below 1"),
         (
