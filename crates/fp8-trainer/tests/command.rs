@@ -46,7 +46,7 @@ fn mistakes_in_a_configuration_are_named() {
     for (set, message) in [
         ("training.epocs=3", "error: tiny.toml: unknown field `training.epocs` (did you mean `epochs`?)"),
         ("recipe=fp9", "error: tiny.toml: `recipe`: unknown recipe \"fp9\" (did you mean \"fp8\"?)"),
-        ("training.batch=33", "`training.batch`: is 33, there are 32 training images"),
+        ("training.batch=33", "error: tiny.toml: `training.batch`: is 33, of training images there are 32"),
         ("data={kind = 'cifar10', folder = 'nowhere'}", "nowhere"),
     ] {
         place.fails(&["train", "tiny.toml", "--set", set, "--output", "run"], &[message]);
@@ -110,6 +110,17 @@ fn exempt_layers_that_there_are_not_are_told() {
             let warnings = said(configuration, &format!("base = 'fp8'\n{layers}"));
             assert!(warnings.is_empty(), "{configuration} {layers} {warnings:?}");
         }
+    }
+}
+
+/// Paths of a configuration are relative to where a run is begun: elsewhere it is said where they were looked for.
+#[test]
+fn a_run_that_is_evaluated_elsewhere_says_where_it_looks() {
+    let place = Place::new("own.toml", "data = { kind = 'folder', folder = 'photographs' }");
+    for arguments in [&["train", "own.toml"][..], &["eval", "own.toml", "--weights", "weights.safetensors"]] {
+        let here = place.path().canonicalize().unwrap();
+        let expected = format!("relative to the current directory, {}", here.display());
+        place.fails(arguments, &["error: data: cannot read photographs", &expected, "--set"]);
     }
 }
 

@@ -23,6 +23,7 @@ use toml::Table;
 pub(crate) use differences::differences;
 pub use task::{Images, Loader, Model, SequenceModel, Task, TextLoader, TransformerModel, Translation};
 
+use crate::error::UNNAMED;
 use crate::{Error, Result};
 
 /// A training run, complete.
@@ -187,7 +188,7 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] names the field.
     pub fn parse(text: &str, overrides: &[impl AsRef<str>]) -> Result<Self> {
-        Self::read_text(text, overrides).map_err(|source| source.at("configuration"))
+        Self::read_text(text, overrides).map_err(|source| source.at(UNNAMED))
     }
 
     /// As [`Config::parse`], from a file.
