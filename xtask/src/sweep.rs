@@ -328,4 +328,32 @@ mod tests {
         let rows = table(&results).rows;
         assert_eq!((rows.len(), rows[1][0].as_str(), rows[1][5].as_str()), (2, "10000", "1"));
     }
+
+    /// Its accuracy is that of the first weights: it must not stand beside those of others.
+    #[test]
+    fn a_run_without_an_update_has_no_figures() {
+        let folder = tempfile::tempdir().unwrap();
+        let vary = ["loss_scaling={kind = 'constant', scale = 1e30},{kind = 'constant', scale = 1}"];
+        let arguments = arguments(folder.path(), &vary);
+        let (combinations, plans) = plans(&arguments).unwrap();
+        let backends = [Device::Cpu.open(None).unwrap()];
+        let provenance = Provenance::here(backends[0].name());
+        let keys = vec!["loss_scaling".into()];
+        let mut results =
+            Results { provenance: provenance.clone(), keys, combinations, runs: Vec::new(), failures: Vec::new() };
+        let (backends, folder, provenance) = (&backends[..], folder.path(), &provenance);
+        let list = List { plans: &plans, made: &[], failures: &[], backends, folder, provenance };
+        let keep = |outcome| {
+            match outcome {
+                Outcome::Run(run) => results.runs.push(*run),
+                Outcome::Failure(failure) => results.failures.push(*failure),
+            }
+            Ok(())
+        };
+        assert!(runs::make_until(&false.into(), &list, keep).unwrap());
+        assert!(results.failures[0].reason.contains("every step was skipped"), "{}", results.failures[0].reason);
+        let rows = table(&results).rows;
+        assert_eq!([&rows[0][1], &rows[0][5], &rows[0][6]], ["–", "0", "1"]);
+        assert_eq!([&rows[1][5], &rows[1][6]], ["1", "0"]);
+    }
 }

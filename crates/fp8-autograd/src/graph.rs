@@ -1,6 +1,6 @@
 //! The tape: operations put themselves on it in the forward pass, and are walked in reverse.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -111,6 +111,14 @@ impl<'a> Graph<'a> {
     /// The step.
     pub fn step(&self) -> &Step {
         &self.step
+    }
+
+    /// Names of the layers that were applied so far, and of those that have parameters, as recipes know them.
+    pub fn layers(&self) -> BTreeSet<&str> {
+        let applied = self.uses.keys().map(String::as_str);
+        // What was made of a layer has a name of its own, with a stroke in it.
+        let applied = applied.filter(|name| !name.contains('/'));
+        applied.chain(self.parameters.iter().map(|(_, parameter)| parameter.layer())).collect()
     }
 
     /// Puts host values in, stored as activations of the layer `input`. No error is computed for them.

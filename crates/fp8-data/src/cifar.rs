@@ -53,6 +53,14 @@ impl Variant {
         }
     }
 
+    /// Images of an official file.
+    fn images(self, split: Split) -> usize {
+        match (self, split) {
+            (Self::Cifar100, Split::Training) => 50_000,
+            _ => 10_000,
+        }
+    }
+
     /// Of all training images, as computed over the official files.
     fn normalization(self) -> Normalization {
         match self {
@@ -86,7 +94,8 @@ impl Cifar {
     /// Opens the folder of the official binary files.
     ///
     /// CIFAR-10 is validated on `test_batch.bin`, or, with `held_out` from 1 to 5, on that training batch, which then is not trained on.
-    /// Every size and every label is checked here.
+    /// Every size and every label is checked here. A file with other numbers of images than the official one is taken, as a set may be one's own, and told by
+    /// a warning: it may have been cut where an image ends.
     pub fn open(folder: &Path, variant: Variant, split: Split, held_out: Option<u8>) -> Result<Self> {
         if let Some(batch) = held_out
             && (variant != Variant::Cifar10 || !(1..=5).contains(&batch))
@@ -97,8 +106,19 @@ impl Cifar {
         let classes = class_names(&folder.join(variant.class_names()), variant.classes())?;
         let files = variant.files(split, held_out);
         let mut records = Vec::new();
+        let mut others = Vec::new();
         for file in &files {
-            read_records(folder.join(file), variant, &mut records)?;
+            let images = read_records(folder.join(file), variant, &mut records)?;
+            if images != variant.images(split) {
+                others.push(format!("{file} {images}"));
+            }
+        }
+        if !others.is_empty() {
+            let (name, wanted) = (variant.name(), variant.images(split));
+            let (folder, others) = (folder.display(), others.join(", "));
+            tracing::warn!(
+                "{folder}: {name}'s files of this kind have {wanted} images each, but here {others}: truncated, or a set of your own"
+            );
         }
         let description = format!("{} {split} ({})", variant.name(), files.join(", "));
         Ok(Self { description, variant, classes, records })
@@ -122,8 +142,8 @@ fn class_names(path: &Path, expected: usize) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Appends the records of a file.
-fn read_records(path: PathBuf, variant: Variant, records: &mut Vec<u8>) -> Result<()> {
+/// Appends the records of a file: how many there are.
+fn read_records(path: PathBuf, variant: Variant, records: &mut Vec<u8>) -> Result<usize> {
     let bytes = fs::read(&path).map_err(Error::io(&path))?;
     let record = record_len(variant);
     if bytes.is_empty() || !bytes.len().is_multiple_of(record) {
@@ -136,7 +156,7 @@ fn read_records(path: PathBuf, variant: Variant, records: &mut Vec<u8>) -> Resul
         return Err(Error::Label { path, index, label, classes: variant.classes() });
     }
     records.extend_from_slice(&bytes);
-    Ok(())
+    Ok(bytes.len() / record)
 }
 
 impl Dataset for Cifar {

@@ -16,7 +16,12 @@ const MOST_PIXELS: usize = 1 << 26;
 /// Reads a JPEG file: baseline or progressive; grey, YCbCr, RGB, CMYK or YCCK. A truncated or otherwise damaged file is an error, not half an image.
 pub fn read(path: &Path) -> Result<Image> {
     let bytes = fs::read(path).map_err(Error::io(path))?;
-    decode(&bytes).map_err(|problem| Error::Jpeg { path: path.into(), problem })
+    decode(&bytes).map_err(|problem| Error::Jpeg { path: path.into(), problem: on_one_line(&problem) })
+}
+
+/// What the decoder says may go over several lines, and end in an empty one.
+fn on_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn decode(bytes: &[u8]) -> std::result::Result<Image, String> {

@@ -203,6 +203,7 @@ fn damaged_jpegs_are_refused_by_name() {
         write(&file, bytes);
         let text = get();
         assert!(text.contains("train/apple/1.JPEG: not a whole JPEG image"), "{what}: {text}");
+        assert!(!text.contains('\n'), "{what}: {text:?}");
     }
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::config::FieldError;
 
+/// Origin of a configuration that is not known to be from a file.
+pub const UNNAMED: &str = "configuration";
+
 /// Something that a run cannot go on with. Files that were to be written are as they were.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -114,6 +117,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// Of a run of a configuration that was read from `file`: names it where the configuration is at fault.
+    #[must_use]
+    pub fn of_configuration(mut self, file: &Path) -> Self {
+        if let Self::Config { origin, .. } = &mut self
+            && origin == UNNAMED
+        {
+            *origin = file.display().to_string();
+        }
+        self
+    }
+
     /// For `map_err`: what was tried with which file.
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::File { action, path: path.into(), source }

@@ -20,6 +20,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod device;
 mod error;
+mod exempt;
 mod files;
 mod lock;
 pub mod metrics;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use fp8_autograd::{Flushed, Gradients, Graph, Loss, LossScaler, Optimizer, Parameters, Step};
+use fp8_autograd::{Exempt, Flushed, Gradients, Graph, Loss, LossScaler, Optimizer, Parameters, Step};
 use fp8_kernels::Backend;
 
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::config::Diagnostics;
 use crate::metrics::{Counted, Tally};
 use crate::task::Network;
-use crate::{Config, Error, Result};
+use crate::{Config, Error, Result, exempt};
 
 /// A network, its optimiser and its loss scaler.
 pub struct State<N> {
@@ -20,6 +20,8 @@ pub struct State<N> {
     seed: u64,
     label_smoothing: f32,
     diagnostics: Diagnostics,
+    /// Layers that the configuration itself exempts, until it has been told which of them there are not.
+    exempt: Option<Exempt>,
 }
 
 /// What a training step found.
@@ -55,7 +57,8 @@ impl<N: Network> State<N> {
         let scaler = LossScaler::new(config.loss_scaling.clone())?;
         let (seed, label_smoothing) = (config.seed, config.training.label_smoothing);
         let diagnostics = config.diagnostics.clone();
-        Ok(Self { parameters, network, optimizer, scaler, seed, label_smoothing, diagnostics })
+        let exempt = Some(config.recipe.own_exempt());
+        Ok(Self { parameters, network, optimizer, scaler, seed, label_smoothing, diagnostics, exempt })
     }
 
     /// Steps done.
@@ -86,6 +89,10 @@ impl<N: Network> State<N> {
         let mut graph = Graph::new(&self.parameters, step);
         let (loss, read) =
             forward(&self.network, &mut graph, self.label_smoothing).map_err(|error| in_step(number, error))?;
+        if let Some(exempt) = self.exempt.take() {
+            let unmatched = exempt::unmatched(&exempt, &graph.layers());
+            unmatched.iter().for_each(|unmatched| tracing::warn!("recipe: exempt.layers: {unmatched}"));
+        }
         let mut outcome = Outcome {
             loss: f32::NAN,
             gradients: None,

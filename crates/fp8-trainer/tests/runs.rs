@@ -312,11 +312,34 @@ fn a_run_that_only_overflows_ends_with_an_explanation() {
     let metrics = fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
     assert_eq!(metrics.matches("\"overflowed\":[\"").count(), 2);
 
+    assert!(error.contains("which is constant; ") && error.ends_with("or a lower loss scale may help"), "{error}");
+
+    // In FP32 nothing is scaled, and a lower scale is no way out.
+    let overrides = ["recipe=fp32", "training.skipped_in_a_row=3", "diagnostics.spurious_overflow_every=1"];
+    let error = run(&tiny(&overrides), None, false, None).unwrap_err().to_string();
+    assert!(error.contains("at loss scale 1, which is constant; ") && !error.contains("lower loss scale"), "{error}");
+
     // Back-off finds a scale that does.
     let overrides = ["loss_scaling={kind = 'back-off', initial = 1e9, growth_interval = 100}", "training.epochs=8"];
     let result = run(&tiny(&overrides), None, false, None).unwrap();
     assert!(result.skipped > 0 && result.skipped < 30, "{}", result.skipped);
     assert!(result.epochs[7].loss_scale < 1e9);
+}
+
+/// Too few steps for `skipped_in_a_row`, or a scale that still falls at the end: the weights are the first ones.
+#[test]
+fn a_run_without_an_update_is_no_success() {
+    let folder = tempfile::tempdir().unwrap();
+    for scaling in ["kind = 'constant', scale = 1e30", "kind = 'back-off', initial = 1e30, growth_interval = 9"] {
+        let config = tiny(&[&format!("loss_scaling={{{scaling}}}")]);
+        let path = folder.path().join(&scaling[8..12]);
+        for resume in [false, true] {
+            let error = run(&config, Some(path.clone()), resume, None).unwrap_err().to_string();
+            assert!(error.starts_with("step 7: every step was skipped, so nothing was learned"), "{error}");
+            assert!(error.ends_with("a lower loss scale may help"), "{error}");
+        }
+        assert!(!path.join("weights.safetensors").exists());
+    }
 }
 
 #[test]

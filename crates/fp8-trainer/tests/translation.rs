@@ -183,7 +183,7 @@ fn text_that_cannot_be_trained_on_is_named() {
         }
     }
     for field in ["data.training", "data.validation"] {
-        let message = format!("error: configuration: `{field}`: no sentence is left: ");
+        let message = format!("error: tiny.toml: `{field}`: no sentence is left: ");
         place.fails(&["train", "tiny.toml", "--set", &format!("{field}=0"), "--output", "run"], &[&message]);
     }
     let none = "data={kind = 'parallel', training = [], validation = []}";

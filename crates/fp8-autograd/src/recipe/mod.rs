@@ -149,6 +149,14 @@ pub struct Exempt {
     pub format: RoleFormat,
 }
 
+impl Exempt {
+    /// The names that stand for none of `layers`.
+    pub fn unmatched<'a>(&self, layers: impl Iterator<Item = &'a str> + Clone) -> Vec<&str> {
+        let stands_for_none = |pattern: &&str| !layers.clone().any(|layer| matches(pattern, layer));
+        self.layers.iter().map(String::as_str).filter(stands_for_none).collect()
+    }
+}
+
 /// The precision of a whole training run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {

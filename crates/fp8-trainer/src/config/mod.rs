@@ -16,13 +16,14 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use fp8_autograd::{LossScaling, OptimizerRule, Recipe, nearest};
+use fp8_autograd::{Exempt, LossScaling, OptimizerRule, Recipe, nearest};
 use serde::{Deserialize, Serialize, Serializer};
 use toml::Table;
 
 pub(crate) use differences::differences;
 pub use task::{Images, Loader, Model, SequenceModel, Task, TextLoader, TransformerModel, Translation};
 
+use crate::error::UNNAMED;
 use crate::{Error, Result};
 
 /// A training run, complete.
@@ -63,6 +64,19 @@ impl RecipeSource {
     /// The recipe.
     pub fn recipe(&self) -> &Arc<Recipe> {
         &self.recipe
+    }
+
+    /// The exempt layers that a recipe of one's own names, but for those that its base names too: the lists of built-in recipes are for several
+    /// kinds of networks.
+    pub(crate) fn own_exempt(&self) -> Exempt {
+        let mut exempt = self.recipe.exempt.clone();
+        let base = match &self.source {
+            raw::Recipe::Name(_) => Some(&*self.recipe.name),
+            raw::Recipe::Own(table) => table.get("base").and_then(toml::Value::as_str),
+        };
+        let of_base = base.and_then(|base| Recipe::named(base).ok()).map_or_else(Vec::new, |base| base.exempt.layers);
+        exempt.layers.retain(|name| !of_base.contains(name));
+        exempt
     }
 }
 
@@ -174,7 +188,7 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] names the field.
     pub fn parse(text: &str, overrides: &[impl AsRef<str>]) -> Result<Self> {
-        Self::read_text(text, overrides).map_err(|source| Error::Config { origin: "configuration".into(), source })
+        Self::read_text(text, overrides).map_err(|source| source.at(UNNAMED))
     }
 
     /// As [`Config::parse`], from a file.
@@ -183,7 +197,7 @@ impl Config {
     /// [`Error::Config`] names the file and the field, [`Error::File`] the file that cannot be read.
     pub fn load(path: &Path, overrides: &[impl AsRef<str>]) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::file("reading", path))?;
-        Self::read_text(&text, overrides).map_err(|source| Error::Config { origin: path.display().to_string(), source })
+        Self::read_text(&text, overrides).map_err(|source| source.at(path.display()))
     }
 
     fn read_text(text: &str, overrides: &[impl AsRef<str>]) -> std::result::Result<Self, FieldError> {
@@ -228,9 +242,25 @@ pub enum FieldError {
         /// What is wrong.
         reason: String,
     },
+    /// What is wrong with another file that the configuration names.
+    #[error("{file}: {source}")]
+    Elsewhere {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        source: Box<FieldError>,
+    },
 }
 
 impl FieldError {
+    /// The error of a configuration that stands in `origin`; of the other file, where it is that file's.
+    fn at(self, origin: impl fmt::Display) -> Error {
+        match self {
+            Self::Elsewhere { file, source } => Error::Config { origin: file, source: *source },
+            source => Error::Config { origin: origin.to_string(), source },
+        }
+    }
+
     fn within(mut self, section: &str) -> Self {
         if let Self::Unknown { field, .. } | Self::Invalid { field, .. } = &mut self
             && !section.is_empty()

@@ -49,23 +49,42 @@ pub fn resolve(raw: raw::Config) -> Result<Config> {
 
 /// A name of a built-in recipe, a file whose text is then kept in the configuration, or the fields themselves. A file that gives no name has its own.
 fn recipe(source: raw::Recipe) -> Result<RecipeSource> {
-    let invalid = |reason: String| FieldError::Invalid { field: "recipe".into(), reason };
-    let source = match source {
-        raw::Recipe::Name(name) if Path::new(&name).extension().is_some_and(|extension| extension == "toml") => {
-            let text = std::fs::read_to_string(&name).map_err(|error| invalid(format!("reading {name}: {error}")))?;
-            let mut table: Table = text.parse().map_err(|error| invalid(format!("{name}: {error}")))?;
-            let stem = Path::new(&name).file_stem().unwrap_or_default().to_string_lossy();
+    let file = match &source {
+        raw::Recipe::Name(name) if Path::new(name).extension().is_some_and(|extension| extension == "toml") => {
+            Some(name.clone())
+        }
+        _ => None,
+    };
+    let within = |error: FieldError| match &file {
+        Some(file) => FieldError::Elsewhere { file: file.clone(), source: Box::new(error) },
+        None => error.within("recipe"),
+    };
+    let source = match &file {
+        Some(file) => {
+            let unreadable =
+                |error| FieldError::Invalid { field: "recipe".into(), reason: format!("reading {file}: {error}") };
+            let text = std::fs::read_to_string(file).map_err(unreadable)?;
+            let mut table: Table = text.parse().map_err(|error| within(FieldError::Syntax(error)))?;
+            let stem = Path::new(file).file_stem().unwrap_or_default().to_string_lossy();
             table.entry("name").or_insert_with(|| stem.into_owned().into());
             raw::Recipe::Own(table)
         }
-        source => source,
+        None => source,
     };
     let recipe = match &source {
-        raw::Recipe::Name(name) => Recipe::named(name),
-        raw::Recipe::Own(table) => Recipe::parse(&table.to_string()),
+        raw::Recipe::Name(name) => Recipe::named(name).map_err(|error| of_recipe("", error)),
+        raw::Recipe::Own(table) => Recipe::parse(&table.to_string()).map_err(|error| of_recipe("base", error)),
     };
-    let recipe = Arc::new(recipe.map_err(|error| invalid(error.to_string()))?);
-    Ok(RecipeSource { source, recipe })
+    Ok(RecipeSource { source, recipe: Arc::new(recipe.map_err(within)?) })
+}
+
+/// What is wrong with a field of a recipe; `base` is that by which another recipe is named.
+fn of_recipe(base: &str, error: fp8_autograd::Error) -> FieldError {
+    match error {
+        fp8_autograd::Error::UnknownField { field, known } => FieldError::Unknown { field, known },
+        fp8_autograd::Error::Recipe { field, reason } => FieldError::Invalid { field, reason },
+        other => FieldError::Invalid { field: base.into(), reason: other.to_string() },
+    }
 }
 
 /// As [`section`], of one that may be left out.
@@ -149,6 +168,11 @@ fn check(config: &Config) -> Result<()> {
         ("training.learning_rate", training.learning_rate <= f64::from(f32::MAX), "must be at most 3.4e38"),
         ("training.warmup_epochs", at_least_zero(training.warmup_epochs), "must be a finite number from 0 on"),
         ("training.warmup_epochs", training.warmup_epochs <= f64::from(u32::MAX), "must be at most 4294967295"),
+        (
+            "training.warmup_epochs",
+            training.warmup_epochs <= f64::from(training.epochs),
+            "must be at most training.epochs, or the learning rate never reaches its largest",
+        ),
         ("training.label_smoothing", (0.0..1.0).contains(&training.label_smoothing), "must be at least 0 and below 1"),
         (
             "training.clip_norm",

@@ -49,6 +49,31 @@ fn a_recipes_file_names_it() {
     }
 }
 
+/// It is the recipe's file that has to be changed, not the configuration that names it.
+#[test]
+fn mistakes_in_a_recipes_file_name_that_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("own.toml");
+    for (text, message) in [
+        (
+            "[error]\nroundin = 'rne'",
+            "unknown field `error.roundin` (did you mean `rounding`?); the fields here are: dtype,",
+        ),
+        ("[wieght]", "unknown field `wieght` (did you mean `weight`?); the fields here are: base, name, weight,"),
+        ("[error]\ndtype = 'e5m3'", "`error.dtype`: unknown format \"e5m3\" (did you mean \"e5m2\"?); choose one of"),
+        ("[error]\nrounding = 'rnee'", "`error.rounding`: unknown rounding \"rnee\" (did you mean \"rne\"?)"),
+        ("base = 'fp9'", "`base`: unknown recipe \"fp9\" (did you mean \"fp8\"?)"),
+        ("[moment]\ndtype = 'e5m2'", "`moment`: moments are kept in f32 or bf16"),
+        ("base = ", "TOML parse error at line 1"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let file = file.display().to_string();
+        let error = anyhow::Error::new(Config::parse("", &[format!("recipe={file}")]).unwrap_err());
+        let text = format!("{error:#}");
+        assert!(text.starts_with(&format!("{file}: {message}")), "{text}\n{message}");
+    }
+}
+
 #[test]
 fn a_translation_reads_back_as_itself() {
     let parallel = "data={kind = 'parallel', training = [{ source = 'a.en', target = 'a.de' }], validation = []}";
@@ -153,6 +178,10 @@ fn mistakes_are_named() {
         (&["training.epochs=many"], "`training.epochs`: a whole number from 0 to 4294967295 is wanted, not \"many\""),
         (&["training.epochs=-1"], "`training.epochs`: a whole number from 0 to 4294967295 is wanted, not -1"),
         (&["training.batch=0"], "`training.batch`: must be at least 1"),
+        (
+            &["training.epochs=2", "training.warmup_epochs=2.5"],
+            "`training.warmup_epochs`: must be at most training.epochs",
+        ),
         (&["training.learning_rate=nan"], "`training.learning_rate`: must be a finite number"),
         (&["training.label_smoothing=1.0"], "`training.label_smoothing`: must be at least 0 and below 1"),
         (
@@ -160,7 +189,8 @@ fn mistakes_are_named() {
             "`recipe`: unknown recipe \"fp9\" (did you mean \"fp8\"?); the recipes are: fp32, fp16, bf16, fp8,",
         ),
         (&["recipe=nowhere.toml"], "`recipe`: reading nowhere.toml: "),
-        (&["recipe={wieght = {}}"], "`recipe`: recipe: unknown field \"wieght\" (did you mean \"weight\"?)"),
+        (&["recipe={wieght = {}}"], "configuration: unknown field `recipe.wieght` (did you mean `weight`?)"),
+        (&["recipe={base = 'fp9'}"], "configuration: `recipe.base`: unknown recipe \"fp9\" (did you mean \"fp8\"?)"),
         (&["recipe=3"], "`recipe`: a recipe is a name, the path of a file or a table"),
         (&["data={kind = 'cifar10'}"], "`data.folder`: must be given"),
         (&["data={}"], "`data.kind`: must be given"),

@@ -6,6 +6,7 @@ use fp8_kernels::{Backend, Buffer};
 use fp8_models::{ResNet, ResNetConfig};
 
 use crate::config::{self, Config, FieldError};
+use crate::error::UNNAMED;
 use crate::metrics::Counted;
 use crate::state::State;
 use crate::task::{Keepsake, Network, Task};
@@ -134,12 +135,15 @@ impl Images {
     fn check(&self, config: &Config) -> Result<()> {
         let invalid = |field: &str, reason: String| {
             let source = FieldError::Invalid { field: field.into(), reason };
-            Err(Error::Config { origin: "configuration".into(), source })
+            Err(Error::Config { origin: UNNAMED.into(), source })
         };
         let [training, validation] = [&self.training, &self.validation].map(Loader::dataset);
         if self.batches() == 0 {
             let (batch, images) = (config.training.batch, training.len());
-            return invalid("training.batch", format!("is {batch}, there are {images} training images"));
+            return invalid(
+                "training.batch",
+                format!("is {batch}, of training images there {} {images}", if images == 1 { "is" } else { "are" }),
+            );
         }
         if validation.is_empty() {
             return invalid("data", "there are no validation images".into());

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use fp8_autograd::LossScaling;
 use fp8_models::state_dict;
 use sha2::{Digest, Sha256};
 
@@ -93,12 +94,33 @@ impl<'a, 'o, T: Task> Running<'a, 'o, T> {
         while finished && self.progress.epoch < self.config.training.epochs {
             finished = self.epoch()?;
         }
+        if finished {
+            self.check_learned()?;
+        }
         let belongs_to = self.task.keepsake().map(|keepsake| (keepsake.name, keepsake.digest));
         let weights = state_dict::save_with(&self.state.parameters, belongs_to)?;
         if finished && let Some(folder) = &self.folder {
             folder.write("weights.safetensors", &weights)?;
         }
         Ok(self.result(finished, &weights))
+    }
+
+    /// Refuses a finished run that has not made one update: its weights are the first ones.
+    fn check_learned(&self) -> Result<()> {
+        let skipped = self.records.iter().filter_map(|record| match record {
+            Record::Step(record) if record.skipped() => Some(record),
+            _ => None,
+        });
+        let skipped: Vec<&StepRecord> = skipped.collect();
+        let Some(last) = skipped.last().filter(|_| skipped.len() as u64 == self.state.steps()) else { return Ok(()) };
+        let reason = format!(
+            "every step was skipped, so nothing was learned and no weights are written; Inf or NaN in this one, at loss scale {}: \
+             {}; {}",
+            last.loss_scale,
+            list(&last.overflowed),
+            advice(last.loss_scale)
+        );
+        Err(Error::Diverged { step: last.step, reason })
     }
 
     /// The rest of the epoch under way, and its validation; false when stopped.
@@ -201,11 +223,15 @@ impl<'a, 'o, T: Task> Running<'a, 'o, T> {
         };
         if self.progress.stuck >= self.config.training.skipped_in_a_row {
             return diverged(format!(
-                "the last {} steps were skipped at loss scale {}, which is as low as it goes; Inf or NaN in this one: {}; \
-                 a smaller learning rate, a longer warm-up or a lower loss scale may help",
+                "the last {} steps were skipped at loss scale {}, which {}; Inf or NaN in this one: {}; {}",
                 self.progress.stuck,
                 outcome.loss_scale,
-                list(&outcome.overflowed)
+                match self.config.loss_scaling {
+                    LossScaling::Constant { .. } => "is constant",
+                    LossScaling::BackOff { .. } | LossScaling::Enhanced { .. } => "is as low as it goes",
+                },
+                list(&outcome.overflowed),
+                advice(outcome.loss_scale)
             ));
         }
         Ok(())
@@ -322,6 +348,14 @@ fn same_run(folder: &Path, checkpoint: &Checkpoint, identity: &str) -> Result<()
     }
     let reason = format!("its checkpoint is of another configuration: {}", list(&differing));
     Err(Error::Folder { folder: folder.into(), reason })
+}
+
+/// What may help where steps overflow. A scale of 1 or less is not what makes errors large.
+const fn advice(loss_scale: f32) -> &'static str {
+    match loss_scale > 1.0 {
+        true => "a smaller learning rate, a longer warm-up or a lower loss scale may help",
+        false => "a smaller learning rate or a longer warm-up may help",
+    }
 }
 
 /// The first names, and how many more.

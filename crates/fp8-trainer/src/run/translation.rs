@@ -7,6 +7,7 @@ use fp8_data::Split;
 use fp8_data::text::{Bpe, Limits, Loader, Options, Pair};
 
 use crate::config::{self, Config, FieldError};
+use crate::error::UNNAMED;
 use crate::score::Bleu;
 use crate::sequence::{SequenceNetwork, TokenBatch};
 use crate::state::State;
@@ -80,7 +81,7 @@ fn naming(field: &str, error: Error) -> Error {
     match error {
         Error::Data(error @ fp8_data::Error::NothingLeft { .. }) => {
             let source = FieldError::Invalid { field: field.into(), reason: error.to_string() };
-            Error::Config { origin: "configuration".into(), source }
+            Error::Config { origin: UNNAMED.into(), source }
         }
         other => other,
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use fp8_trainer::{Config, single};
 
+use crate::missing::told;
 use crate::progress::Progress;
 use crate::{Place, say};
 
@@ -40,6 +41,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let backend = arguments.place.open()?;
     let score = single::evaluate(&config, backend, &weights, &mut |event| progress.show(event));
     progress.clear();
-    let score = score?;
+    let score = score.map_err(|error| told(error.of_configuration(&file)))?;
     say(&format!("{score}  of {} {}", score.count, config.task.unit()))
 }

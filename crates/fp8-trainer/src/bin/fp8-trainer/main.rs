@@ -3,6 +3,7 @@
 mod cast;
 mod eval;
 mod formats;
+mod missing;
 mod progress;
 mod score;
 mod step;

@@ -71,14 +71,30 @@ impl Progress {
 }
 
 fn epoch_line(record: &EpochRecord, epochs: u32, unit: &str) -> String {
-    let left_out = match record.left_out {
-        0 => String::new(),
-        count => format!(", {count} examples left out"),
-    };
+    let left_out = left_out(record.left_out);
     let EpochRecord { epoch, training, validation, loss_scale, skipped, .. } = record;
     let speed = record.speed();
     format!(
         "epoch {epoch}/{epochs}: {training}; validation {validation}; scale {loss_scale}, {skipped} overflows, {speed} \
          {unit}/s{left_out}"
     )
+}
+
+/// What is said of so many examples.
+fn left_out(count: u64) -> String {
+    match count {
+        0 => String::new(),
+        1 => ", 1 example left out".into(),
+        count => format!(", {count} examples left out"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!([0, 1, 2].map(left_out), ["", ", 1 example left out", ", 2 examples left out"]);
+    }
 }

@@ -1,14 +1,14 @@
 //! `fp8-trainer train`.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, anyhow};
-use fp8_trainer::{Config, Device, Error, RunOptions, RunResult, provenance, train};
+use anyhow::{Context, Result};
+use fp8_trainer::{Config, Device, RunOptions, RunResult, provenance, train};
 use indicatif::ProgressBar;
 
+use crate::missing::told;
 use crate::progress::Progress;
 use crate::{Place, note, say};
 
@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let result = train(&config, options);
     progress.clear();
-    let result = result.map_err(told)?;
+    let result = result.map_err(|error| told(error.of_configuration(&arguments.config)))?;
     if !result.finished {
         let to_go_on = resuming(&folder, arguments.place.device);
         note(&format!("stopped after {} steps; to go on:\n  {to_go_on}", result.steps));
@@ -79,26 +79,6 @@ fn resuming(folder: &Path, device: Device) -> String {
         words.extend(["--device".into(), device.to_string()]);
     }
     provenance::command("fp8-trainer", words)
-}
-
-/// Data sets that the repository's `cargo xtask fetch` knows.
-const FETCHED: [&str; 7] = ["cifar10", "cifar100", "fashion-mnist", "imagenet", "imagenette", "multi30k", "wmt16"];
-
-/// An error; where a folder is missing that is named as a data set, with the command that fetches it.
-fn told(error: Error) -> anyhow::Error {
-    let missing = match &error {
-        Error::Data(fp8_data::Error::Io { path, source }) if source.kind() == ErrorKind::NotFound => Some(path),
-        _ => None,
-    };
-    let is_in =
-        |name: &&str| missing.is_some_and(|path| path.ancestors().any(|part| part.ends_with(name) && !part.exists()));
-    match FETCHED.into_iter().find(is_in) {
-        Some(name) => anyhow!(
-            "{:#}; `cargo xtask fetch {name}` downloads it or says where it is to be had",
-            anyhow::Error::from(error)
-        ),
-        None => error.into(),
-    }
 }
 
 /// The first time: after the step under way. The second time: now.
